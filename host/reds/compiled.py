@@ -1,0 +1,147 @@
+"""The network as it is written to a file: shared weights, and per subnetwork what its operations need beside them.
+
+`quantize` makes it from a trained family, `emit` writes it, and reading a file gives it back, so that a subnetwork can
+be extracted from the file alone.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.requantize import Quantization
+
+
+class ElementType(StrEnum):
+    """Type of activations and weights."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """NumPy type of one element."""
+        return np.dtype(self.value)
+
+
+@dataclass(frozen=True)
+class CompiledLayer:
+    """An operation with its activation, at full width, with weights in TFLite's layout."""
+
+    name: str
+    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+    activation: str
+    """none, relu or relu6, fused into the operation."""
+    input: int
+    """Layer whose output it takes, or INPUT."""
+    input_shape: Shape
+    output_shape: Shape
+    subgraph: int
+    """0: the network; i: the head of exit i."""
+    weights: NDArray[np.int8] | NDArray[np.float32] | None
+    """OHWI, depthwise 1HWC, fully connected OI; None for an operation without weights."""
+
+    @property
+    def is_softmax(self) -> bool:
+        """Whether the operation is a softmax."""
+        return isinstance(self.operation, Activation) and self.operation.function == "softmax"
+
+    def sliced_weights(self, input_channels: int, output_channels: int) -> NDArray:
+        """The weights of a prefix of the channels, contiguous."""
+        assert self.weights is not None
+        if isinstance(self.operation, Dense):
+            return np.ascontiguousarray(self.weights[:output_channels, :input_channels])
+        if isinstance(self.operation, DepthwiseConv2D):
+            return np.ascontiguousarray(self.weights[..., :output_channels])
+        return np.ascontiguousarray(self.weights[:output_channels, :, :, :input_channels])
+
+    def macs(self, input_channels: int, output_channels: int) -> int:
+        """Multiply-accumulates of one inference at a width; padded taps count like any other."""
+        height, width, _ = self.output_shape
+        if isinstance(self.operation, Dense):
+            return input_channels * output_channels
+        if isinstance(self.operation, DepthwiseConv2D):
+            return height * width * int(np.prod(self.operation.kernel_size)) * output_channels
+        if isinstance(self.operation, Conv2D):
+            taps = int(np.prod(self.operation.kernel_size))
+            return height * width * taps * input_channels * output_channels
+        return 0
+
+
+@dataclass(frozen=True)
+class CompiledStep:
+    """One operation of one subnetwork."""
+
+    layer: int
+    input_channels: int
+    output_channels: int
+    input_quantization: Quantization | None
+    """None for float32."""
+    output_quantization: Quantization | None
+    weight_scales: NDArray[np.float32] | None
+    """Per active output channel. int8: real weight = scale * stored weight. float32: factor on the stored weights.
+    None for an operation without weights."""
+    bias: NDArray[np.int32] | NDArray[np.float32] | None
+    """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in."""
+
+
+@dataclass(frozen=True)
+class CompiledSubnetwork:
+    """The run list of one subnetwork."""
+
+    name: str
+    exit: int
+    widths: tuple[int, ...]
+    steps: tuple[CompiledStep, ...]
+
+
+@dataclass(frozen=True)
+class CompiledExit:
+    """A place to leave the network. Exit 0 is its own output."""
+
+    name: str
+    tap: int
+    """Layer whose output feeds the head; for exit 0 the last layer of the network."""
+
+
+@dataclass(frozen=True)
+class CompiledNetwork:
+    """Everything that a file holds, before it is laid out."""
+
+    name: str
+    element_type: ElementType
+    input_shape: tuple[int, ...]
+    """Without the batch."""
+    output_shape: tuple[int, ...]
+    layers: tuple[CompiledLayer, ...]
+    exits: tuple[CompiledExit, ...]
+    subnetworks: tuple[CompiledSubnetwork, ...]
+
+    def macs(self, subnetwork: int) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(
+            self.layers[step.layer].macs(step.input_channels, step.output_channels)
+            for step in self.subnetworks[subnetwork].steps
+        )
+
+    def parameters(self, subnetwork: int) -> int:
+        """Weights and biases, after folding, that a subnetwork uses."""
+        return sum(
+            self.layers[step.layer].sliced_weights(step.input_channels, step.output_channels).size
+            + step.output_channels
+            for step in self.subnetworks[subnetwork].steps
+            if step.bias is not None
+        )
+
+    def tensor_sizes(self, subnetwork: int) -> list[int]:
+        """Bytes of each activation tensor of a subnetwork, the network's input first."""
+        itemsize = self.element_type.dtype.itemsize
+        first = self.layers[self.subnetworks[subnetwork].steps[0].layer]
+        assert first.input == INPUT
+        sizes = [int(np.prod(first.input_shape)) * itemsize]
+        for step in self.subnetworks[subnetwork].steps:
+            height, width, _ = self.layers[step.layer].output_shape
+            sizes.append(height * width * step.output_channels * itemsize)
+        return sizes

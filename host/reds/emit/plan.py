@@ -1,0 +1,366 @@
+"""The metadata entry `REDS`: what a device needs to run each subnetwork. docs/format.md describes it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import flatbuffers
+import numpy as np
+from numpy.typing import NDArray
+
+from reds.arena import output_offset, place_chain
+from reds.compiled import (
+    CompiledLayer,
+    CompiledNetwork,
+    CompiledStep,
+    CompiledSubnetwork,
+    ElementType,
+)
+from reds.errors import UsageError
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling
+from reds.schema import conventions
+from reds.schema import reds_generated as schema
+
+FILE_IDENTIFIER = b"REDS"
+
+CRC_PLACEHOLDER = 0xFFFFFFFF
+"""Stands where the checksum will be written; not zero, since FlatBuffers leaves out fields with default values."""
+
+ELEMENT_TYPES = {ElementType.FLOAT32: 0, ElementType.INT8: 1}
+ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
+
+STEP_BYTES = 12
+TENSOR_BYTES = 12
+WORD_BYTES = 4
+LARGEST_UINT16 = 0xFFFF
+LARGEST_UINT8 = 0xFF
+
+
+@dataclass(frozen=True)
+class TargetCosts:
+    """Instructions of one inference per subnetwork on one core."""
+
+    name: str
+    measured: bool
+    """True when counted on the core, false when estimated from its cost table."""
+    instructions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What is known of a network beside its structure."""
+
+    accuracy: tuple[float | None, ...] | None = None
+    """Per subnetwork the fraction of the test split that libreds answers right."""
+    targets: tuple[TargetCosts, ...] = ()
+
+
+@dataclass
+class ConstantPool:
+    """32-bit words that steps refer to; equal blocks are stored once."""
+
+    words: list[NDArray[np.uint32]] = field(default_factory=list)
+    size: int = 0
+    _known: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, *parts: NDArray) -> tuple[int, int]:
+        """Appends parts, each padded to whole words.
+
+        Returns:
+            Index of the first word and number of words.
+        """
+        block = b"".join(_whole_words(part) for part in parts)
+        count = len(block) // WORD_BYTES
+        if block in self._known:
+            return self._known[block], count
+        start = self._known[block] = self.size
+        self.words.append(np.frombuffer(block, "<u4"))
+        self.size += count
+        return start, count
+
+    def array(self) -> NDArray[np.uint32]:
+        """All words."""
+        return np.concatenate(self.words) if self.words else np.zeros(0, np.uint32)
+
+
+def _whole_words(part: NDArray) -> bytes:
+    raw = np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<")).tobytes()
+    return raw + bytes(-len(raw) % WORD_BYTES)
+
+
+def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], measurements: Measurements) -> bytes:
+    """Serialises the plan of a network, its checksum still to be written.
+
+    Args:
+        network: what to run.
+        weight_buffers: TFLite buffer index of each weighted layer's full weights.
+        measurements: accuracies and instruction counts where they are known.
+
+    Returns:
+        The bytes of the metadata entry.
+
+    Raises:
+        UsageError: if a size is larger than the format can hold.
+    """
+    pool = ConstantPool()
+    output_at = output_offset([network.tensor_sizes(i) for i in range(len(network.subnetworks))])
+    plan = schema.PlanT()
+    plan.formatMajor, plan.formatMinor = conventions.FORMAT_MAJOR, conventions.FORMAT_MINOR
+    plan.crc32 = CRC_PLACEHOLDER
+    plan.library = f"reds {version('reds')}"
+    plan.elementType = ELEMENT_TYPES[network.element_type]
+    plan.layers = [_layer(layer, weight_buffers.get(i, 0)) for i, layer in enumerate(network.layers)]
+    plan.exits = [_exit(network, i) for i in range(len(network.exits))]
+    plan.subnetworks = [_subnetwork(network, i, pool, output_at) for i in range(len(network.subnetworks))]
+    plan.constants = pool.array()
+    plan.input = _port(network, network.input_shape, plan.subnetworks[0].tensors[0])
+    plan.output = _port(network, network.output_shape, plan.subnetworks[0].tensors[-1])
+    apply_measurements(plan, measurements)
+    return pack_plan(plan)
+
+
+def pack_plan(plan: schema.PlanT) -> bytes:
+    """Serialises a plan object."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(plan.Pack(builder), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def apply_measurements(plan: schema.PlanT, measurements: Measurements) -> None:
+    """Writes accuracies and instruction counts into a plan and ranks its subnetworks anew."""
+    if measurements.accuracy is not None:
+        for subnetwork, accuracy in zip(plan.subnetworks, measurements.accuracy, strict=True):
+            subnetwork.accuracy = -1.0 if accuracy is None else float(accuracy)
+    by_name = {_text(target.name): target for target in plan.targets or []}
+    for costs in measurements.targets:
+        by_name[costs.name] = _target(costs)
+    plan.targets = list(by_name.values())
+    plan.ranking = _ranking(plan)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _target(costs: TargetCosts) -> schema.TargetT:
+    target = schema.TargetT()
+    target.name, target.measured = costs.name, costs.measured
+    target.instructions = np.array(costs.instructions, np.uint32)
+    return target
+
+
+def _ranking(plan: schema.PlanT) -> list[schema.RankT]:
+    """Subnetworks, most accurate first; all by MACs where an accuracy is unknown."""
+    known = all(subnetwork.accuracy >= 0 for subnetwork in plan.subnetworks)
+
+    def order(index: int) -> tuple[float, int]:
+        subnetwork = plan.subnetworks[index]
+        return (-subnetwork.accuracy, subnetwork.macs) if known else (-float(subnetwork.macs), 0)
+
+    ranking = []
+    for index in sorted(range(len(plan.subnetworks)), key=order):
+        rank = schema.RankT()
+        rank.macs, rank.arenaBytes = plan.subnetworks[index].macs, plan.subnetworks[index].arenaBytes
+        rank.subnetwork = index
+        ranking.append(rank)
+    return ranking
+
+
+def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
+    result = schema.LayerT()
+    result.weights = buffer
+    result.inputHeight, result.inputWidth, result.inputChannels = _uint16(layer, layer.input_shape)
+    result.outputHeight, result.outputWidth, result.outputChannels = _uint16(layer, layer.output_shape)
+    window = geometry(layer)
+    result.kernelHeight, result.kernelWidth = _uint16(layer, window.kernel)
+    result.paddingTop, result.paddingLeft = _uint16(layer, window.padding)
+    result.strideHeight, result.strideWidth = _uint8(layer, window.strides)
+    result.dilationHeight, result.dilationWidth = _uint8(layer, window.dilation)
+    result.operation = _operation(layer)
+    result.activation = ACTIVATIONS[layer.activation]
+    return result
+
+
+def _uint16(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
+    return _limited(layer, values, LARGEST_UINT16)
+
+
+def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
+    return _limited(layer, values, LARGEST_UINT8)
+
+
+def _limited(layer: CompiledLayer, values: tuple[int, ...], limit: int) -> tuple[int, ...]:
+    if max(values) > limit:
+        raise UsageError(f"Layer '{layer.name}' has a size of {max(values)}; the file format holds up to {limit}.")
+    return values
+
+
+@dataclass(frozen=True)
+class WindowGeometry:
+    """How a window moves over a map."""
+
+    kernel: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    """Rows above and columns left of the map."""
+
+
+def geometry(layer: CompiledLayer) -> WindowGeometry:
+    """The window of a layer; 1 x 1 for an operation without one."""
+    operation = layer.operation
+    if isinstance(operation, Activation | Dense):
+        return WindowGeometry()
+    kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
+    dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
+    padding = (0, 0)
+    if operation.padding == "same":
+        padding = (
+            _same_padding(layer.input_shape[0], layer.output_shape[0], kernel[0], operation.strides[0], dilation[0]),
+            _same_padding(layer.input_shape[1], layer.output_shape[1], kernel[1], operation.strides[1], dilation[1]),
+        )
+    return WindowGeometry(kernel, operation.strides, dilation, padding)
+
+
+def _same_padding(size: int, output: int, kernel: int, stride: int, dilation: int) -> int:
+    """Rows before the map: half of the total, rounded down (TFLite)."""
+    return max((output - 1) * stride + (kernel - 1) * dilation + 1 - size, 0) // 2
+
+
+def _operation(layer: CompiledLayer) -> int:
+    operation = layer.operation
+    if isinstance(operation, Conv2D):
+        return int(schema.Operation.Conv2D)
+    if isinstance(operation, DepthwiseConv2D):
+        return int(schema.Operation.DepthwiseConv2D)
+    if isinstance(operation, Dense):
+        return int(schema.Operation.FullyConnected)
+    if isinstance(operation, Pool2D):
+        average = operation.kind == "average"
+        return int(schema.Operation.AveragePool2D if average else schema.Operation.MaxPool2D)
+    return int(schema.Operation.Softmax if operation.function == "softmax" else schema.Operation.Relu)
+
+
+def _exit(network: CompiledNetwork, index: int) -> schema.ExitT:
+    result = schema.ExitT()
+    result.name = network.exits[index].name
+    result.tap = network.exits[index].tap
+    result.subgraph = index
+    return result
+
+
+def _port(network: CompiledNetwork, shape: tuple[int, ...], tensor: schema.TensorT) -> schema.PortT:
+    port = schema.PortT()
+    port.shape = np.array((1, *shape), np.uint32)
+    port.bytes = math.prod(shape) * network.element_type.dtype.itemsize
+    port.offset, port.scale, port.zeroPoint = tensor.offset, tensor.scale, tensor.zeroPoint
+    return port
+
+
+def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, output_at: int) -> schema.SubnetworkT:
+    subnetwork = network.subnetworks[index]
+    placement = place_chain(network.tensor_sizes(index), output_at)
+    constants = [_constants(network, step, pool) for step in subnetwork.steps]
+    result = schema.SubnetworkT()
+    result.name, result.exit = subnetwork.name, subnetwork.exit
+    result.widths = np.array(subnetwork.widths, np.uint16)
+    result.steps = [
+        _step(network, step, position, start)
+        for position, (step, (start, _)) in enumerate(zip(subnetwork.steps, constants, strict=True))
+    ]
+    result.tensors = _tensors(network, subnetwork, placement.offsets)
+    result.macs = network.macs(index)
+    result.parameters = network.parameters(index)
+    result.flashBytes = _flash_bytes(network, subnetwork, sum(count for _, count in constants))
+    result.arenaBytes = placement.arena_bytes
+    result.accuracy = -1.0
+    return result
+
+
+def _flash_bytes(network: CompiledNetwork, subnetwork: CompiledSubnetwork, words: int) -> int:
+    """Bytes of the file that an inference reads: weights, constants, steps and tensors."""
+    weights = sum(
+        network.layers[step.layer].sliced_weights(step.input_channels, step.output_channels).nbytes
+        for step in subnetwork.steps
+        if step.bias is not None
+    )
+    steps = len(subnetwork.steps)
+    return weights + words * WORD_BYTES + steps * STEP_BYTES + (steps + 1) * TENSOR_BYTES
+
+
+def _tensors(network: CompiledNetwork, subnetwork: CompiledSubnetwork, offsets: Sequence[int]) -> list[schema.TensorT]:
+    first = subnetwork.steps[0]
+    pairs = [(first.input_channels, first.input_quantization)] + [
+        (step.output_channels, step.output_quantization) for step in subnetwork.steps
+    ]
+    return [
+        _tensor(offset, channels, quantization) for offset, (channels, quantization) in zip(offsets, pairs, strict=True)
+    ]
+
+
+def _tensor(offset: int, channels: int, quantization: Quantization | None) -> schema.TensorT:
+    tensor = schema.TensorT()
+    tensor.offset, tensor.channels = offset, channels
+    if quantization is not None:
+        tensor.scale, tensor.zeroPoint = float(quantization.scale), quantization.zero_point
+    return tensor
+
+
+def _step(network: CompiledNetwork, step: CompiledStep, position: int, constants: int) -> schema.StepT:
+    result = schema.StepT()
+    result.constants, result.layer = constants, step.layer
+    result.input, result.output = position, position + 1
+    minimum, maximum = activation_range(network.layers[step.layer], step.output_quantization)
+    result.activationMinimum, result.activationMaximum = minimum, maximum
+    return result
+
+
+def activation_range(layer: CompiledLayer, quantization: Quantization | None) -> tuple[int, int]:
+    """Smallest and largest int8 output of an operation with its activation (as TFLite Micro derives them)."""
+    if quantization is None:
+        return INT8_MINIMUM, INT8_MAXIMUM
+    function = layer.activation
+    if isinstance(layer.operation, Activation) and not layer.is_softmax:
+        function = layer.operation.function
+    minimum, maximum = INT8_MINIMUM, INT8_MAXIMUM
+    if function in ("relu", "relu6"):
+        minimum = max(minimum, quantization.zero_point)
+    if function == "relu6":
+        six = math.floor(float(np.float32(6.0) / quantization.scale) + 0.5)
+        maximum = min(maximum, quantization.zero_point + six)
+    return minimum, maximum
+
+
+def _constants(network: CompiledNetwork, step: CompiledStep, pool: ConstantPool) -> tuple[int, int]:
+    """Adds a step's constants to the pool; returns their first word and their number."""
+    layer = network.layers[step.layer]
+    if network.element_type is ElementType.FLOAT32:
+        if step.bias is None:
+            return 0, 0
+        assert step.weight_scales is not None
+        return pool.add(step.bias, step.weight_scales)
+    assert step.input_quantization is not None
+    assert step.output_quantization is not None
+    if layer.is_softmax:
+        scaling = softmax_scaling(step.input_quantization.scale)
+        return pool.add(np.array([scaling.multiplier, scaling.left_shift, scaling.minimum_difference], np.int32))
+    if step.bias is None:
+        return 0, 0
+    assert step.weight_scales is not None
+    numbers = requantization(
+        step.input_quantization.scale,
+        step.weight_scales,
+        step.output_quantization.scale,
+        isinstance(layer.operation, Dense),
+    )
+    return pool.add(step.bias - zero_point_term(layer, step).astype(np.int32), numbers.multipliers, numbers.shifts)
+
+
+def zero_point_term(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int64]:
+    """Per output channel the input zero point times the sum of the active weights, folded into the device's bias."""
+    assert step.input_quantization is not None
+    weights = layer.sliced_weights(step.input_channels, step.output_channels).astype(np.int64)
+    axes = (0, 1, 2) if isinstance(layer.operation, DepthwiseConv2D) else tuple(range(1, weights.ndim))
+    return np.asarray(weights.sum(axis=axes) * step.input_quantization.zero_point)

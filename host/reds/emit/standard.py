@@ -1,0 +1,319 @@
+"""Standard TFLite subgraphs: what any interpreter runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as tflite
+from numpy.typing import NDArray
+
+from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.requantize import Quantization
+from reds.schema import conventions
+
+SCHEMA_VERSION = 3
+FILE_IDENTIFIER = b"TFL3"
+
+_TENSOR_TYPES = {
+    np.dtype(np.float32): tflite.TensorType.FLOAT32,
+    np.dtype(np.int8): tflite.TensorType.INT8,
+    np.dtype(np.int32): tflite.TensorType.INT32,
+}
+
+_FUSED_ACTIVATIONS = {
+    "none": tflite.ActivationFunctionType.NONE,
+    "relu": tflite.ActivationFunctionType.RELU,
+    "relu6": tflite.ActivationFunctionType.RELU6,
+}
+
+# Versions of the builtin operators whose int8 form the TFLite converter also writes.
+_OPERATOR_VERSIONS = {
+    tflite.BuiltinOperator.CONV_2D: 3,
+    tflite.BuiltinOperator.DEPTHWISE_CONV_2D: 3,
+    tflite.BuiltinOperator.FULLY_CONNECTED: 4,
+    tflite.BuiltinOperator.AVERAGE_POOL_2D: 2,
+    tflite.BuiltinOperator.MAX_POOL_2D: 2,
+    tflite.BuiltinOperator.SOFTMAX: 2,
+    tflite.BuiltinOperator.RELU: 2,
+    tflite.BuiltinOperator.RELU6: 2,
+    tflite.BuiltinOperator.RESHAPE: 1,
+}
+
+
+class AlignedBuffer(tflite.BufferT):
+    """A buffer whose data starts at a multiple of the alignment that the TFLite schema asks for."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - overrides generated code
+        """Writes the buffer; empty buffers stay without data."""
+        if self.data is None:
+            return super().Pack(builder)
+        content = np.ascontiguousarray(self.data, np.uint8).tobytes()
+        builder.StartVector(1, len(content), conventions.ARENA_ALIGNMENT)
+        builder.head = builder.head - len(content)
+        builder.Bytes[builder.head : builder.head + len(content)] = content
+        vector = builder.EndVector()
+        tflite.BufferStart(builder)
+        tflite.BufferAddData(builder, vector)
+        return tflite.BufferEnd(builder)
+
+
+@dataclass
+class ModelBuilder:
+    """Collects buffers, operator codes and subgraphs of one model."""
+
+    description: str
+    buffers: list[AlignedBuffer] = field(default_factory=lambda: [AlignedBuffer()])
+    operator_codes: list[tflite.OperatorCodeT] = field(default_factory=list)
+    subgraphs: list[tflite.SubGraphT] = field(default_factory=list)
+    metadata: list[tflite.MetadataT] = field(default_factory=list)
+
+    def add_buffer(self, content: NDArray | bytes) -> int:
+        """Adds constant data; returns its index."""
+        buffer = AlignedBuffer()
+        raw = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
+        buffer.data = np.frombuffer(raw, np.uint8)
+        self.buffers.append(buffer)
+        return len(self.buffers) - 1
+
+    def add_metadata(self, name: str, content: bytes) -> None:
+        """Adds a metadata entry."""
+        entry = tflite.MetadataT()
+        entry.name, entry.buffer = name, self.add_buffer(content)
+        self.metadata.append(entry)
+
+    def operator_code(self, builtin: int) -> int:
+        """Index of an operator code, added when it is new."""
+        for index, code in enumerate(self.operator_codes):
+            if code.builtinCode == builtin:
+                return index
+        code = tflite.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = builtin
+        code.version = _OPERATOR_VERSIONS[builtin]
+        self.operator_codes.append(code)
+        return len(self.operator_codes) - 1
+
+    def encode(self) -> bytes:
+        """The model's bytes."""
+        model = tflite.ModelT()
+        model.version = SCHEMA_VERSION
+        model.description = self.description
+        model.buffers = self.buffers
+        model.operatorCodes = self.operator_codes
+        model.subgraphs = self.subgraphs
+        model.metadata = self.metadata or None
+        return pack(model)
+
+
+def pack(model: tflite.ModelT) -> bytes:
+    """Serialises a model with its file identifier."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class SubgraphBuilder:
+    """Appends the steps of one subgraph to a model, with the weights sliced to the steps' channels."""
+
+    def __init__(self, model: ModelBuilder, network: CompiledNetwork, name: str) -> None:
+        self._model = model
+        self._network = network
+        self._subgraph = tflite.SubGraphT()
+        self._subgraph.name = name
+        self._subgraph.tensors = []
+        self._subgraph.operators = []
+        self.weight_buffers: dict[int, int] = {}
+        """Buffer index of each weighted layer's weights."""
+
+    def add_activation(self, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
+        """Adds an activation tensor; returns its index."""
+        dtype = self._network.element_type.dtype
+        return self._add_tensor(name, shape, dtype, 0, _activation_parameters(quantization))
+
+    def add_step(self, source: int, step: CompiledStep) -> int:
+        """Appends the operation of a step; returns the tensor that it writes."""
+        layer = self._network.layers[step.layer]
+        inputs = [source]
+        if layer.weights is not None:
+            inputs += self._add_constants(layer, step)
+        batch_shape = self._output_shape(source, layer, step)
+        target = self.add_activation(layer.name, batch_shape, step.output_quantization)
+        builtin, options_type, options = _operator(layer)
+        self._add_operator(builtin, inputs, target, options_type, options)
+        return target
+
+    def add_reshape(self, source: int, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
+        """Appends a reshape; returns the tensor that it writes."""
+        target = self.add_activation(name, shape, quantization)
+        new_shape = np.array(shape, np.int32)
+        shape_tensor = self._add_tensor(
+            f"{name}/shape", (len(shape),), np.dtype(np.int32), self._model.add_buffer(new_shape), None
+        )
+        options = tflite.ReshapeOptionsT()
+        options.newShape = new_shape
+        self._add_operator(
+            tflite.BuiltinOperator.RESHAPE,
+            [source, shape_tensor],
+            target,
+            tflite.BuiltinOptions.ReshapeOptions,
+            options,
+        )
+        return target
+
+    def finish(self, source: int, target: int) -> None:
+        """Names the subgraph's input and output and adds it to the model."""
+        self._subgraph.inputs = np.array([source], np.int32)
+        self._subgraph.outputs = np.array([target], np.int32)
+        self._model.subgraphs.append(self._subgraph)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Shape of a tensor, with the batch."""
+        return tuple(int(size) for size in self._subgraph.tensors[tensor].shape)
+
+    def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
+        height, width, _ = layer.output_shape
+        is_vector = isinstance(layer.operation, Dense) or (
+            isinstance(layer.operation, Activation) and len(self.shape(source)) == 2
+        )
+        return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
+
+    def _add_constants(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
+        assert step.bias is not None
+        assert step.weight_scales is not None
+        weights = layer.sliced_weights(step.input_channels, step.output_channels)
+        axis = 3 if isinstance(layer.operation, DepthwiseConv2D) else 0
+        weight_parameters = bias_parameters = None
+        if self._network.element_type is ElementType.INT8:
+            assert step.input_quantization is not None
+            weight_parameters = _symmetric_parameters(step.weight_scales, axis)
+            bias_parameters = _symmetric_parameters(step.weight_scales * step.input_quantization.scale, 0)
+        else:
+            shape = (-1,) if axis == 3 else (-1,) + (1,) * (weights.ndim - 1)
+            weights = (weights * step.weight_scales.reshape(shape)).astype(np.float32)
+        buffer = self.weight_buffers[step.layer] = self._model.add_buffer(weights)
+        bias = self._model.add_buffer(step.bias)
+        return [
+            self._add_tensor(f"{layer.name}/weights", weights.shape, weights.dtype, buffer, weight_parameters),
+            self._add_tensor(f"{layer.name}/bias", step.bias.shape, step.bias.dtype, bias, bias_parameters),
+        ]
+
+    def _add_tensor(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: np.dtype,
+        buffer: int,
+        quantization: tflite.QuantizationParametersT | None,
+    ) -> int:
+        tensor = tflite.TensorT()
+        tensor.name, tensor.shape, tensor.buffer = name, np.array(shape, np.int32), buffer
+        tensor.type, tensor.quantization = _TENSOR_TYPES[dtype], quantization
+        self._subgraph.tensors.append(tensor)
+        return len(self._subgraph.tensors) - 1
+
+    def _add_operator(
+        self, builtin: int, inputs: Sequence[int], target: int, options_type: int, options: object
+    ) -> None:
+        operator = tflite.OperatorT()
+        operator.opcodeIndex = self._model.operator_code(builtin)
+        operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([target], np.int32)
+        operator.builtinOptionsType, operator.builtinOptions = options_type, options
+        self._subgraph.operators.append(operator)
+
+
+def add_network(model: ModelBuilder, network: CompiledNetwork, subnetwork: CompiledSubnetwork) -> dict[int, int]:
+    """Adds a subgraph that runs all steps of a subnetwork from the network's input to its output.
+
+    Returns:
+        The buffer index of each weighted layer's weights.
+    """
+    subgraph = SubgraphBuilder(model, network, "main")
+    source = subgraph.add_activation("input", (1, *network.input_shape), subnetwork.steps[0].input_quantization)
+    tensor = source
+    for step in subnetwork.steps:
+        tensor = subgraph.add_step(tensor, step)
+    output_shape = (1, *network.output_shape)
+    if subgraph.shape(tensor) != output_shape:
+        tensor = subgraph.add_reshape(tensor, "output", output_shape, subnetwork.steps[-1].output_quantization)
+    subgraph.finish(source, tensor)
+    return subgraph.weight_buffers
+
+
+def add_exit_head(model: ModelBuilder, network: CompiledNetwork, subnetwork: CompiledSubnetwork) -> dict[int, int]:
+    """Adds a subgraph that runs the steps of a subnetwork's exit head, from the tapped map to the output.
+
+    Returns:
+        The buffer index of each weighted layer's weights.
+    """
+    steps = [step for step in subnetwork.steps if network.layers[step.layer].subgraph == subnetwork.exit]
+    subgraph = SubgraphBuilder(model, network, network.exits[subnetwork.exit].name)
+    height, width, channels = network.layers[steps[0].layer].input_shape
+    source = subgraph.add_activation("tap", (1, height, width, channels), steps[0].input_quantization)
+    tensor = source
+    for step in steps:
+        tensor = subgraph.add_step(tensor, step)
+    subgraph.finish(source, tensor)
+    return subgraph.weight_buffers
+
+
+def _activation_parameters(quantization: Quantization | None) -> tflite.QuantizationParametersT | None:
+    if quantization is None:
+        return None
+    return _parameters(np.array([quantization.scale]), np.array([quantization.zero_point]), 0)
+
+
+def _symmetric_parameters(scales: NDArray[np.float32], axis: int) -> tflite.QuantizationParametersT:
+    return _parameters(scales, np.zeros(len(scales)), axis)
+
+
+def _parameters(scales: NDArray, zero_points: NDArray, axis: int) -> tflite.QuantizationParametersT:
+    parameters = tflite.QuantizationParametersT()
+    parameters.scale = scales.astype(np.float32)
+    parameters.zeroPoint = zero_points.astype(np.int64)
+    parameters.quantizedDimension = axis
+    return parameters
+
+
+def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
+    """Builtin operator, options type and options of a layer."""
+    builtin, options_type = tflite.BuiltinOperator, tflite.BuiltinOptions
+    operation = layer.operation
+    activation = _FUSED_ACTIVATIONS[layer.activation]
+    if isinstance(operation, Conv2D):
+        convolution = tflite.Conv2DOptionsT()
+        _set_window(convolution, operation)
+        convolution.dilationHFactor, convolution.dilationWFactor = operation.dilation
+        convolution.fusedActivationFunction = activation
+        return builtin.CONV_2D, options_type.Conv2DOptions, convolution
+    if isinstance(operation, DepthwiseConv2D):
+        depthwise = tflite.DepthwiseConv2DOptionsT()
+        _set_window(depthwise, operation)
+        depthwise.dilationHFactor, depthwise.dilationWFactor = operation.dilation
+        depthwise.depthMultiplier = 1
+        depthwise.fusedActivationFunction = activation
+        return builtin.DEPTHWISE_CONV_2D, options_type.DepthwiseConv2DOptions, depthwise
+    if isinstance(operation, Dense):
+        dense = tflite.FullyConnectedOptionsT()
+        dense.fusedActivationFunction = activation
+        return builtin.FULLY_CONNECTED, options_type.FullyConnectedOptions, dense
+    if isinstance(operation, Pool2D):
+        pool = tflite.Pool2DOptionsT()
+        _set_window(pool, operation)
+        pool.filterHeight, pool.filterWidth = operation.pool_size
+        pool.fusedActivationFunction = activation
+        kind = builtin.AVERAGE_POOL_2D if operation.kind == "average" else builtin.MAX_POOL_2D
+        return kind, options_type.Pool2DOptions, pool
+    if operation.function == "softmax":
+        softmax = tflite.SoftmaxOptionsT()
+        softmax.beta = 1.0
+        return builtin.SOFTMAX, options_type.SoftmaxOptions, softmax
+    return builtin.RELU if operation.function == "relu" else builtin.RELU6, options_type.NONE, None
+
+
+def _set_window(
+    options: tflite.Conv2DOptionsT | tflite.DepthwiseConv2DOptionsT | tflite.Pool2DOptionsT,
+    operation: Conv2D | DepthwiseConv2D | Pool2D,
+) -> None:
+    options.strideH, options.strideW = operation.strides
+    options.padding = tflite.Padding.SAME if operation.padding == "same" else tflite.Padding.VALID

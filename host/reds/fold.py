@@ -1,0 +1,199 @@
+"""Fuses each weighted operation with its batch normalisation and activation, as a device runs it.
+
+Weights of the file are those of the full network with its batch normalisation folded in. A subnetwork's own batch
+normalisation then changes only a factor and a bias per output channel: with g = gamma / sqrt(variance + epsilon),
+
+    w * g_sub * x + b_sub = (g_sub / g_full) * (w * g_full) * x + b_sub.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from reds.errors import UsageError
+from reds.graph import (
+    INPUT,
+    Activation,
+    Array,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Graph,
+    Node,
+    Operation,
+    Pool2D,
+    Shape,
+)
+
+FusedActivation = Literal["none", "relu", "relu6"]
+
+
+@dataclass(frozen=True)
+class FusedLayer:
+    """One operation as a device runs it, at full width."""
+
+    name: str
+    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+    activation: FusedActivation
+    input: int
+    """Index of the fused layer whose output it takes, or INPUT."""
+    input_shape: Shape
+    output_shape: Shape
+    input_group: int | None
+    output_group: int | None
+    first_node: int
+    """The node whose weights it uses."""
+    batch_norm_node: int | None
+    last_node: int
+    """The node whose output is the fused layer's output."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it has weights and a bias."""
+        return isinstance(self.operation, Conv2D | DepthwiseConv2D | Dense)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """What one subnetwork changes of a weighted layer, per active output channel."""
+
+    scale: Array
+    """Factor on the sum of the full network's folded weights times inputs; 1 for the full network."""
+    bias: Array
+
+
+def fuse(graph: Graph) -> tuple[FusedLayer, ...]:
+    """Groups a graph's nodes into fused layers, in order.
+
+    Args:
+        graph: a traced chain.
+
+    Returns:
+        One fused layer per operation that a device runs.
+
+    Raises:
+        UsageError: if a batch normalisation does not directly follow a weighted operation.
+    """
+    layers: list[FusedLayer] = []
+    layer_of_node = {INPUT: INPUT}
+    index = 0
+    while index < len(graph.nodes):
+        layer, last = _fuse_at(graph, index, layer_of_node)
+        layers.append(layer)
+        for node in range(index, last + 1):
+            layer_of_node[node] = len(layers) - 1
+        index = last + 1
+    return tuple(layers)
+
+
+def _fuse_at(graph: Graph, first: int, layer_of_node: Mapping[int, int]) -> tuple[FusedLayer, int]:
+    node = graph.nodes[first]
+    if isinstance(node.operation, BatchNormalization):
+        raise UsageError(
+            f"Layer '{node.name}' (BatchNormalization) must directly follow a convolution or a dense layer "
+            "without activation, so that it can be folded into it."
+        )
+    last = first
+    batch_norm = None
+    if _is_weighted(node.operation) and _next_is(graph, last, BatchNormalization):
+        batch_norm = last = last + 1
+    activation: FusedActivation = "none"
+    if not isinstance(node.operation, Activation) and _next_is(graph, last, Activation):
+        following = graph.nodes[last + 1].operation
+        assert isinstance(following, Activation)
+        if following.function != "softmax":
+            activation = following.function
+            last += 1
+    return (
+        FusedLayer(
+            name=node.name,
+            operation=node.operation,
+            activation=activation,
+            input=layer_of_node[node.input],
+            input_shape=graph.shape_of(node.input),
+            output_shape=node.output_shape,
+            input_group=node.input_group,
+            output_group=node.output_group,
+            first_node=first,
+            batch_norm_node=batch_norm,
+            last_node=last,
+        ),
+        last,
+    )
+
+
+def _is_weighted(operation: Operation) -> bool:
+    return isinstance(operation, Conv2D | DepthwiseConv2D | Dense)
+
+
+def _next_is(graph: Graph, index: int, kind: type) -> bool:
+    return (
+        index + 1 < len(graph.nodes)
+        and graph.nodes[index + 1].input == index
+        and isinstance(graph.nodes[index + 1].operation, kind)
+    )
+
+
+def folded_kernel(graph: Graph, layer: FusedLayer) -> Array:
+    """The layer's kernel in Keras' layout with the full network's batch normalisation folded in."""
+    node = graph.nodes[layer.first_node]
+    kernel = node.weights["kernel"].astype(np.float64)
+    gain = _gain(graph, layer, None)
+    if isinstance(layer.operation, DepthwiseConv2D):
+        gain = gain[:, np.newaxis]
+    return np.asarray(kernel * gain, np.float32)
+
+
+def affine(graph: Graph, layer: FusedLayer, channels: int, batch_norm: Mapping[str, Array] | None) -> Affine:
+    """What a subnetwork's batch normalisation makes of a weighted layer.
+
+    Args:
+        graph: the full network.
+        layer: a weighted layer of it.
+        channels: active output channels.
+        batch_norm: the subnetwork's own weights of the layer's batch normalisation (sliced to `channels`), or None
+            for the full network's.
+
+    Returns:
+        Factor and bias per active output channel.
+
+    Raises:
+        UsageError: if the subnetwork's gain has another sign than the full network's, so that they cannot share
+            weights.
+    """
+    node = graph.nodes[layer.first_node]
+    bias = node.weights.get("bias", np.zeros(layer.output_shape[2], np.float32))[:channels].astype(np.float64)
+    if layer.batch_norm_node is None:
+        return Affine(np.ones(channels, np.float32), bias.astype(np.float32))
+    weights = batch_norm or graph.nodes[layer.batch_norm_node].weights
+    mean, beta = (weights[key][:channels].astype(np.float64) for key in ("moving_mean", "beta"))
+    gain = _gain(graph, layer, batch_norm)[:channels]
+    full_gain = _gain(graph, layer, None)[:channels]
+    return Affine(
+        _gain_ratio(gain, full_gain, graph.nodes[layer.batch_norm_node]),
+        ((bias - mean) * gain + beta).astype(np.float32),
+    )
+
+
+def _gain(graph: Graph, layer: FusedLayer, batch_norm: Mapping[str, Array] | None) -> np.ndarray:
+    if layer.batch_norm_node is None:
+        return np.ones(layer.output_shape[2])
+    node = graph.nodes[layer.batch_norm_node]
+    assert isinstance(node.operation, BatchNormalization)
+    weights = batch_norm or node.weights
+    variance = weights["moving_variance"].astype(np.float64)
+    return np.asarray(weights["gamma"].astype(np.float64) / np.sqrt(variance + node.operation.epsilon))
+
+
+def _gain_ratio(gain: np.ndarray, full_gain: np.ndarray, node: Node) -> Array:
+    both_zero = (gain == 0) & (full_gain == 0)
+    ratio = np.divide(gain, full_gain, out=np.ones_like(gain), where=~both_zero & (full_gain != 0))
+    if np.any(ratio <= 0) or np.any((full_gain == 0) & ~both_zero):
+        raise UsageError(
+            f"Layer '{node.name}' (BatchNormalization): a subnetwork's gamma has another sign than the full "
+            "network's, so they cannot share weights. Train gamma shared between subnetworks."
+        )
+    return ratio.astype(np.float32)

@@ -1,0 +1,214 @@
+"""The network as the pipeline sees it: operations on maps, their weights, and the channels that move together.
+
+Every activation is a map (height, width, channels); a vector is a 1 x 1 map. Weights keep Keras' layouts. All stages
+from `trace` to `emit` take and return the dataclasses of this module; they are never changed in place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Shape = tuple[int, int, int]
+Padding = Literal["valid", "same"]
+
+INPUT = -1
+"""Node index that stands for the network's input."""
+
+
+@dataclass(frozen=True)
+class Conv2D:
+    """Convolution. Weights: `kernel` (kernel_h, kernel_w, in, out), `bias` (out,) where there is one."""
+
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "valid"
+    dilation: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2D:
+    """Depthwise convolution, one filter per channel. Weights: `kernel` (kernel_h, kernel_w, channels, 1), `bias`."""
+
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "valid"
+    dilation: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Fully connected layer on a 1 x 1 map. Weights: `kernel` (in, out), `bias` (out,) where there is one."""
+
+
+@dataclass(frozen=True)
+class BatchNormalization:
+    """Weights: `gamma`, `beta`, `moving_mean`, `moving_variance`, each (channels,)."""
+
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Activation:
+    """Elementwise function, or softmax over the channels."""
+
+    function: Literal["relu", "relu6", "softmax"]
+
+
+@dataclass(frozen=True)
+class Pool2D:
+    """Pooling; global pooling is a window over the whole map. Padding is never counted in an average."""
+
+    kind: Literal["average", "max"]
+    pool_size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: Padding = "valid"
+
+
+Operation = Conv2D | DepthwiseConv2D | Dense | BatchNormalization | Activation | Pool2D
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation in topological order."""
+
+    name: str
+    """The Keras layer's name; unique in the graph."""
+    operation: Operation
+    input: int
+    """Index of the node whose output it takes, or INPUT."""
+    output_shape: Shape
+    """(height, width, channels) at full width."""
+    input_group: int | None
+    """Channel group of its input; None where the channels are fixed (the network's input)."""
+    output_group: int | None
+    """Channel group of its output; None where the channels are fixed (the network's output)."""
+    weights: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels of one or more tensors that share one order and one width."""
+
+    name: str
+    """Name of the node that makes the channels."""
+    size: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A traced network."""
+
+    name: str
+    input_shape: tuple[int, ...]
+    """The model's own input shape without the batch, such as (49, 10, 1) or (250,)."""
+    output_shape: tuple[int, ...]
+    """The model's own output shape without the batch, such as (12,)."""
+    nodes: tuple[Node, ...]
+    groups: tuple[ChannelGroup, ...]
+
+    @property
+    def input_map(self) -> Shape:
+        """The input as a map (height, width, channels)."""
+        return as_map(self.input_shape)
+
+    def shape_of(self, node: int) -> Shape:
+        """Full-width output shape of a node, or of the input for INPUT."""
+        return self.input_map if node == INPUT else self.nodes[node].output_shape
+
+
+def as_map(shape: tuple[int, ...]) -> Shape:
+    """Writes a shape without batch as (height, width, channels); a vector becomes 1 x 1 x channels.
+
+    Raises:
+        ValueError: if the shape has neither one nor three dimensions.
+    """
+    if len(shape) == 1:
+        return (1, 1, shape[0])
+    if len(shape) == 3:
+        return (shape[0], shape[1], shape[2])
+    raise ValueError(f"`shape` must be (channels,) or (height, width, channels). Received: shape={shape}")
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A place to leave the network early: a small head on a node's output.
+
+    The head is a graph of its own whose input is the tapped map at full width. Its channels are never searched.
+    """
+
+    name: str
+    tap: int
+    """Index of the tapped node in the network's graph."""
+    head: Graph
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A graph whose channels are sorted by falling importance."""
+
+    graph: Graph
+    importance: tuple[NDArray[np.float64], ...]
+    """Per channel group the importance of each channel, largest first."""
+    method: str
+    """How it was measured: taylor, l1, l2 or random."""
+    exits: tuple[Exit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Solution:
+    """How the search came to a subnetwork, with its proof."""
+
+    budget: float
+    """Limit in units of the metric."""
+    metric: str
+    value: float
+    """Importance kept."""
+    bound: float
+    """Proven upper limit of the importance that any subnetwork within the budget can keep."""
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """(bound - value) / bound; 0 where the value is proven to be the best."""
+        return 0.0 if self.bound <= 0 else max(0.0, (self.bound - self.value) / self.bound)
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """A narrower or shallower network inside the full one."""
+
+    name: str
+    widths: tuple[int, ...]
+    """Active channels per channel group; the first `width` channels of the group."""
+    exit: int = 0
+    """0: the network's own output; i: `exits[i - 1]`."""
+    solution: Solution | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """The network, its exits, and the subnetworks to train and emit. Subnetwork 0 is the full network."""
+
+    graph: Graph
+    importance: tuple[NDArray[np.float64], ...]
+    exits: tuple[Exit, ...]
+    subnetworks: tuple[Subnetwork, ...]
+
+
+BatchNormWeights = Mapping[str, Mapping[str, Array]]
+"""Per node name the weights of a BatchNormalization: gamma, beta, moving_mean, moving_variance, sliced to the width."""
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """A trained family: shared weights in the graph, and each subnetwork's own batch normalisation.
+
+    `batch_norms[i]` belongs to `family.subnetworks[i]` and covers the nodes it runs, those of its exit head included.
+    """
+
+    family: Family
+    batch_norms: tuple[BatchNormWeights, ...]

@@ -1,0 +1,310 @@
+"""Reads a .tflite file with its metadata entry `REDS` back into the compiled network."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as tflite
+from numpy.typing import NDArray
+
+from reds.compiled import (
+    CompiledExit,
+    CompiledLayer,
+    CompiledNetwork,
+    CompiledStep,
+    CompiledSubnetwork,
+    ElementType,
+)
+from reds.emit.plan import ACTIVATIONS, ELEMENT_TYPES, zero_point_term
+from reds.errors import UsageError
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Padding, Pool2D
+from reds.requantize import Quantization, Requantization, recover_weight_scales
+from reds.schema import conventions
+from reds.schema import reds_generated as schema
+
+TFLITE_IDENTIFIER = b"TFL3"
+CRC_BYTES = 4
+CRC_FIELD = 8
+"""FlatBuffers slot of `crc32`, the third field of `Plan`: 4 + 2 * 2."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model with its plan."""
+
+    content: bytes
+    model: tflite.ModelT
+    plan: schema.PlanT
+    source: str
+    """Name of the file, for messages."""
+
+
+def read_model_file(source: Path | str | bytes) -> ModelFile:
+    """Reads and checks a file that `emit` wrote.
+
+    Args:
+        source: path of a .tflite file, or its bytes.
+
+    Returns:
+        The model and its plan.
+
+    Raises:
+        UsageError: if there is no such file, or it is not a TFLite model with an intact `REDS` entry.
+    """
+    name = "model" if isinstance(source, bytes) else str(source)
+    content = source if isinstance(source, bytes) else _read(Path(source))
+    if content[4:8] != TFLITE_IDENTIFIER:
+        raise UsageError(f"'{name}' is not a TFLite model. Make one with `reds prune`.")
+    try:
+        model = tflite.ModelT.InitFromPackedBuf(content)
+        buffer = _plan_buffer(model)
+        if buffer is None:
+            raise UsageError(
+                f"'{name}' is a TFLite model without the metadata entry '{conventions.METADATA_NAME}'. "
+                "Only files written by `reds emit`, `reds prune` or `reds demo` have subnetworks."
+            )
+        if checksum(content) != stored_checksum(content):
+            raise UsageError(f"'{name}' was changed or cut short after it was written. Emit it again.")
+        plan = schema.PlanT.InitFromObj(schema.Plan.GetRootAs(bytes(model.buffers[buffer].data), 0))
+    except UsageError:
+        raise
+    except Exception as error:  # the generated readers raise whatever the damaged bytes lead them to
+        raise UsageError(f"'{name}' is damaged: it ends or points outside itself. Emit it again.") from error
+    if plan.formatMajor != conventions.FORMAT_MAJOR:
+        raise UsageError(
+            f"'{name}' has format version {plan.formatMajor}; this release reads version {conventions.FORMAT_MAJOR}."
+        )
+    return ModelFile(content, model, plan, name)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"Cannot read '{path}': {error.strerror}.") from error
+
+
+def _plan_buffer(model: tflite.ModelT) -> int | None:
+    for entry in model.metadata or []:
+        if entry.name in (conventions.METADATA_NAME, conventions.METADATA_NAME.encode()):
+            return int(entry.buffer)
+    return None
+
+
+def _checksum_position(content: bytes) -> int:
+    """Offset in the file of the plan's four checksum bytes."""
+    root = tflite.Model.GetRootAs(content, 0)
+    for index in range(root.MetadataLength()):
+        entry = root.Metadata(index)
+        if entry.Name() == conventions.METADATA_NAME.encode():
+            table = root.Buffers(entry.Buffer())._tab
+            start = table.Vector(table.Offset(4))
+            plan = schema.Plan.GetRootAs(content, start)
+            return int(plan._tab.Pos + plan._tab.Offset(CRC_FIELD))
+    raise ValueError("the model has no plan")
+
+
+def checksum(content: bytes) -> int:
+    """CRC-32 of a file with the plan's checksum bytes taken as zero."""
+    position = _checksum_position(content)
+    crc = zlib.crc32(content[:position])
+    crc = zlib.crc32(bytes(CRC_BYTES), crc)
+    return zlib.crc32(content[position + CRC_BYTES :], crc)
+
+
+def stored_checksum(content: bytes) -> int:
+    """The checksum that a file carries."""
+    position = _checksum_position(content)
+    return int.from_bytes(content[position : position + CRC_BYTES], "little")
+
+
+def with_checksum(content: bytes) -> bytes:
+    """The file with its checksum written."""
+    position = _checksum_position(content)
+    crc = checksum(content).to_bytes(CRC_BYTES, "little")
+    return content[:position] + crc + content[position + CRC_BYTES :]
+
+
+def decode(file: ModelFile) -> CompiledNetwork:
+    """Rebuilds the compiled network from a file, to extract subnetworks from it.
+
+    Args:
+        file: what `read_model_file` gave.
+
+    Returns:
+        The network as it was before it was written.
+    """
+    plan = file.plan
+    element_type = {code: kind for kind, code in ELEMENT_TYPES.items()}[plan.elementType]
+    layers = _decode_layers(file, element_type)
+    return CompiledNetwork(
+        name=_text(file.model.description),
+        element_type=element_type,
+        input_shape=tuple(int(size) for size in plan.input.shape[1:]),
+        output_shape=tuple(int(size) for size in plan.output.shape[1:]),
+        layers=layers,
+        exits=tuple(CompiledExit(_text(exit.name), exit.tap) for exit in plan.exits),
+        subnetworks=tuple(_decode_subnetwork(plan, layers, element_type, s) for s in plan.subnetworks),
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[CompiledLayer, ...]:
+    names = _layer_names(file.model)
+    exits = _layer_exits(file.plan)
+    inputs = _layer_inputs(file.plan)
+    return tuple(
+        CompiledLayer(
+            name=names[i],
+            operation=_decode_operation(layer),
+            activation={code: name for name, code in ACTIVATIONS.items()}[layer.activation],
+            input=inputs[i],
+            input_shape=(layer.inputHeight, layer.inputWidth, layer.inputChannels),
+            output_shape=(layer.outputHeight, layer.outputWidth, layer.outputChannels),
+            subgraph=exits[i],
+            weights=_decode_weights(file.model, layer, element_type),
+        )
+        for i, layer in enumerate(file.plan.layers)
+    )
+
+
+def _layer_names(model: tflite.ModelT) -> list[str]:
+    """Layers are in the order of the subgraphs' operators; reshapes are not layers."""
+    return [
+        _text(subgraph.tensors[operator.outputs[0]].name)
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode != tflite.BuiltinOperator.RESHAPE
+    ]
+
+
+def _layer_exits(plan: schema.PlanT) -> dict[int, int]:
+    """Per layer 0, or the exit whose head it belongs to."""
+    last = plan.exits[0].tap
+    exits = dict.fromkeys(range(last + 1), 0)
+    for subnetwork in plan.subnetworks:
+        exits.update({step.layer: subnetwork.exit for step in subnetwork.steps if step.layer > last})
+    return exits
+
+
+def _layer_inputs(plan: schema.PlanT) -> dict[int, int]:
+    inputs: dict[int, int] = {}
+    for subnetwork in plan.subnetworks:
+        layers = [step.layer for step in subnetwork.steps]
+        inputs.update(zip(layers, [INPUT, *layers[:-1]], strict=True))
+    return inputs
+
+
+def _decode_operation(layer: schema.LayerT) -> Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation:
+    kernel = (layer.kernelHeight, layer.kernelWidth)
+    strides = (layer.strideHeight, layer.strideWidth)
+    dilation = (layer.dilationHeight, layer.dilationWidth)
+    valid = all(
+        output == (size - (k - 1) * d - 1) // s + 1
+        for size, output, k, s, d in zip(
+            (layer.inputHeight, layer.inputWidth),
+            (layer.outputHeight, layer.outputWidth),
+            kernel,
+            strides,
+            dilation,
+            strict=True,
+        )
+    )
+    padding: Padding = "valid" if valid else "same"
+    if layer.operation == schema.Operation.Conv2D:
+        return Conv2D(kernel, strides, padding, dilation)
+    if layer.operation == schema.Operation.DepthwiseConv2D:
+        return DepthwiseConv2D(kernel, strides, padding, dilation)
+    if layer.operation == schema.Operation.FullyConnected:
+        return Dense()
+    if layer.operation == schema.Operation.AveragePool2D:
+        return Pool2D("average", kernel, strides, padding)
+    if layer.operation == schema.Operation.MaxPool2D:
+        return Pool2D("max", kernel, strides, padding)
+    if layer.operation == schema.Operation.Softmax:
+        return Activation("softmax")
+    relu6 = layer.activation == ACTIVATIONS["relu6"]
+    return Activation("relu6" if relu6 else "relu")
+
+
+def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: ElementType) -> NDArray | None:
+    if layer.weights == 0:
+        return None
+    flat = np.frombuffer(bytes(model.buffers[layer.weights].data), element_type.dtype)
+    kernel = (layer.kernelHeight, layer.kernelWidth)
+    if layer.operation == schema.Operation.FullyConnected:
+        return flat.reshape(layer.outputChannels, layer.inputChannels)
+    if layer.operation == schema.Operation.DepthwiseConv2D:
+        return flat.reshape(1, *kernel, layer.outputChannels)
+    return flat.reshape(layer.outputChannels, *kernel, layer.inputChannels)
+
+
+def _decode_subnetwork(
+    plan: schema.PlanT,
+    layers: tuple[CompiledLayer, ...],
+    element_type: ElementType,
+    subnetwork: schema.SubnetworkT,
+) -> CompiledSubnetwork:
+    return CompiledSubnetwork(
+        name=_text(subnetwork.name),
+        exit=subnetwork.exit,
+        widths=tuple(int(width) for width in subnetwork.widths),
+        steps=tuple(
+            _decode_step(plan, layers[step.layer], element_type, subnetwork.tensors, step) for step in subnetwork.steps
+        ),
+    )
+
+
+def _decode_step(
+    plan: schema.PlanT,
+    layer: CompiledLayer,
+    element_type: ElementType,
+    tensors: list[schema.TensorT],
+    step: schema.StepT,
+) -> CompiledStep:
+    source, target = tensors[step.input], tensors[step.output]
+    if element_type is ElementType.FLOAT32:
+        scales = bias = None
+        if layer.weights is not None:
+            bias = _words(plan, step.constants, target.channels, np.dtype("<f4"))
+            scales = _words(plan, step.constants + target.channels, target.channels, np.dtype("<f4"))
+        return CompiledStep(step.layer, source.channels, target.channels, None, None, scales, bias)
+    return _decode_int8_step(plan, layer, source, target, step)
+
+
+def _decode_int8_step(
+    plan: schema.PlanT,
+    layer: CompiledLayer,
+    source: schema.TensorT,
+    target: schema.TensorT,
+    step: schema.StepT,
+) -> CompiledStep:
+    input_quantization, output_quantization = (
+        Quantization(np.float32(tensor.scale), tensor.zeroPoint) for tensor in (source, target)
+    )
+    without_weights = CompiledStep(
+        step.layer, source.channels, target.channels, input_quantization, output_quantization, None, None
+    )
+    if layer.weights is None:
+        return without_weights
+    channels = target.channels
+    folded = _words(plan, step.constants, channels, np.dtype("<i4"))
+    multipliers = _words(plan, step.constants + channels, channels, np.dtype("<i4"))
+    shifts = _words(plan, step.constants + 2 * channels, (channels + 3) // 4, np.dtype("i1"))[:channels]
+    scales = recover_weight_scales(
+        input_quantization.scale,
+        Requantization(multipliers, shifts),
+        output_quantization.scale,
+        isinstance(layer.operation, Dense),
+    )
+    bias = (folded + zero_point_term(layer, without_weights)).astype(np.int32)
+    return CompiledStep(step.layer, source.channels, channels, input_quantization, output_quantization, scales, bias)
+
+
+def _words(plan: schema.PlanT, start: int, count: int, dtype: np.dtype) -> NDArray:
+    words = np.asarray(plan.constants[start : start + count], "<u4")
+    return np.frombuffer(words.tobytes(), dtype)
