@@ -16,9 +16,9 @@ from reds.compiled import (
     CompiledSubnetwork,
     ElementType,
 )
-from reds.emit.plan import ACTIVATIONS, ELEMENT_TYPES, zero_point_term
 from reds.errors import UsageError
 from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Padding, Pool2D
+from reds.plan import ACTIVATIONS, ELEMENT_TYPES, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
@@ -87,7 +87,7 @@ def _read(path: Path) -> bytes:
 
 def _plan_buffer(model: tflite.ModelT) -> int | None:
     for entry in model.metadata or []:
-        if entry.name in (conventions.METADATA_NAME, conventions.METADATA_NAME.encode()):
+        if text(entry.name) == conventions.METADATA_NAME:
             return int(entry.buffer)
     return None
 
@@ -139,17 +139,18 @@ def decode(file: ModelFile) -> CompiledNetwork:
     element_type = {code: kind for kind, code in ELEMENT_TYPES.items()}[plan.elementType]
     layers = _decode_layers(file, element_type)
     return CompiledNetwork(
-        name=_text(file.model.description),
+        name=text(file.model.description),
         element_type=element_type,
         input_shape=tuple(int(size) for size in plan.input.shape[1:]),
         output_shape=tuple(int(size) for size in plan.output.shape[1:]),
         layers=layers,
-        exits=tuple(CompiledExit(_text(exit.name), exit.tap) for exit in plan.exits),
+        exits=tuple(CompiledExit(text(exit.name), exit.tap) for exit in plan.exits),
         subnetworks=tuple(_decode_subnetwork(plan, layers, element_type, s) for s in plan.subnetworks),
     )
 
 
-def _text(value: str | bytes) -> str:
+def text(value: str | bytes) -> str:
+    """A FlatBuffers string, whether it was just set or read from a file."""
     return value.decode() if isinstance(value, bytes) else value
 
 
@@ -175,7 +176,7 @@ def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[Compiled
 def _layer_names(model: tflite.ModelT) -> list[str]:
     """Layers are in the order of the subgraphs' operators; reshapes are not layers."""
     return [
-        _text(subgraph.tensors[operator.outputs[0]].name)
+        text(subgraph.tensors[operator.outputs[0]].name)
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if model.operatorCodes[operator.opcodeIndex].builtinCode != tflite.BuiltinOperator.RESHAPE
@@ -250,7 +251,7 @@ def _decode_subnetwork(
     subnetwork: schema.SubnetworkT,
 ) -> CompiledSubnetwork:
     return CompiledSubnetwork(
-        name=_text(subnetwork.name),
+        name=text(subnetwork.name),
         exit=subnetwork.exit,
         widths=tuple(int(width) for width in subnetwork.widths),
         steps=tuple(

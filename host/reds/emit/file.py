@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledNetwork
-from reds.emit.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
 from reds.emit.standard import AlignedBuffer, ModelBuilder, add_exit_head, add_network, pack
 from reds.errors import UsageError
 from reds.files import write_atomically
 from reds.graph import Supernet
-from reds.model_file import decode, read_model_file, with_checksum
+from reds.model_file import decode, read_model_file, text, with_checksum
+from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
 from reds.quantize import quantize
 from reds.schema import conventions
 
@@ -78,18 +78,13 @@ def annotate(
     """
     file = read_model_file(Path(path))
     apply_measurements(file.plan, Measurements(accuracy, targets))
-    entry = next(m for m in file.model.metadata if schema_name(m.name) == conventions.METADATA_NAME)
+    entry = next(m for m in file.model.metadata if text(m.name) == conventions.METADATA_NAME)
     file.model.buffers[entry.buffer].data = np.frombuffer(pack_plan(file.plan), np.uint8)
     for index, buffer in enumerate(file.model.buffers):
         aligned = AlignedBuffer()
         aligned.data = buffer.data
         file.model.buffers[index] = aligned
     write_atomically(path, with_checksum(pack(file.model)))
-
-
-def schema_name(name: str | bytes) -> str:
-    """A FlatBuffers string as text, whether it was just set or read from a file."""
-    return name.decode() if isinstance(name, bytes) else name
 
 
 def extract(source: Path | str | bytes, subnetwork: int) -> bytes:

@@ -1,0 +1,50 @@
+"""Runs a batch of samples through one subnetwork of a connected device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reds_bench.client import Bench
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a device answered to a batch."""
+
+    outputs: NDArray
+    """(samples, output elements) in the model's own type, exact to the byte."""
+    instructions: int | None
+    """Of the last inference; None on a device that does not count them."""
+
+
+def run_batch(
+    bench: Bench,
+    subnetwork: int,
+    inputs: NDArray,
+    advance: Callable[[], None] = lambda: None,
+) -> BatchResult:
+    """Selects a subnetwork and runs every sample through it.
+
+    Args:
+        bench: the device.
+        subnetwork: its number.
+        inputs: (samples, ...) in the model's own type, int8 or float32.
+        advance: called after each sample.
+
+    Returns:
+        The exact outputs and the instructions of an inference.
+
+    Raises:
+        DeviceError: if the device refuses or fails.
+    """
+    bench.select(subnetwork)
+    outputs = []
+    for sample in inputs:
+        bench.upload(np.ascontiguousarray(sample).tobytes())
+        bench.infer(iterations=1, warmup=0)
+        outputs.append(np.frombuffer(bench.output(), inputs.dtype.newbyteorder("<")))
+        advance()
+    instructions = bench.stats().last_instructions or None
+    return BatchResult(np.stack(outputs), instructions)

@@ -1,0 +1,62 @@
+// Fixed-point arithmetic of TFLite's int8 kernels, to the bit: 32-bit words, products with 64-bit intermediates.
+
+#ifndef REDS_KERNELS_FIXED_POINT_H
+#define REDS_KERNELS_FIXED_POINT_H
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace reds {
+
+// Additions and shifts that hostile constants could drive beyond 32 bits wrap, as they do in the processor.
+inline int32_t WrappingAdd(int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+}
+
+inline int32_t WrappingShiftLeft(int32_t value, int exponent) {
+  return static_cast<int32_t>(static_cast<uint32_t>(value) << exponent);
+}
+
+template <typename Number>
+inline Number Clamped(Number value, Number minimum, Number maximum) {
+  const Number raised = value < minimum ? minimum : value;
+  return raised > maximum ? maximum : raised;
+}
+
+// round(a * b / 2^31), half up, saturated.
+inline int32_t MultiplyHigh(int32_t a, int32_t b) {
+  if (a == INT32_MIN && b == INT32_MIN) return INT32_MAX;
+  return static_cast<int32_t>((int64_t{a} * b + (int64_t{1} << 30)) >> 31);
+}
+
+// round(value / 2^exponent), half away from zero, for exponents from 0 to 31.
+inline int32_t DivideByPowerOfTwo(int32_t value, int exponent) {
+  const uint32_t mask = (uint32_t{1} << exponent) - 1;
+  const uint32_t remainder = static_cast<uint32_t>(value) & mask;
+  const uint32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);
+  return (value >> exponent) + (remainder > threshold ? 1 : 0);
+}
+
+// value * multiplier / 2^31 * 2^shift with a rounding after the product and one after a shift to the right.
+inline int32_t MultiplyByQuantizedMultiplier(int32_t value, int32_t multiplier, int shift) {
+  const int left = shift > 0 ? shift : 0;
+  const int right = shift > 0 ? 0 : -shift;
+  return DivideByPowerOfTwo(MultiplyHigh(WrappingShiftLeft(value, left), multiplier), right);
+}
+
+// The element to store for output channel `channel`, from its sum of products.
+inline int8_t Finish(const OutputStage<int8_t>& stage, int32_t channel, int32_t sum) {
+  const int32_t scaled = MultiplyByQuantizedMultiplier(WrappingAdd(sum, stage.bias[channel]), stage.multiplier[channel],
+                                                       stage.shift[channel]);
+  const int32_t shifted = WrappingAdd(scaled, stage.zero_point);
+  return static_cast<int8_t>(Clamped(shifted, stage.clamp.minimum, stage.clamp.maximum));
+}
+
+inline float Finish(const OutputStage<float>& stage, int32_t channel, float sum) {
+  return Clamped(sum * stage.scale[channel] + stage.bias[channel], stage.clamp.minimum, stage.clamp.maximum);
+}
+
+}  // namespace reds
+
+#endif

@@ -1,0 +1,172 @@
+// The contract between the runtime and the kernels.
+//
+// A kernel computes the first channels of a layer from the weights of the full layer. Activations are dense NHWC maps
+// of the active channels; weights keep the full layer's layout, so the distance between taps or rows is a pitch that the
+// kernel is given. Kernels check nothing: reds_open has made sure that
+//   - every size is positive and every map and weight tensor is below 2^31 bytes;
+//   - every window meets the map in at least one tap where the dilation is 1;
+//   - sums of products of int8 values fit int32_t;
+//   - input and output do not overlap, except that Relu and Softmax may get one and the same place;
+//   - activations and weights begin at 4-byte boundaries.
+//
+// An int8 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The biases that it is
+// given have the input's zero point folded in, bias[o] - zero_point * sum(weights of o over the active inputs), so that
+// the raw products sum to the right accumulator. A tap in the padding therefore counts as the input's zero point.
+//
+// Kernels for one instruction set lie in a folder of their own. The build takes a file from there in place of the file
+// of the same name in portable/.
+
+#ifndef REDS_KERNELS_KERNELS_H
+#define REDS_KERNELS_KERNELS_H
+
+#include <cstdint>
+
+namespace reds {
+
+// How a window slides over a map. Tap (i, j) of output (y, x) is at row y * stride_height - padding_top +
+// i * dilation_height and column x * stride_width - padding_left + j * dilation_width.
+struct Window {
+  int32_t input_height;
+  int32_t input_width;
+  int32_t output_height;
+  int32_t output_width;
+  int32_t kernel_height;
+  int32_t kernel_width;
+  int32_t stride_height;
+  int32_t stride_width;
+  int32_t dilation_height;
+  int32_t dilation_width;
+  int32_t padding_top;
+  int32_t padding_left;
+};
+
+// Closed range that results are clamped to.
+template <typename Element>
+struct Clamp {
+  Element minimum;
+  Element maximum;
+};
+
+// From the sum of products of output channel o to the element that is stored.
+template <typename Element>
+struct OutputStage;
+
+// clamp((sum + bias[o]) * multiplier[o] / 2^31 * 2^shift[o] + zero_point), rounded twice as in TFLite Micro.
+template <>
+struct OutputStage<int8_t> {
+  const int32_t* bias;
+  const int32_t* multiplier;
+  const int8_t* shift;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+// clamp(sum * scale[o] + bias[o]).
+template <>
+struct OutputStage<float> {
+  const float* bias;
+  const float* scale;
+  Clamp<float> clamp;
+};
+
+// Weights: [full outputs][kernel_height][kernel_width][weights_pitch].
+template <typename Element>
+struct Conv2D {
+  Window window;
+  const Element* input;
+  const Element* weights;
+  Element* output;
+  int32_t input_channels;
+  int32_t output_channels;
+  int32_t weights_pitch;     // elements from tap to tap: the full layer's input channels
+  int32_t input_zero_point;  // value of the padding; 0 for float32
+  OutputStage<Element> stage;
+};
+
+// Weights: [kernel_height][kernel_width][weights_pitch]. Output channel o belongs to input channel o / multiplier.
+template <typename Element>
+struct DepthwiseConv2D {
+  Window window;
+  const Element* input;
+  const Element* weights;
+  Element* output;
+  int32_t input_channels;
+  int32_t multiplier;        // output channels per input channel
+  int32_t weights_pitch;     // elements from tap to tap: the full layer's output channels
+  int32_t input_zero_point;  // value of the padding; 0 for float32
+  OutputStage<Element> stage;
+};
+
+// Weights: [full outputs][weights_pitch], walked once, in memory order. Every position of the map is a sample.
+template <typename Element>
+struct FullyConnected {
+  const Element* input;
+  const Element* weights;
+  Element* output;
+  int32_t samples;
+  int32_t input_channels;
+  int32_t output_channels;
+  int32_t weights_pitch;  // elements from row to row: the full layer's input channels
+  OutputStage<Element> stage;
+};
+
+// Padding counts neither in an average nor in a maximum.
+template <typename Element>
+struct Pool2D {
+  Window window;
+  const Element* input;
+  Element* output;
+  int32_t channels;
+  Clamp<Element> clamp;
+};
+
+template <typename Element>
+struct Relu {
+  const Element* input;
+  Element* output;
+  int32_t elements;
+  Clamp<Element> clamp;
+};
+
+template <typename Element>
+struct Softmax;
+
+// The output's scale is 1/256 and its zero point -128. What the constants mean: src/constants.h.
+template <>
+struct Softmax<int8_t> {
+  const int8_t* input;
+  int8_t* output;
+  int32_t samples;
+  int32_t channels;
+  int32_t multiplier;
+  int32_t left_shift;
+  int32_t minimum_difference;
+};
+
+template <>
+struct Softmax<float> {
+  const float* input;
+  float* output;
+  int32_t samples;
+  int32_t channels;
+};
+
+void Run(const Conv2D<int8_t>& conv);
+void Run(const DepthwiseConv2D<int8_t>& conv);
+void Run(const FullyConnected<int8_t>& layer);
+void RunAverage(const Pool2D<int8_t>& pool);
+void RunMaximum(const Pool2D<int8_t>& pool);
+void Run(const Relu<int8_t>& relu);
+void Run(const Softmax<int8_t>& softmax);
+
+void Run(const Conv2D<float>& conv);
+void Run(const DepthwiseConv2D<float>& conv);
+void Run(const FullyConnected<float>& layer);
+void RunAverage(const Pool2D<float>& pool);
+void RunMaximum(const Pool2D<float>& pool);
+void Run(const Relu<float>& relu);
+void Run(const Softmax<float>& softmax);
+
+}  // namespace reds
+
+#endif

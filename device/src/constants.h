@@ -1,0 +1,57 @@
+// How an operation's constants lie in the plan's words. `channels` is the number of active output channels.
+
+#ifndef REDS_SRC_CONSTANTS_H
+#define REDS_SRC_CONSTANTS_H
+
+#include <cstdint>
+
+namespace reds {
+
+template <typename Element>
+struct ChannelConstants;
+
+// Convolutions and fully connected layers in int8: bias, multiplier, and shift padded to a word.
+template <>
+struct ChannelConstants<int8_t> {
+  const int32_t* bias;
+  const int32_t* multiplier;
+  const int8_t* shift;
+
+  ChannelConstants(const uint32_t* words, uint32_t channels)
+      : bias(reinterpret_cast<const int32_t*>(words)),
+        multiplier(reinterpret_cast<const int32_t*>(words + channels)),
+        shift(reinterpret_cast<const int8_t*>(words + 2 * channels)) {}
+
+  static uint32_t Words(uint32_t channels) { return 2 * channels + (channels + 3) / 4; }
+};
+
+// Convolutions and fully connected layers in float32: bias and scale.
+template <>
+struct ChannelConstants<float> {
+  const float* bias;
+  const float* scale;
+
+  ChannelConstants(const uint32_t* words, uint32_t channels)
+      : bias(reinterpret_cast<const float*>(words)), scale(reinterpret_cast<const float*>(words + channels)) {}
+
+  static uint32_t Words(uint32_t channels) { return 2 * channels; }
+};
+
+// Softmax in int8: the difference to the maximum, scaled to 5 integer bits, is
+// difference * 2^left_shift * multiplier / 2^31. Differences below the minimum count as minus infinity.
+struct SoftmaxConstants {
+  static constexpr uint32_t kWords = 3;
+
+  int32_t multiplier;
+  int32_t left_shift;
+  int32_t minimum_difference;
+
+  explicit SoftmaxConstants(const uint32_t* words)
+      : multiplier(static_cast<int32_t>(words[0])),
+        left_shift(static_cast<int32_t>(words[1])),
+        minimum_difference(static_cast<int32_t>(words[2])) {}
+};
+
+}  // namespace reds
+
+#endif

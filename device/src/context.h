@@ -1,0 +1,50 @@
+// What lies in a reds_context.
+
+#ifndef REDS_SRC_CONTEXT_H
+#define REDS_SRC_CONTEXT_H
+
+#include <cstddef>
+#include <cstdint>
+
+#include "reds/reds.h"
+#include "src/schema.h"
+
+namespace reds {
+
+// An open network. The pointers lead into the verified model; those to vectors spare select, budget and step the walk
+// through the plan's tables.
+struct Context {
+  const schema::Plan* plan;
+  const Buffers* buffers;
+  const Layers* layers;
+  const Subnetworks* subnetworks;
+  const Ranking* ranking;
+  const Words* constants;
+  const Words* instructions;  // per subnetwork on the configured target; null where the target is unknown
+
+  uint8_t* arena;
+  size_t arena_bytes;
+  reds_observer observer;
+  void* user;
+
+  // What the next inference runs. Interrupt handlers write it: one aligned word, stored at once.
+  volatile uint32_t selected;
+
+  // The inference that has begun; `next_step` is 0 between inferences.
+  const Steps* steps;
+  const Tensors* tensors;
+  uint32_t next_step;
+};
+
+static_assert(sizeof(Context) <= sizeof(reds_context), "reds_context must hold the private context");
+static_assert(alignof(Context) <= alignof(reds_context), "reds_context must align the private context");
+
+inline Context& Private(reds_context* context) { return *reinterpret_cast<Context*>(context->reserved); }
+
+inline const Context& Private(const reds_context* context) {
+  return *reinterpret_cast<const Context*>(context->reserved);
+}
+
+}  // namespace reds
+
+#endif

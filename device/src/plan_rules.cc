@@ -1,0 +1,392 @@
+#include "src/plan_rules.h"
+
+#include <cstring>
+
+#include "reds/conventions.h"
+#include "src/constants.h"
+
+namespace reds {
+namespace {
+
+using schema::ElementType;
+using schema::Layer;
+using schema::Operation;
+using schema::Port;
+using schema::Step;
+using schema::Subnetwork;
+using schema::Tensor;
+
+// No network for a microcontroller comes near these; they bound the time that a hostile file can take.
+constexpr uint32_t kMaximumLayers = 1024;
+constexpr uint32_t kMaximumSubnetworks = 1024;
+
+// Products of two int8 values that one output may sum without overflow: 2^17 * (-128) * (-128) = 2^31.
+constexpr uint64_t kMaximumTaps = (1u << 17) - 1;
+
+// Channels of an int8 softmax, so that its sum of exponentials, with 19 fractional bits, does not overflow.
+constexpr uint32_t kMaximumSoftmaxChannels = (1u << 12) - 1;
+
+// Sizes and offsets are below 2^31, so that kernels can count in int32_t.
+constexpr uint64_t kMaximumBytes = INT32_MAX;
+
+// The model and the plan, while they are checked.
+struct Checked {
+  const tflite::Model& model;
+  const schema::Plan& plan;
+
+  bool is_int8() const { return plan.element_type() == ElementType::Int8; }
+  uint64_t element_bytes() const { return is_int8() ? sizeof(int8_t) : sizeof(float); }
+};
+
+template <typename Vector>
+bool HasElements(const Vector* vector) {
+  return vector != nullptr && vector->size() > 0;
+}
+
+bool IsAllowedZeroPoint(int32_t zero_point) { return zero_point >= INT8_MIN && zero_point <= INT8_MAX; }
+
+uint64_t MapArea(uint32_t height, uint32_t width) { return uint64_t{height} * width; }
+uint64_t InputArea(const Layer& layer) { return MapArea(layer.input_height(), layer.input_width()); }
+uint64_t OutputArea(const Layer& layer) { return MapArea(layer.output_height(), layer.output_width()); }
+uint64_t KernelArea(const Layer& layer) { return MapArea(layer.kernel_height(), layer.kernel_width()); }
+
+// ---- Layers ----
+
+// One direction of a sliding window.
+struct Axis {
+  uint32_t input, output, kernel, stride, dilation, padding;
+
+  // The first window ends in the map and the last one begins in it, so every window without dilation meets the map.
+  bool IsConsistent() const {
+    return kernel > 0 && stride > 0 && dilation > 0 && padding <= (kernel - 1) * dilation &&
+           (output - 1) * stride < input + padding;
+  }
+};
+
+bool WindowIsConsistent(const Layer& layer) {
+  const Axis vertical = {layer.input_height(),  layer.output_height(),   layer.kernel_height(),
+                         layer.stride_height(), layer.dilation_height(), layer.padding_top()};
+  const Axis horizontal = {layer.input_width(),  layer.output_width(),   layer.kernel_width(),
+                           layer.stride_width(), layer.dilation_width(), layer.padding_left()};
+  return vertical.IsConsistent() && horizontal.IsConsistent();
+}
+
+bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
+bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
+
+// Weights of one output channel, or taps of one window.
+uint64_t Taps(const Layer& layer) {
+  switch (layer.operation()) {
+    case Operation::Conv2D:
+      return KernelArea(layer) * layer.input_channels();
+    case Operation::FullyConnected:
+      return layer.input_channels();
+    case Operation::DepthwiseConv2D:
+    case Operation::AveragePool2D:
+    case Operation::MaxPool2D:
+      return KernelArea(layer);
+    case Operation::Relu:
+    case Operation::Softmax:
+      return 0;
+  }
+  return 0;
+}
+
+bool HasWeights(Operation operation) {
+  return operation == Operation::Conv2D || operation == Operation::DepthwiseConv2D ||
+         operation == Operation::FullyConnected;
+}
+
+bool WeightsHold(const Checked& checked, const Layer& layer) {
+  if (!HasWeights(layer.operation())) return layer.weights() == 0;
+  if (layer.weights() >= checked.model.buffers()->size()) return false;
+  const auto* data = checked.model.buffers()->Get(layer.weights())->data();
+  if (data == nullptr || (reinterpret_cast<uintptr_t>(data->data()) & (alignof(uint32_t) - 1)) != 0) return false;
+  return data->size() == Taps(layer) * layer.output_channels() * checked.element_bytes();
+}
+
+bool ShapesHold(const Layer& layer) {
+  if (InputArea(layer) == 0 || OutputArea(layer) == 0) return false;
+  if (layer.input_channels() == 0 || layer.output_channels() == 0) return false;
+  switch (layer.operation()) {
+    case Operation::Conv2D:
+      return WindowIsConsistent(layer);
+    case Operation::DepthwiseConv2D:
+      return WindowIsConsistent(layer) && layer.output_channels() % layer.input_channels() == 0;
+    case Operation::AveragePool2D:
+    case Operation::MaxPool2D:
+      return WindowIsConsistent(layer) && KeepsChannels(layer) && layer.dilation_height() == 1 &&
+             layer.dilation_width() == 1;
+    case Operation::FullyConnected:
+      return KeepsArea(layer);
+    case Operation::Relu:
+      return KeepsArea(layer) && KeepsChannels(layer);
+    case Operation::Softmax:
+      return KeepsArea(layer) && KeepsChannels(layer) && layer.output_channels() <= kMaximumSoftmaxChannels;
+  }
+  return false;
+}
+
+bool LayerHolds(const Checked& checked, const Layer& layer) {
+  return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX && ShapesHold(layer) &&
+         Taps(layer) <= kMaximumTaps && WeightsHold(checked, layer);
+}
+
+// ---- Tensors ----
+
+bool IsAligned(uint32_t offset) { return offset % conventions::kTensorAlignment == 0; }
+
+bool TensorHolds(const Checked& checked, const Tensor& tensor) {
+  return tensor.channels() > 0 && IsAligned(tensor.offset()) &&
+         (!checked.is_int8() || IsAllowedZeroPoint(tensor.zero_point()));
+}
+
+// The bytes of the arena that a tensor takes.
+struct Range {
+  uint64_t begin, end;
+
+  bool Overlaps(const Range& other) const { return begin < other.end && other.begin < end; }
+};
+
+Range RangeOf(const Checked& checked, const Tensor& tensor, uint64_t area) {
+  return {tensor.offset(), tensor.offset() + area * tensor.channels() * checked.element_bytes()};
+}
+
+bool PortHolds(const Checked& checked, const Port* port) {
+  if (port == nullptr || !HasElements(port->shape()) || port->bytes() == 0 || !IsAligned(port->offset())) return false;
+  uint64_t bytes = checked.element_bytes();
+  for (const uint32_t dimension : *port->shape()) {
+    bytes *= dimension;
+    if (bytes == 0 || bytes > kMaximumBytes) return false;
+  }
+  return bytes == port->bytes() && (!checked.is_int8() || IsAllowedZeroPoint(port->zero_point()));
+}
+
+uint32_t BitsOf(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// The tensor is where the port says, and means the same numbers.
+bool IsAtPort(const Checked& checked, const Tensor& tensor, uint64_t area, const Port& port) {
+  const Range range = RangeOf(checked, tensor, area);
+  if (range.begin != port.offset() || range.end - range.begin != port.bytes()) return false;
+  return !checked.is_int8() ||
+         (tensor.zero_point() == port.zero_point() && BitsOf(tensor.scale()) == BitsOf(port.scale()));
+}
+
+// ---- Constants ----
+
+bool RequantizationHolds(const uint32_t* words, uint32_t channels) {
+  const ChannelConstants<int8_t> constants(words, channels);
+  for (uint32_t channel = 0; channel < channels; ++channel) {
+    if (constants.shift[channel] < -31 || constants.shift[channel] > 30) return false;
+  }
+  return true;
+}
+
+bool SoftmaxHolds(const SoftmaxConstants& constants) {
+  constexpr int kFractionalBits = 31 - conventions::kSoftmaxScaledDifferenceIntegerBits;
+  constexpr int64_t kLargestDifference = int64_t{INT32_MAX} >> kFractionalBits << kFractionalBits;
+  return constants.multiplier >= 0 && constants.left_shift >= 0 && constants.left_shift <= 31 &&
+         constants.minimum_difference <= 0 &&
+         -int64_t{constants.minimum_difference} << constants.left_shift <= kLargestDifference;
+}
+
+uint32_t ConstantWords(bool is_int8, Operation operation, uint32_t channels) {
+  if (HasWeights(operation)) {
+    return is_int8 ? ChannelConstants<int8_t>::Words(channels) : ChannelConstants<float>::Words(channels);
+  }
+  return is_int8 && operation == Operation::Softmax ? SoftmaxConstants::kWords : 0;
+}
+
+bool ConstantsHold(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {
+  const uint32_t words = ConstantWords(checked.is_int8(), operation, channels);
+  if (words == 0) return true;
+  const Words* all = checked.plan.constants();
+  if (all == nullptr || words > all->size() || step.constants() > all->size() - words) return false;
+  if (!checked.is_int8()) return true;
+  const uint32_t* first = all->data() + step.constants();
+  return operation == Operation::Softmax ? SoftmaxHolds(SoftmaxConstants(first)) : RequantizationHolds(first, channels);
+}
+
+// ---- Steps ----
+
+// A subnetwork's run list, while it is checked.
+struct RunList {
+  const Checked& checked;
+  const Subnetwork& subnetwork;
+
+  const Step& step(uint32_t index) const { return *subnetwork.steps()->Get(index); }
+  const Tensor& tensor(uint32_t index) const { return *subnetwork.tensors()->Get(index); }
+  const Layer& layer(const Step& step) const { return *checked.plan.layers()->Get(step.layer()); }
+
+  Range InputRange(const Step& step) const { return RangeOf(checked, tensor(step.input()), InputArea(layer(step))); }
+  Range OutputRange(const Step& step) const {
+    return RangeOf(checked, tensor(step.output()), OutputArea(layer(step)));
+  }
+};
+
+bool IndicesHold(const RunList& list, const Step& step) {
+  const uint32_t tensors = list.subnetwork.tensors()->size();
+  return step.layer() < list.checked.plan.layers()->size() && step.input() < tensors && step.output() < tensors &&
+         step.output() != 0 && step.output() != step.input();
+}
+
+// The channels are a prefix of the layer's and fit each other.
+bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
+  if (input > layer.input_channels() || output > layer.output_channels()) return false;
+  switch (layer.operation()) {
+    case Operation::Conv2D:
+    case Operation::FullyConnected:
+      return true;
+    case Operation::DepthwiseConv2D:
+      return output == input * (layer.output_channels() / layer.input_channels());
+    case Operation::AveragePool2D:
+    case Operation::MaxPool2D:
+    case Operation::Relu:
+    case Operation::Softmax:
+      return output == input;
+  }
+  return false;
+}
+
+// The network's input has all its channels in every subnetwork, and the place and size of the port.
+bool ReadsPort(const RunList& list, const Step& step) {
+  const Tensor& input = list.tensor(step.input());
+  return input.channels() == list.layer(step).input_channels() &&
+         IsAtPort(list.checked, input, InputArea(list.layer(step)), *list.checked.plan.input());
+}
+
+// Walks back from a step to the one that wrote its input: sizes agree, and nothing in between has overwritten it.
+bool InputIsLive(const RunList& list, uint32_t index) {
+  const Step& step = list.step(index);
+  const Range input = list.InputRange(step);
+  for (uint32_t earlier = index; earlier-- > 0;) {
+    const Step& candidate = list.step(earlier);
+    if (candidate.output() == step.input()) return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
+    if (list.OutputRange(candidate).Overlaps(input)) return false;
+  }
+  return step.input() == 0 && ReadsPort(list, step);
+}
+
+bool OutputIsNew(const RunList& list, uint32_t index) {
+  for (uint32_t earlier = 0; earlier < index; ++earlier) {
+    if (list.step(earlier).output() == list.step(index).output()) return false;
+  }
+  return true;
+}
+
+// Only operations that read an element before they write it may work in place.
+bool PlacesHold(const RunList& list, const Step& step) {
+  const Range input = list.InputRange(step);
+  const Range output = list.OutputRange(step);
+  if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
+  const Operation operation = list.layer(step).operation();
+  const bool in_place = operation == Operation::Relu || operation == Operation::Softmax;
+  return !input.Overlaps(output) || (in_place && input.begin == output.begin);
+}
+
+bool StepHolds(const RunList& list, uint32_t index) {
+  const Step& step = list.step(index);
+  if (!IndicesHold(list, step)) return false;
+  const Layer& layer = list.layer(step);
+  const uint32_t channels = list.tensor(step.output()).channels();
+  return ChannelsHold(layer, list.tensor(step.input()).channels(), channels) && PlacesHold(list, step) &&
+         OutputIsNew(list, index) && InputIsLive(list, index) &&
+         ConstantsHold(list.checked, step, layer.operation(), channels) &&
+         step.activation_minimum() <= step.activation_maximum();
+}
+
+bool WritesPort(const RunList& list, const Step& last) {
+  const Tensor& output = list.tensor(last.output());
+  return output.channels() == list.layer(last).output_channels() &&
+         IsAtPort(list.checked, output, OutputArea(list.layer(last)), *list.checked.plan.output());
+}
+
+// ---- Subnetworks ----
+
+bool SubnetworkHolds(const Checked& checked, const Subnetwork& subnetwork) {
+  if (subnetwork.name() == nullptr || subnetwork.exit() >= checked.plan.exits()->size()) return false;
+  if (!HasElements(subnetwork.steps()) || !HasElements(subnetwork.tensors())) return false;
+  if (subnetwork.steps()->size() > kMaximumLayers || subnetwork.arena_bytes() > kMaximumBytes) return false;
+  for (const Tensor* tensor : *subnetwork.tensors()) {
+    if (!TensorHolds(checked, *tensor)) return false;
+  }
+  const RunList list = {checked, subnetwork};
+  const uint32_t steps = subnetwork.steps()->size();
+  for (uint32_t index = 0; index < steps; ++index) {
+    if (!StepHolds(list, index)) return false;
+  }
+  return WritesPort(list, list.step(steps - 1));
+}
+
+// Every subnetwork has one line, which repeats its costs.
+bool RankingHolds(const Checked& checked) {
+  const Ranking& ranking = *checked.plan.ranking();
+  const Subnetworks& subnetworks = *checked.plan.subnetworks();
+  if (ranking.size() != subnetworks.size()) return false;
+  for (uint32_t line = 0; line < ranking.size(); ++line) {
+    const schema::Rank& rank = *ranking.Get(line);
+    if (rank.subnetwork() >= subnetworks.size()) return false;
+    const Subnetwork& subnetwork = *subnetworks.Get(rank.subnetwork());
+    if (rank.macs() != subnetwork.macs() || rank.arena_bytes() != subnetwork.arena_bytes()) return false;
+    for (uint32_t earlier = 0; earlier < line; ++earlier) {
+      if (ranking.Get(earlier)->subnetwork() == rank.subnetwork()) return false;
+    }
+  }
+  return true;
+}
+
+bool ExitsHold(const Checked& checked) {
+  for (const schema::Exit* exit : *checked.plan.exits()) {
+    if (exit->name() == nullptr || exit->tap() >= checked.plan.layers()->size()) return false;
+  }
+  return true;
+}
+
+bool TargetsHold(const Checked& checked) {
+  if (checked.plan.targets() == nullptr) return true;
+  for (const schema::Target* target : *checked.plan.targets()) {
+    if (target->name() == nullptr || target->instructions() == nullptr) return false;
+    if (target->instructions()->size() != checked.plan.subnetworks()->size()) return false;
+  }
+  return true;
+}
+
+bool IsComplete(const Checked& checked) {
+  const schema::Plan& plan = checked.plan;
+  return checked.model.buffers() != nullptr && plan.element_type() <= ElementType::MAX && HasElements(plan.layers()) &&
+         plan.layers()->size() <= kMaximumLayers && HasElements(plan.exits()) && HasElements(plan.subnetworks()) &&
+         plan.subnetworks()->size() <= kMaximumSubnetworks && HasElements(plan.ranking());
+}
+
+bool IsSupported(const Checked& checked) {
+#ifdef REDS_INT8_ONLY
+  return checked.is_int8();
+#else
+  static_cast<void>(checked);
+  return true;
+#endif
+}
+
+}  // namespace
+
+bool KeepsRules(const tflite::Model& model, const schema::Plan& plan) {
+  const Checked checked = {model, plan};
+  if (!IsComplete(checked) || !IsSupported(checked) || !PortHolds(checked, plan.input()) ||
+      !PortHolds(checked, plan.output())) {
+    return false;
+  }
+  for (const Layer* layer : *plan.layers()) {
+    if (!LayerHolds(checked, *layer)) return false;
+  }
+  if (!ExitsHold(checked)) return false;
+  for (const Subnetwork* subnetwork : *plan.subnetworks()) {
+    if (!SubnetworkHolds(checked, *subnetwork)) return false;
+  }
+  return RankingHolds(checked) && TargetsHold(checked);
+}
+
+}  // namespace reds

@@ -1,0 +1,241 @@
+// Running a subnetwork: each step of its run list becomes the operands of one kernel.
+
+#include <type_traits>
+
+#include "kernels/kernels.h"
+#include "reds/reds.h"
+#include "src/constants.h"
+#include "src/context.h"
+
+namespace reds {
+namespace {
+
+using schema::Activation;
+using schema::ElementType;
+using schema::Layer;
+using schema::Operation;
+using schema::Step;
+using schema::Tensor;
+
+// One step with everything that it refers to.
+struct Task {
+  const Context& context;
+  const Step& step;
+  const Layer& layer;
+  const Tensor& source;
+  const Tensor& destination;
+
+  template <typename Element>
+  const Element* Input() const {
+    return reinterpret_cast<const Element*>(context.arena + source.offset());
+  }
+
+  template <typename Element>
+  Element* Output() const {
+    return reinterpret_cast<Element*>(context.arena + destination.offset());
+  }
+
+  template <typename Element>
+  const Element* Weights() const {
+    return reinterpret_cast<const Element*>(context.buffers->Get(layer.weights())->data()->data());
+  }
+
+  const uint32_t* Constants() const { return context.constants->data() + step.constants(); }
+
+  int32_t Positions() const { return layer.output_height() * layer.output_width(); }
+};
+
+Window MakeWindow(const Layer& layer) {
+  return {layer.input_height(),  layer.input_width(),  layer.output_height(),   layer.output_width(),
+          layer.kernel_height(), layer.kernel_width(), layer.stride_height(),   layer.stride_width(),
+          layer.dilation_height(), layer.dilation_width(), layer.padding_top(), layer.padding_left()};
+}
+
+template <typename Element>
+Clamp<Element> MakeClamp(const Task& task);
+
+template <>
+Clamp<int8_t> MakeClamp<int8_t>(const Task& task) {
+  return {task.step.activation_minimum(), task.step.activation_maximum()};
+}
+
+template <typename Element>
+OutputStage<Element> MakeStage(const Task& task);
+
+template <>
+OutputStage<int8_t> MakeStage<int8_t>(const Task& task) {
+  const ChannelConstants<int8_t> constants(task.Constants(), task.destination.channels());
+  return {constants.bias,
+          constants.multiplier,
+          constants.shift,
+          task.destination.zero_point(),
+          {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+Clamp<float> MakeClamp<float>(const Task& task) {
+  constexpr float kLargest = 3.40282347e38f;
+  switch (task.layer.activation()) {
+    case Activation::Relu:
+      return {0.0f, kLargest};
+    case Activation::Relu6:
+      return {0.0f, 6.0f};
+    case Activation::None:
+      break;
+  }
+  return {-kLargest, kLargest};
+}
+
+template <>
+OutputStage<float> MakeStage<float>(const Task& task) {
+  const ChannelConstants<float> constants(task.Constants(), task.destination.channels());
+  return {constants.bias, constants.scale, MakeClamp<float>(task)};
+}
+#endif
+
+template <typename Element>
+int32_t PaddingValue(const Task& task) {
+  return std::is_same<Element, int8_t>::value ? task.source.zero_point() : 0;
+}
+
+template <typename Element>
+void RunConv2D(const Task& task) {
+  Run(Conv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
+                      task.source.channels(), task.destination.channels(), task.layer.input_channels(),
+                      PaddingValue<Element>(task), MakeStage<Element>(task)});
+}
+
+template <typename Element>
+void RunDepthwiseConv2D(const Task& task) {
+  Run(DepthwiseConv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
+                               task.Output<Element>(), task.source.channels(),
+                               task.layer.output_channels() / task.layer.input_channels(),
+                               task.layer.output_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});
+}
+
+template <typename Element>
+void RunFullyConnected(const Task& task) {
+  Run(FullyConnected<Element>{task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
+                              task.Positions(), task.source.channels(), task.destination.channels(),
+                              task.layer.input_channels(), MakeStage<Element>(task)});
+}
+
+template <typename Element>
+Pool2D<Element> MakePool(const Task& task) {
+  return {MakeWindow(task.layer), task.Input<Element>(), task.Output<Element>(), task.destination.channels(),
+          MakeClamp<Element>(task)};
+}
+
+template <typename Element>
+void RunRelu(const Task& task) {
+  Run(Relu<Element>{task.Input<Element>(), task.Output<Element>(), task.Positions() * task.destination.channels(),
+                    MakeClamp<Element>(task)});
+}
+
+template <typename Element>
+Softmax<Element> MakeSoftmax(const Task& task);
+
+template <>
+Softmax<int8_t> MakeSoftmax<int8_t>(const Task& task) {
+  const SoftmaxConstants constants(task.Constants());
+  return {task.Input<int8_t>(),  task.Output<int8_t>(), task.Positions(),           task.destination.channels(),
+          constants.multiplier, constants.left_shift,  constants.minimum_difference};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+Softmax<float> MakeSoftmax<float>(const Task& task) {
+  return {task.Input<float>(), task.Output<float>(), task.Positions(), task.destination.channels()};
+}
+#endif
+
+template <typename Element>
+void RunTask(const Task& task) {
+  switch (task.layer.operation()) {
+    case Operation::Conv2D:
+      return RunConv2D<Element>(task);
+    case Operation::DepthwiseConv2D:
+      return RunDepthwiseConv2D<Element>(task);
+    case Operation::FullyConnected:
+      return RunFullyConnected<Element>(task);
+    case Operation::AveragePool2D:
+      return RunAverage(MakePool<Element>(task));
+    case Operation::MaxPool2D:
+      return RunMaximum(MakePool<Element>(task));
+    case Operation::Relu:
+      return RunRelu<Element>(task);
+    case Operation::Softmax:
+      return Run(MakeSoftmax<Element>(task));
+  }
+}
+
+void RunTaskOfType(ElementType type, const Task& task) {
+#ifdef REDS_INT8_ONLY
+  static_cast<void>(type);
+  RunTask<int8_t>(task);
+#else
+  type == ElementType::Int8 ? RunTask<int8_t>(task) : RunTask<float>(task);
+#endif
+}
+
+void Observe(const Context& context, const Step& step, Operation operation, bool finished) {
+  if (context.observer == nullptr) return;
+  context.observer(context.user, context.next_step, step.layer(), static_cast<uint32_t>(operation), finished);
+}
+
+void RunStep(const Context& context, const Step& step) {
+  const Layer& layer = *context.layers->Get(step.layer());
+  Observe(context, step, layer.operation(), false);
+  RunTaskOfType(context.plan->element_type(), {context, step, layer, *context.tensors->Get(step.input()),
+                                               *context.tensors->Get(step.output())});
+  Observe(context, step, layer.operation(), true);
+}
+
+void BeginInference(Context& context) {
+  const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.selected);
+  context.steps = subnetwork.steps();
+  context.tensors = subnetwork.tensors();
+}
+
+reds_tensor DescribePort(const Context& context, const schema::Port& port) {
+  const bool is_int8 = context.plan->element_type() == ElementType::Int8;
+  reds_tensor tensor = {};
+  tensor.data = context.arena + port.offset();
+  tensor.bytes = port.bytes();
+  tensor.type = is_int8 ? REDS_INT8 : REDS_FLOAT32;
+  if (is_int8) {
+    tensor.scale = port.scale();
+    tensor.zero_point = port.zero_point();
+  }
+  return tensor;
+}
+
+}  // namespace
+}  // namespace reds
+
+reds_tensor reds_input(const reds_context* context) {
+  const reds::Context& self = reds::Private(context);
+  return reds::DescribePort(self, *self.plan->input());
+}
+
+reds_tensor reds_output(const reds_context* context) {
+  const reds::Context& self = reds::Private(context);
+  return reds::DescribePort(self, *self.plan->output());
+}
+
+void reds_invoke(reds_context* context) {
+  reds::Private(context).next_step = 0;
+  while (reds_step(context) != REDS_DONE) {
+  }
+}
+
+reds_status reds_step(reds_context* context) {
+  reds::Context& self = reds::Private(context);
+  if (self.next_step == 0) reds::BeginInference(self);
+  reds::RunStep(self, *self.steps->Get(self.next_step));
+  ++self.next_step;
+  if (self.next_step < self.steps->size()) return REDS_OK;
+  self.next_step = 0;
+  return REDS_DONE;
+}

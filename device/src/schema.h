@@ -1,0 +1,22 @@
+// The generated readers of the TFLite model and of the REDS plan, without their assertions: `reds_open` verifies both.
+
+#ifndef REDS_SRC_SCHEMA_H
+#define REDS_SRC_SCHEMA_H
+
+#define FLATBUFFERS_ASSERT(condition) static_cast<void>(0)
+#include "reds_generated.h"
+#include "tflite_generated.h"
+
+namespace reds {
+
+using Buffers = flatbuffers::Vector<flatbuffers::Offset<tflite::Buffer>>;
+using Subnetworks = flatbuffers::Vector<flatbuffers::Offset<schema::Subnetwork>>;
+using Layers = flatbuffers::Vector<const schema::Layer*>;
+using Steps = flatbuffers::Vector<const schema::Step*>;
+using Tensors = flatbuffers::Vector<const schema::Tensor*>;
+using Ranking = flatbuffers::Vector<const schema::Rank*>;
+using Words = flatbuffers::Vector<uint32_t>;
+
+}  // namespace reds
+
+#endif

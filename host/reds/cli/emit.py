@@ -1,0 +1,33 @@
+"""Writes the family of a run folder as .tflite again, in another type, or as a C array for firmware."""
+
+import argparse
+from pathlib import Path
+
+from reds.cli import options, output
+from reds.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of `reds prune` or `reds demo`")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="model.tflite")
+    parser.add_argument("--type", choices=options.TYPES, default="int8")
+    parser.add_argument("--c-array", type=Path, metavar="model.h", help="write the same bytes as a C header too")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Emits."""
+    from reds.emit import emit, write_c_array
+    from reds.graph import Supernet
+    from reds.prune import CALIBRATION_FILE, SUPERNET_FILE
+    from reds.store import load
+
+    if not (arguments.run / SUPERNET_FILE).exists():
+        raise UsageError(f"'{arguments.run}' is not a finished run. Make one with `reds prune` or `reds demo`.")
+    supernet = load(arguments.run / SUPERNET_FILE, Supernet)
+    calibration = options.load_inputs(arguments.run / CALIBRATION_FILE)
+    path = emit(supernet, arguments.output, arguments.type, calibration)
+    output.OUT.print(f"{path}: {path.stat().st_size:,} bytes")
+    if arguments.c_array:
+        write_c_array(path.read_bytes(), arguments.c_array)
+        output.OUT.print(f"{arguments.c_array}: the same as a C array")

@@ -1,0 +1,39 @@
+"""Shows what each subnetwork of a file costs and gives."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from reds.cli import options, output
+from reds.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("model", type=Path, metavar="MODEL.tflite")
+    parser.add_argument("--target", metavar="CORE", help="show this core's instructions only, such as cortex-m4")
+    options.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Inspects."""
+    from reds.inspect import inspect
+
+    report = inspect(arguments.model)
+    if arguments.target:
+        known = sorted({name for row in report.subnetworks for name in row.targets})
+        if arguments.target not in known:
+            raise UsageError(
+                f"`--target` must be one of {', '.join(known) or 'none yet'}. Received: {arguments.target}. "
+                f"Count it with `reds bench {arguments.model} --board qemu:{arguments.target}`."
+            )
+        report = replace(
+            report,
+            subnetworks=tuple(
+                replace(row, targets={arguments.target: row.targets[arguments.target]}) for row in report.subnetworks
+            ),
+        )
+    if arguments.json:
+        output.print_json(report.as_dict())
+    else:
+        output.print_model(report)

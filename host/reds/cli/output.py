@@ -1,0 +1,83 @@
+"""What commands print: tables for people, JSON for programs, and the stages of long work."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from reds.inspect import ModelReport, SubnetworkReport
+    from reds.verify import VerificationReport
+
+LOG = Console(stderr=True, highlight=False)
+"""Progress goes to stderr, so that stdout holds the result alone."""
+
+OUT = Console(highlight=False)
+
+
+class Stages:
+    """Prints each line of long work with the time since the start."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """Prints a line."""
+        LOG.print(f"[dim]{time.monotonic() - self._start:6.1f} s[/dim]  {line}", soft_wrap=True)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._start
+
+
+def print_json(value: Any) -> None:
+    """Prints a JSON document on stdout."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Prints a table; the first column is text, the others are numbers."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    OUT.print(table)
+
+
+def print_model(report: "ModelReport", switch_instructions: int | None = None) -> None:
+    """Prints a model's subnetworks."""
+    targets = sorted({name for row in report.subnetworks for name in row.targets})
+    columns = ["subnetwork", "exit", "MACs", "parameters", "flash B", "arena B"]
+    columns += [f"{target} instructions" for target in targets]
+    columns += [] if switch_instructions is None else ["switch instructions"]
+    rows = [_row(row, targets, switch_instructions) for row in report.subnetworks]
+    title = f"{report.name}, {report.element_type}, {report.file_bytes:,} bytes"
+    print_table([*columns, "accuracy"], rows, title)
+
+
+def _row(row: "SubnetworkReport", targets: Sequence[str], switch_instructions: int | None) -> list[str]:
+    counts = [f"{row.targets[name].instructions:,}" if name in row.targets else "-" for name in targets]
+    switch = [] if switch_instructions is None else [str(switch_instructions)]
+    accuracy = "-" if row.accuracy is None else f"{row.accuracy:.1%}"
+    numbers = [f"{row.macs:,}", f"{row.parameters:,}", f"{row.flash_bytes:,}", f"{row.arena_bytes:,}"]
+    return [f"{row.id}  {row.name}", row.exit, *numbers, *counts, *switch, accuracy]
+
+
+def print_verification(report: "VerificationReport") -> None:
+    """Prints every comparison."""
+    rows = [
+        [
+            f"{check.proof}  {check.what}",
+            check.subnetwork,
+            str(check.samples),
+            "ok" if check.passed else "FAILED",
+            check.detail,
+        ]
+        for check in report.checks
+    ]
+    print_table(["proof", "subnetwork", "samples", "result", "detail"], rows)

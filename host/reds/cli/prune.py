@@ -1,0 +1,57 @@
+"""Makes a family of subnetworks from a trained network and emits it as OUT/model.tflite."""
+
+import argparse
+import json
+from pathlib import Path
+
+from reds.cli import options, output
+from reds.files import write_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("model", type=Path, metavar="MODEL.keras")
+    options.add_data(parser, required=True)
+    options.add_search(parser)
+    parser.add_argument("--importance", choices=options.IMPORTANCE, default="taylor")
+    parser.add_argument("--multiple", type=int, default=4, help="widths are multiples of it; default 4")
+    parser.add_argument("--exits", type=options.names, default=(), metavar="auto|NAMES", help="layers to tap")
+    parser.add_argument("--epochs", type=int, default=20, help="of joint fine-tuning; default 20")
+    parser.add_argument("--exit-epochs", type=int, help="of each exit head; default as --epochs")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--type", choices=options.TYPES, default="int8")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="run folder; default runs/MODEL")
+    options.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prunes."""
+    from reds.inspect import inspect
+    from reds.prune import PruneSettings, prune
+
+    stages = output.Stages()
+    folder = arguments.out or Path("runs") / arguments.model.stem
+    settings = PruneSettings(
+        budgets=arguments.budgets,
+        metric=arguments.metric,
+        max_arena=arguments.max_arena,
+        exits=arguments.exits,
+        multiple=arguments.multiple,
+        order=arguments.order,
+        importance=arguments.importance,
+        epochs=arguments.epochs,
+        exit_epochs=arguments.exit_epochs,
+        learning_rate=arguments.learning_rate,
+        type=arguments.type,
+        seed=arguments.seed,
+    )
+    model = options.load_keras_model(arguments.model)
+    dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed)
+    pruned = prune(model, dataset, folder, settings, stages)
+    report = inspect(pruned.model)
+    write_atomically(folder / "table.json", (json.dumps(report.as_dict(), indent=2) + "\n").encode())
+    if arguments.json:
+        output.print_json(report.as_dict())
+        return
+    output.print_model(report)
+    output.OUT.print(f"Next: reds verify {pruned.model} --board qemu:cortex-m4")

@@ -1,0 +1,32 @@
+"""Proves a file: libreds, the extracted models, TFLite Micro, LiteRT and emulated boards give the same answers."""
+
+import argparse
+from pathlib import Path
+
+from reds.cli import options, output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("model", type=Path, metavar="MODEL.tflite")
+    parser.add_argument("--samples", type=int, default=200, metavar="N", help="random inputs; default 200")
+    parser.add_argument("--input", type=Path, metavar="X.npy", help="these inputs, in the model's own type, instead")
+    parser.add_argument("--board", action="append", default=[], metavar="BOARD", help="compare this board too")
+    parser.add_argument("--seed", type=int, default=0)
+    options.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Verifies."""
+    from reds.verify import random_inputs, verify
+
+    if arguments.input:
+        inputs = options.load_inputs(arguments.input)
+    else:
+        inputs = random_inputs(arguments.model, arguments.samples, arguments.seed)
+    report = verify(arguments.model, inputs, arguments.board, progress=output.Stages())
+    if arguments.json:
+        output.print_json(report.as_dict())
+    else:
+        output.print_verification(report)
+    report.require()

@@ -1,0 +1,218 @@
+"""What a subnetwork costs: multiply-accumulates, parameters, and memory for activations.
+
+A width may be an integer or an integer array; for arrays the answer is an array of the widths' common shape.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reds.arena import align
+from reds.fold import FusedLayer, fuse
+from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Exit, Graph, Node
+
+IntArray = NDArray[np.int64]
+Channels = int | IntArray
+"""A number of active channels, or an array of alternatives."""
+Widths = Sequence[int] | Sequence[IntArray]
+
+
+@dataclass(frozen=True)
+class ArenaPair:
+    """Two maps that are in memory at the same time: an operation's input and its output."""
+
+    name: str
+    """The operation's name."""
+    input_positions: int
+    """height x width of the input."""
+    input_group: int | None
+    input_channels: int
+    """Channels at full width."""
+    output_positions: int
+    output_group: int | None
+    output_channels: int
+
+    def bytes(self, input_channels: Channels, output_channels: Channels, element_bytes: int) -> Channels:
+        """Memory for both maps.
+
+        Args:
+            input_channels: active channels of the input.
+            output_channels: active channels of the output.
+            element_bytes: bytes of one activation: 1 for int8, 4 for float32.
+
+        Returns:
+            Bytes, each map rounded up to the alignment of tensors.
+        """
+        first = align(self.input_positions * input_channels * element_bytes)  # type: ignore[arg-type]
+        second = align(self.output_positions * output_channels * element_bytes)  # type: ignore[arg-type]
+        return first + second
+
+
+def full_widths(graph: Graph) -> tuple[int, ...]:
+    """The widths of the full network."""
+    return tuple(group.size for group in graph.groups)
+
+
+def node_macs(graph: Graph, index: int, input_channels: Channels, output_channels: Channels) -> Channels:
+    """Multiply-accumulates of one node.
+
+    Args:
+        graph: the network.
+        index: the node's index in it.
+        input_channels: active channels of its input.
+        output_channels: active channels of its output.
+
+    Returns:
+        The number of multiply-accumulates, where every tap of a window counts, also over padding; 0 for
+        operations other than convolutions and dense layers.
+    """
+    return _positions(graph, index) * _node_kernel_size(graph.nodes[index], input_channels, output_channels)
+
+
+def macs(graph: Graph, widths: Widths, leave: Exit | None = None) -> Channels:
+    """Multiply-accumulates of one inference of a subnetwork, classifier included.
+
+    Args:
+        graph: the network.
+        widths: active channels per channel group.
+        leave: the exit it takes, or None for the network's own output.
+
+    Returns:
+        The number of multiply-accumulates.
+    """
+    total: Channels = 0
+    for part in _parts(graph, widths, leave):
+        for index in part.nodes:
+            inputs = part.channels(part.graph.nodes[index].input)
+            total = total + node_macs(part.graph, index, inputs, part.channels(index))
+    return total
+
+
+def parameters(graph: Graph, widths: Widths, leave: Exit | None = None) -> Channels:
+    """Weights and biases of a subnetwork, batch normalisation folded into them.
+
+    Args:
+        graph: the network.
+        widths: active channels per channel group.
+        leave: the exit it takes, or None for the network's own output.
+
+    Returns:
+        The number of parameters. A layer has biases where it has its own or a batch normalisation follows it.
+    """
+    total: Channels = 0
+    for part in _parts(graph, widths, leave):
+        for layer in part.layers:
+            node = part.graph.nodes[layer.first_node]
+            outputs = part.channels(layer.first_node)
+            total = total + _node_kernel_size(node, part.channels(node.input), outputs)
+            if "bias" in node.weights or layer.batch_norm_node is not None:
+                total = total + outputs
+    return total
+
+
+def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, leave: Exit | None = None) -> Channels:
+    """Memory that a subnetwork's activations need at the same time.
+
+    A chain needs the largest sum of an operation's input and output; batch normalisation and activation are
+    part of the operation before them. The planner adds at most what the fixed place of the output costs.
+
+    Args:
+        graph: the network.
+        widths: active channels per channel group.
+        element_bytes: bytes of one activation: 1 for int8, 4 for float32.
+        leave: the exit it takes, or None for the network's own output.
+
+    Returns:
+        Bytes.
+    """
+    peak: Channels = 0
+    for part in _parts(graph, widths, leave):
+        for layer in part.layers:
+            pair = _arena_pair(layer)
+            inputs = part.channels(part.graph.nodes[layer.first_node].input)
+            needed = pair.bytes(inputs, part.channels(layer.last_node), element_bytes)
+            peak = np.maximum(peak, needed)
+    return int(peak) if np.ndim(peak) == 0 else peak
+
+
+def arena_pairs(graph: Graph) -> tuple[ArenaPair, ...]:
+    """The maps that each operation of a chain needs at the same time, in order.
+
+    Args:
+        graph: a chain.
+
+    Returns:
+        One pair per operation that a device runs.
+    """
+    return tuple(_arena_pair(layer) for layer in fuse(graph))
+
+
+def _arena_pair(layer: FusedLayer) -> ArenaPair:
+    input_height, input_width, input_channels = layer.input_shape
+    output_height, output_width, output_channels = layer.output_shape
+    return ArenaPair(
+        layer.name,
+        input_height * input_width,
+        layer.input_group,
+        input_channels,
+        output_height * output_width,
+        layer.output_group,
+        output_channels,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The nodes that a subnetwork runs of one graph: the network itself, or an exit's head."""
+
+    graph: Graph
+    nodes: tuple[int, ...]
+    layers: tuple[FusedLayer, ...]
+    input_channels: Channels
+    node_channels: tuple[Channels, ...]
+
+    def channels(self, node: int) -> Channels:
+        """Active output channels of a node, or of the input."""
+        return self.input_channels if node == INPUT else self.node_channels[node]
+
+
+def _parts(graph: Graph, widths: Widths, leave: Exit | None) -> tuple[_Part, ...]:
+    if leave is None:
+        return (_part(graph, widths, graph.input_map[2], len(graph.nodes)),)
+    trunk = _part(graph, widths, graph.input_map[2], leave.tap + 1)
+    head = _part(leave.head, full_widths(leave.head), trunk.channels(leave.tap), len(leave.head.nodes))
+    return (trunk, head)
+
+
+def _part(graph: Graph, widths: Widths, input_channels: Channels, count: int) -> _Part:
+    """The first `count` nodes of a chain with its active channels."""
+    channels: list[Channels] = []
+    for node in graph.nodes:
+        if node.output_group is not None:
+            channels.append(widths[node.output_group])
+        elif isinstance(node.operation, Conv2D | Dense):
+            channels.append(node.output_shape[2])
+        else:
+            channels.append(input_channels if node.input == INPUT else channels[node.input])
+    layers = tuple(layer for layer in fuse(graph) if layer.first_node < count)
+    return _Part(graph, tuple(range(count)), layers, input_channels, tuple(channels))
+
+
+def _positions(graph: Graph, index: int) -> int:
+    return math.prod(graph.nodes[index].output_shape[:2])
+
+
+def _node_kernel_size(node: Node, input_channels: Channels, output_channels: Channels) -> Channels:
+    """Weights of the node's kernel."""
+    match node.operation:
+        case Conv2D(kernel_size=(height, width)):
+            return height * width * input_channels * output_channels
+        case DepthwiseConv2D(kernel_size=(height, width)):
+            return height * width * output_channels
+        case Dense():
+            return input_channels * output_channels
+        case _:
+            return 0

@@ -1,0 +1,91 @@
+"""What each subnetwork of a file costs and gives, read from the file alone."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from reds.model_file import ModelFile, read_model_file, text
+
+
+@dataclass(frozen=True)
+class TargetReport:
+    """Instructions of one inference on one core."""
+
+    instructions: int
+    measured: bool
+    """True when counted on the core or its emulator."""
+
+
+@dataclass(frozen=True)
+class SubnetworkReport:
+    """One line of the table."""
+
+    id: int
+    name: str
+    exit: str
+    widths: tuple[int, ...]
+    macs: int
+    parameters: int
+    flash_bytes: int
+    """Bytes of the file that an inference reads."""
+    arena_bytes: int
+    accuracy: float | None
+    """Fraction of the test split answered right by libreds; None where it was not measured."""
+    targets: dict[str, TargetReport]
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """A file's table."""
+
+    name: str
+    element_type: str
+    file_bytes: int
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    subnetworks: tuple[SubnetworkReport, ...]
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return asdict(self)
+
+
+def inspect(source: Path | str | bytes) -> ModelReport:
+    """Reads a file's table.
+
+    Args:
+        source: path or bytes of a file that `emit` wrote.
+
+    Returns:
+        One row per subnetwork.
+
+    Raises:
+        UsageError: if the file is foreign or damaged.
+    """
+    file = read_model_file(source)
+    return ModelReport(
+        name=text(file.model.description),
+        element_type=("float32", "int8")[file.plan.elementType],
+        file_bytes=len(file.content),
+        input_shape=tuple(int(size) for size in file.plan.input.shape),
+        output_shape=tuple(int(size) for size in file.plan.output.shape),
+        subnetworks=tuple(_row(file, index) for index in range(len(file.plan.subnetworks))),
+    )
+
+
+def _row(file: ModelFile, index: int) -> SubnetworkReport:
+    subnetwork = file.plan.subnetworks[index]
+    return SubnetworkReport(
+        id=index,
+        name=text(subnetwork.name),
+        exit=text(file.plan.exits[subnetwork.exit].name),
+        widths=tuple(int(width) for width in subnetwork.widths),
+        macs=subnetwork.macs,
+        parameters=subnetwork.parameters,
+        flash_bytes=subnetwork.flashBytes,
+        arena_bytes=subnetwork.arenaBytes,
+        accuracy=None if subnetwork.accuracy < 0 else subnetwork.accuracy,
+        targets={
+            text(target.name): TargetReport(int(target.instructions[index]), bool(target.measured))
+            for target in file.plan.targets or []
+        },
+    )

@@ -1,0 +1,48 @@
+"""Runs a TFLite model in the interpreters that the rest of the world uses, to compare with."""
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter as LiteRT
+from ai_edge_litert.interpreter import OpResolverType
+from numpy.typing import NDArray
+from tflite_micro import runtime as tflm
+
+
+def run_tflite_micro(model: bytes, inputs: NDArray) -> NDArray:
+    """Outputs of subgraph 0 in the real TFLite Micro with its reference kernels.
+
+    Args:
+        model: a TFLite file's bytes.
+        inputs: (samples, *input shape) in the model's own type.
+
+    Returns:
+        (samples, *output shape) in the model's own type.
+    """
+    interpreter = tflm.Interpreter.from_bytes(model)
+    outputs = []
+    for sample in inputs:
+        interpreter.set_input(sample[np.newaxis], 0)
+        interpreter.invoke()
+        outputs.append(np.array(interpreter.get_output(0)[0]))
+    return np.stack(outputs)
+
+
+def run_litert(model: bytes, inputs: NDArray) -> NDArray:
+    """Outputs of subgraph 0 in LiteRT (TensorFlow Lite) with its reference kernels.
+
+    Args:
+        model: a TFLite file's bytes.
+        inputs: (samples, *input shape) in the model's own type.
+
+    Returns:
+        (samples, *output shape) in the model's own type.
+    """
+    interpreter = LiteRT(model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]["index"]
+    outputs = []
+    for sample in inputs:
+        interpreter.set_tensor(source, sample[np.newaxis])
+        interpreter.invoke()
+        outputs.append(np.array(interpreter.get_tensor(target)[0]))
+    return np.stack(outputs)

@@ -1,0 +1,215 @@
+"""Small networks with random weights, biases and quantisation, to compare libreds with TFLite Micro."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reds.compiled import (
+    CompiledExit,
+    CompiledLayer,
+    CompiledNetwork,
+    CompiledStep,
+    CompiledSubnetwork,
+    ElementType,
+)
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.requantize import Quantization
+
+Operation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+
+TYPICAL_WEIGHT_SCALE = 0.01
+INT8_DEVIATION = 256 / math.sqrt(12)
+"""Standard deviation of a uniformly distributed int8."""
+
+SOFTMAX_OUTPUT = Quantization(np.float32(1 / 256), -128)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A layer to build."""
+
+    operation: Operation
+    channels: int = 0
+    """Output channels of a convolution or fully connected layer."""
+    activation: str = "none"
+    depth_multiplier: int = 1
+
+
+class NetworkBuilder:
+    """Builds a chain of layers and subnetworks of it that all have the input's and the output's full channels."""
+
+    def __init__(self, element_type: ElementType, input_shape: Shape, seed: int) -> None:
+        self._type = element_type
+        self._input_shape = input_shape
+        self._random = np.random.default_rng(seed)
+
+    def build(self, specs: Sequence[LayerSpec], widths: Sequence[Sequence[int]] = ()) -> CompiledNetwork:
+        """The network.
+
+        Args:
+            specs: layers from input to output.
+            widths: per subnetwork but the full one the output channels of each layer with free channels; the values
+                of other layers follow.
+        """
+        layers = self._layers(specs)
+        full = tuple(layer.output_shape[2] for layer in layers)
+        chains = [self._widths(layers, wanted) for wanted in (full, *widths)]
+        shared = self._shared_quantizations(layers)
+        subnetworks = tuple(
+            CompiledSubnetwork(f"s{index}", 0, tuple(chain), self._steps(layers, chain, shared))
+            for index, chain in enumerate(chains)
+        )
+        return CompiledNetwork(
+            "test",
+            self._type,
+            self._input_shape,
+            layers[-1].output_shape,
+            layers,
+            (CompiledExit("output", len(layers) - 1),),
+            subnetworks,
+        )
+
+    def input(self, samples: int) -> NDArray:
+        """Random inputs, (samples, *input shape)."""
+        if self._type is ElementType.INT8:
+            return self._random.integers(-128, 128, (samples, *self._input_shape), np.int8)
+        return self._random.normal(size=(samples, *self._input_shape)).astype(np.float32)
+
+    def _layers(self, specs: Sequence[LayerSpec]) -> tuple[CompiledLayer, ...]:
+        layers: list[CompiledLayer] = []
+        shape = self._input_shape
+        for index, spec in enumerate(specs):
+            output = output_shape(spec, shape)
+            layers.append(
+                CompiledLayer(
+                    name=f"layer{index}",
+                    operation=spec.operation,
+                    activation=_activation(spec),
+                    input=index - 1 if index else INPUT,
+                    input_shape=shape,
+                    output_shape=output,
+                    subgraph=0,
+                    weights=self._weights(spec, shape, output),
+                )
+            )
+            shape = output
+        return tuple(layers)
+
+    def _weights(self, spec: LayerSpec, source: Shape, target: Shape) -> NDArray | None:
+        operation = spec.operation
+        if isinstance(operation, Dense):
+            shape: tuple[int, ...] = (target[2], source[2])
+        elif isinstance(operation, DepthwiseConv2D):
+            shape = (1, *operation.kernel_size, target[2])
+        elif isinstance(operation, Conv2D):
+            shape = (target[2], *operation.kernel_size, source[2])
+        else:
+            return None
+        if self._type is ElementType.INT8:
+            return self._random.integers(-127, 128, shape, np.int8)
+        return self._random.normal(size=shape).astype(np.float32)
+
+    def _widths(self, layers: Sequence[CompiledLayer], wanted: Sequence[int]) -> list[int]:
+        widths: list[int] = []
+        channels = self._input_shape[2]
+        for layer, width in zip(layers, wanted, strict=True):
+            if isinstance(layer.operation, Conv2D | Dense):
+                channels = layer.output_shape[2] if layer is layers[-1] else width
+            elif isinstance(layer.operation, DepthwiseConv2D):
+                channels *= layer.output_shape[2] // layer.input_shape[2]
+            widths.append(channels)
+        return widths
+
+    def _shared_quantizations(self, layers: Sequence[CompiledLayer]) -> dict[int, Quantization]:
+        """Quantisation of the network's input and output, and of the tensors that must have the same."""
+        if self._type is ElementType.FLOAT32:
+            return {}
+        shared = {INPUT: self._input_quantization()}
+        last = len(layers) - 1
+        while last >= 0 and _keeps_quantization(layers[last]):
+            last -= 1
+        if last >= 0:
+            shared[last] = self._output_quantization(layers[last], shared[INPUT])
+        return shared
+
+    def _input_quantization(self) -> Quantization:
+        scale = np.float32(math.exp(self._random.uniform(math.log(0.002), math.log(0.5))))
+        return Quantization(scale, int(self._random.integers(-128, 128)))
+
+    def _output_quantization(self, layer: CompiledLayer, source: Quantization) -> Quantization:
+        """A scale that spreads the sums over the int8 range with few of them clipped."""
+        if layer.is_softmax:
+            return SOFTMAX_OUTPUT
+        spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
+        scale = np.float32(spread / self._random.uniform(30, 60))
+        return Quantization(scale, int(self._random.integers(-60, 60)))
+
+    def _steps(
+        self, layers: Sequence[CompiledLayer], widths: Sequence[int], shared: dict[int, Quantization]
+    ) -> tuple[CompiledStep, ...]:
+        steps: list[CompiledStep] = []
+        channels, quantization = self._input_shape[2], shared.get(INPUT)
+        for index, (layer, width) in enumerate(zip(layers, widths, strict=True)):
+            target = self._target_quantization(layer, index, quantization, shared)
+            scales, bias = self._scales_and_bias(layer, width, quantization)
+            steps.append(CompiledStep(index, channels, width, quantization, target, scales, bias))
+            channels, quantization = width, target
+        return tuple(steps)
+
+    def _target_quantization(
+        self, layer: CompiledLayer, index: int, source: Quantization | None, shared: dict[int, Quantization]
+    ) -> Quantization | None:
+        if source is None or _keeps_quantization(layer):
+            return source
+        return shared.get(index) or self._output_quantization(layer, source)
+
+    def _scales_and_bias(
+        self, layer: CompiledLayer, channels: int, source: Quantization | None
+    ) -> tuple[NDArray | None, NDArray | None]:
+        if layer.weights is None:
+            return None, None
+        scales = (TYPICAL_WEIGHT_SCALE * self._random.uniform(0.5, 1.5, channels)).astype(np.float32)
+        if source is None:
+            return scales, self._random.normal(size=channels).astype(np.float32)
+        bias = self._random.normal(size=channels) * typical_sum(layer, source)
+        return scales, bias.astype(np.int32)
+
+
+def typical_sum(layer: CompiledLayer, source: Quantization) -> float:
+    """Standard deviation of an accumulator for uniform inputs and weights."""
+    assert layer.weights is not None
+    is_depthwise = isinstance(layer.operation, DepthwiseConv2D)
+    taps = layer.weights[..., 0].size if is_depthwise else layer.weights[0].size
+    return math.sqrt(taps) * INT8_DEVIATION * math.hypot(INT8_DEVIATION, source.zero_point)
+
+
+def _activation(spec: LayerSpec) -> str:
+    if isinstance(spec.operation, Activation) and spec.operation.function != "softmax":
+        return spec.operation.function
+    return spec.activation
+
+
+def _keeps_quantization(layer: CompiledLayer) -> bool:
+    return isinstance(layer.operation, Pool2D | Activation) and not layer.is_softmax
+
+
+def output_shape(spec: LayerSpec, source: Shape) -> Shape:
+    """Shape of a layer's output map."""
+    operation = spec.operation
+    if isinstance(operation, Dense):
+        return (1, 1, spec.channels)
+    if isinstance(operation, Activation):
+        return source
+    kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
+    dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
+    if operation.padding == "same":
+        height, width = (math.ceil(source[i] / operation.strides[i]) for i in (0, 1))
+    else:
+        height, width = (
+            (source[i] - (kernel[i] - 1) * dilation[i] - 1) // operation.strides[i] + 1 for i in (0, 1)
+        )
+    channels = {Conv2D: spec.channels, DepthwiseConv2D: source[2] * spec.depth_multiplier, Pool2D: source[2]}
+    return (height, width, channels[type(operation)])

@@ -1,0 +1,155 @@
+"""Every operation in libreds equals TFLite Micro's on the extracted stand-alone subnetwork."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as tflite
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_builder import LayerSpec, NetworkBuilder, Operation, output_shape
+
+from reds.compiled import ElementType
+from reds.emit import encode, extract
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.reference import run_tflite_micro
+from reds.runtime import Runtime
+
+SAMPLES = 2
+
+seeds = st.integers(0, (1 << 32) - 1)
+
+
+class Draw:
+    """Draws layers. One seed decides all, so that examples differ in every respect at once."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+
+    def size(self, largest: int) -> int:
+        return int(self._random.integers(1, largest + 1))
+
+    def pair(self, largest_height: int, largest_width: int) -> tuple[int, int]:
+        return self.size(largest_height), self.size(largest_width)
+
+    def choice(self, *values: Any) -> Any:
+        return values[self._random.integers(len(values))]
+
+    def activation(self) -> str:
+        return self.choice("none", "relu", "relu6")
+
+    def convolution(self, kind: type[Conv2D] | type[DepthwiseConv2D]) -> Operation:
+        # Keras has no convolution that is both strided and dilated.
+        strides, dilation = self.choice((self.pair(3, 3), (1, 1)), ((1, 1), self.pair(3, 3)))
+        return kind(self.pair(5, 4), strides, self.choice("valid", "same", "same"), dilation)
+
+    def pool(self, kind: str) -> Operation:
+        return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))
+
+
+def check(
+    element_type: ElementType,
+    input_shape: Shape,
+    specs: Sequence[LayerSpec],
+    widths: Sequence[int],
+    seed: int,
+) -> None:
+    """Compares the full network and a narrow one with TFLite Micro."""
+    builder = NetworkBuilder(element_type, input_shape, seed)
+    model = encode(builder.build(specs, [widths]))
+    runtime = Runtime(model)
+    x = builder.input(SAMPLES)
+    for subnetwork in (0, 1):
+        runtime.select(subnetwork)
+        standalone = with_depth_multipliers(extract(model, subnetwork), specs)
+        expected = run_tflite_micro(standalone, x)
+        actual = runtime.invoke(x)
+        if element_type is ElementType.INT8:
+            np.testing.assert_array_equal(actual, expected)
+        else:
+            np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+        assert runtime.guards_intact
+
+
+def with_depth_multipliers(model: bytes, specs: Sequence[LayerSpec]) -> bytes:
+    """The model with depth multipliers, which the emitter has no use for."""
+    if all(spec.depth_multiplier == 1 for spec in specs):
+        return model
+    tree = tflite.ModelT.InitFromPackedBuf(model)
+    for operator, spec in zip(tree.subgraphs[0].operators, specs, strict=True):
+        if spec.depth_multiplier > 1:
+            operator.builtinOptions.depthMultiplier = spec.depth_multiplier
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def check_hidden(
+    element_type: ElementType, draw: Draw, operation: Operation, seed: int, depth_multiplier: int = 1
+) -> None:
+    """Compares an operation between two 1 x 1 convolutions, so that its input and output are prefixes."""
+    before, after = draw.pair(11, 11)
+    specs = [
+        LayerSpec(Conv2D((1, 1)), before),
+        LayerSpec(operation, after, draw.activation(), depth_multiplier),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    height, width = draw.pair(9, 9)
+    while min(output_shape(specs[1], (height, width, before))) < 1:
+        height, width = height + 1, width + 1
+    widths = [draw.size(before), draw.size(after), 3]
+    check(element_type, (height, width, 2), specs, widths, seed)
+
+
+examples = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("element_type", ElementType)
+class TestOperation:
+    @examples
+    @given(seed=seeds)
+    def test_conv2d(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.convolution(Conv2D), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_depthwise_conv2d(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.convolution(DepthwiseConv2D), seed, draw.choice(1, 1, 2, 3))
+
+    @examples
+    @given(seed=seeds)
+    def test_average_pool2d(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.pool("average"), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_max_pool2d(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.pool("max"), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_relu(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, Activation(draw.choice("relu", "relu6")), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_fully_connected(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        inputs, hidden, outputs = draw.size(40), draw.size(40), draw.size(40)
+        specs = [LayerSpec(Dense(), hidden, draw.activation()), LayerSpec(Dense(), outputs)]
+        check(element_type, (1, 1, inputs), specs, [draw.size(hidden), outputs], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_softmax(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        classes = draw.choice(draw.size(20), draw.size(300))
+        specs = [LayerSpec(Dense(), classes), LayerSpec(Activation("softmax"))]
+        check(element_type, (1, 1, 5), specs, [classes, classes], seed)
