@@ -1,4 +1,5 @@
-// Fixed-point arithmetic of TFLite's int8 kernels, to the bit: 32-bit words, products with 64-bit intermediates.
+// Fixed-point arithmetic of TFLite's int8 kernels, to the bit: 32-bit words, products with 64-bit
+// intermediates.
 
 #ifndef REDS_KERNELS_FIXED_POINT_H
 #define REDS_KERNELS_FIXED_POINT_H
@@ -47,8 +48,8 @@ inline int32_t MultiplyByQuantizedMultiplier(int32_t value, int32_t multiplier, 
 
 // The element to store for output channel `channel`, from its sum of products.
 inline int8_t Finish(const OutputStage<int8_t>& stage, int32_t channel, int32_t sum) {
-  const int32_t scaled = MultiplyByQuantizedMultiplier(WrappingAdd(sum, stage.bias[channel]), stage.multiplier[channel],
-                                                       stage.shift[channel]);
+  const int32_t scaled = MultiplyByQuantizedMultiplier(WrappingAdd(sum, stage.bias[channel]),
+                                                       stage.multiplier[channel], stage.shift[channel]);
   const int32_t shifted = WrappingAdd(scaled, stage.zero_point);
   return static_cast<int8_t>(Clamped(shifted, stage.clamp.minimum, stage.clamp.maximum));
 }

@@ -1,20 +1,21 @@
 // The contract between the runtime and the kernels.
 //
-// A kernel computes the first channels of a layer from the weights of the full layer. Activations are dense NHWC maps
-// of the active channels; weights keep the full layer's layout, so the distance between taps or rows is a pitch that the
-// kernel is given. Kernels check nothing: reds_open has made sure that
+// A kernel computes the first channels of a layer from the weights of the full layer. Activations are dense
+// NHWC maps of the active channels; weights keep the full layer's layout, so the distance between taps or
+// rows is a pitch that the kernel is given. Kernels check nothing: reds_open has made sure that
 //   - every size is positive and every map and weight tensor is below 2^31 bytes;
 //   - every window meets the map in at least one tap where the dilation is 1;
 //   - sums of products of int8 values fit int32_t;
 //   - input and output do not overlap, except that Relu and Softmax may get one and the same place;
 //   - activations and weights begin at 4-byte boundaries.
 //
-// An int8 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The biases that it is
-// given have the input's zero point folded in, bias[o] - zero_point * sum(weights of o over the active inputs), so that
-// the raw products sum to the right accumulator. A tap in the padding therefore counts as the input's zero point.
+// An int8 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The
+// biases that it is given have the input's zero point folded in, bias[o] - zero_point * sum(weights of o over
+// the active inputs), so that the raw products sum to the right accumulator. A tap in the padding therefore
+// counts as the input's zero point.
 //
-// Kernels for one instruction set lie in a folder of their own. The build takes a file from there in place of the file
-// of the same name in portable/.
+// Kernels for one instruction set lie in a folder of their own. The build takes a file from there in place of
+// the file of the same name in portable/.
 
 #ifndef REDS_KERNELS_KERNELS_H
 #define REDS_KERNELS_KERNELS_H
@@ -83,7 +84,8 @@ struct Conv2D {
   OutputStage<Element> stage;
 };
 
-// Weights: [kernel_height][kernel_width][weights_pitch]. Output channel o belongs to input channel o / multiplier.
+// Weights: [kernel_height][kernel_width][weights_pitch]. Output channel o belongs to input channel o /
+// multiplier.
 template <typename Element>
 struct DepthwiseConv2D {
   Window window;
@@ -97,7 +99,8 @@ struct DepthwiseConv2D {
   OutputStage<Element> stage;
 };
 
-// Weights: [full outputs][weights_pitch], walked once, in memory order. Every position of the map is a sample.
+// Weights: [full outputs][weights_pitch], walked once, in memory order. Every position of the map is a
+// sample.
 template <typename Element>
 struct FullyConnected {
   const Element* input;

@@ -30,11 +30,11 @@ inline void ForEachPatch(const Pool2D<Element>& pool, const Reduce& reduce) {
     const TapRange rows = RowsInside(window, y);
     for (int32_t x = 0; x < window.output_width; ++x) {
       const TapRange columns = ColumnsInside(window, x);
-      const Element* corner =
-          pool.input + (rows.origin + rows.first) * row_step + (columns.origin + columns.first) * pool.channels;
+      const Element* corner = pool.input + (rows.origin + rows.first) * row_step +
+                              (columns.origin + columns.first) * pool.channels;
       for (int32_t channel = 0; channel < pool.channels; ++channel) {
-        *output++ = reduce(Patch<Element>{corner + channel, rows.end - rows.first, columns.end - columns.first,
-                                          pool.channels, row_step});
+        *output++ = reduce(Patch<Element>{corner + channel, rows.end - rows.first,
+                                          columns.end - columns.first, pool.channels, row_step});
       }
     }
   }

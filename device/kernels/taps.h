@@ -16,8 +16,8 @@ struct TapRange {
   int32_t end;
 };
 
-inline TapRange TapsInside(int32_t position, int32_t stride, int32_t padding, int32_t dilation, int32_t kernel,
-                           int32_t size) {
+inline TapRange TapsInside(int32_t position, int32_t stride, int32_t padding, int32_t dilation,
+                           int32_t kernel, int32_t size) {
   const int32_t origin = position * stride - padding;
   int32_t first = 0;
   while (first < kernel && origin + first * dilation < 0) ++first;

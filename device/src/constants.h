@@ -32,7 +32,8 @@ struct ChannelConstants<float> {
   const float* scale;
 
   ChannelConstants(const uint32_t* words, uint32_t channels)
-      : bias(reinterpret_cast<const float*>(words)), scale(reinterpret_cast<const float*>(words + channels)) {}
+      : bias(reinterpret_cast<const float*>(words)),
+        scale(reinterpret_cast<const float*>(words + channels)) {}
 
   static uint32_t Words(uint32_t channels) { return 2 * channels; }
 };

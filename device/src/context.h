@@ -11,8 +11,8 @@
 
 namespace reds {
 
-// An open network. The pointers lead into the verified model; those to vectors spare select, budget and step the walk
-// through the plan's tables.
+// An open network. The pointers lead into the verified model; those to vectors spare select, budget and step
+// the walk through the plan's tables.
 struct Context {
   const schema::Plan* plan;
   const Buffers* buffers;

@@ -18,8 +18,8 @@ struct Bytes {
   size_t size;
 };
 
-// The fields of a plan that every format version keeps in place. They are read before the rest is verified, so that
-// a file of another version and a damaged file are told from a malformed one.
+// The fields of a plan that every format version keeps in place. They are read before the rest is verified,
+// so that a file of another version and a damaged file are told from a malformed one.
 struct Preamble : private flatbuffers::Table {
   uint16_t format_major() const { return GetField<uint16_t>(schema::Plan::VT_FORMAT_MAJOR, 0); }
   uint32_t crc32() const { return GetField<uint32_t>(schema::Plan::VT_CRC32, 0); }
@@ -48,7 +48,8 @@ bool IsWellFormed(const Bytes& bytes, const char* identifier) {
 Bytes FindPlan(const tflite::Model& model) {
   if (model.metadata() == nullptr || model.buffers() == nullptr) return {nullptr, 0};
   for (const tflite::Metadata* entry : *model.metadata()) {
-    if (entry->name() == nullptr || std::strcmp(entry->name()->c_str(), conventions::kMetadataName) != 0) continue;
+    if (entry->name() == nullptr || std::strcmp(entry->name()->c_str(), conventions::kMetadataName) != 0)
+      continue;
     if (entry->buffer() >= model.buffers()->size()) continue;
     const auto* data = model.buffers()->Get(entry->buffer())->data();
     if (data != nullptr) return {data->data(), data->size()};
@@ -68,8 +69,7 @@ bool ChecksumHolds(const Bytes& file, const Preamble& preamble) {
 }
 
 reds_status VerifyPlan(const Bytes& file, const Bytes& plan, bool trust_flash) {
-  if (!IsAligned(plan.data, alignof(uint32_t)) ||
-      !IsWellFormed<Preamble>(plan, schema::PlanIdentifier())) {
+  if (!IsAligned(plan.data, alignof(uint32_t)) || !IsWellFormed<Preamble>(plan, schema::PlanIdentifier())) {
     return REDS_ERROR_PLAN;
   }
   const Preamble& preamble = *flatbuffers::GetRoot<Preamble>(plan.data);
@@ -111,7 +111,8 @@ reds_status reds_open(reds_context* context, const reds_config* config) {
   if (!reds::IsUsable(config->model) || !reds::IsUsable(config->arena)) return REDS_ERROR_ARGUMENT;
 
   const reds::Bytes file = {static_cast<const uint8_t*>(config->model), config->model_bytes};
-  if (!reds::IsWellFormed<reds::tflite::Model>(file, reds::tflite::ModelIdentifier())) return REDS_ERROR_MODEL;
+  if (!reds::IsWellFormed<reds::tflite::Model>(file, reds::tflite::ModelIdentifier()))
+    return REDS_ERROR_MODEL;
   const reds::tflite::Model& model = *reds::tflite::GetModel(file.data);
   const reds::Bytes plan = reds::FindPlan(model);
   if (plan.data == nullptr) return REDS_ERROR_NO_PLAN;

@@ -56,7 +56,8 @@ uint64_t KernelArea(const Layer& layer) { return MapArea(layer.kernel_height(), 
 struct Axis {
   uint32_t input, output, kernel, stride, dilation, padding;
 
-  // The first window ends in the map and the last one begins in it, so every window without dilation meets the map.
+  // The first window ends in the map and the last one begins in it, so every window without dilation meets
+  // the map.
   bool IsConsistent() const {
     return kernel > 0 && stride > 0 && dilation > 0 && padding <= (kernel - 1) * dilation &&
            (output - 1) * stride < input + padding;
@@ -101,7 +102,8 @@ bool WeightsHold(const Checked& checked, const Layer& layer) {
   if (!HasWeights(layer.operation())) return layer.weights() == 0;
   if (layer.weights() >= checked.model.buffers()->size()) return false;
   const auto* data = checked.model.buffers()->Get(layer.weights())->data();
-  if (data == nullptr || (reinterpret_cast<uintptr_t>(data->data()) & (alignof(uint32_t) - 1)) != 0) return false;
+  if (data == nullptr || (reinterpret_cast<uintptr_t>(data->data()) & (alignof(uint32_t) - 1)) != 0)
+    return false;
   return data->size() == Taps(layer) * layer.output_channels() * checked.element_bytes();
 }
 
@@ -128,8 +130,8 @@ bool ShapesHold(const Layer& layer) {
 }
 
 bool LayerHolds(const Checked& checked, const Layer& layer) {
-  return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX && ShapesHold(layer) &&
-         Taps(layer) <= kMaximumTaps && WeightsHold(checked, layer);
+  return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX &&
+         ShapesHold(layer) && Taps(layer) <= kMaximumTaps && WeightsHold(checked, layer);
 }
 
 // ---- Tensors ----
@@ -153,7 +155,8 @@ Range RangeOf(const Checked& checked, const Tensor& tensor, uint64_t area) {
 }
 
 bool PortHolds(const Checked& checked, const Port* port) {
-  if (port == nullptr || !HasElements(port->shape()) || port->bytes() == 0 || !IsAligned(port->offset())) return false;
+  if (port == nullptr || !HasElements(port->shape()) || port->bytes() == 0 || !IsAligned(port->offset()))
+    return false;
   uint64_t bytes = checked.element_bytes();
   for (const uint32_t dimension : *port->shape()) {
     bytes *= dimension;
@@ -208,7 +211,8 @@ bool ConstantsHold(const Checked& checked, const Step& step, Operation operation
   if (all == nullptr || words > all->size() || step.constants() > all->size() - words) return false;
   if (!checked.is_int8()) return true;
   const uint32_t* first = all->data() + step.constants();
-  return operation == Operation::Softmax ? SoftmaxHolds(SoftmaxConstants(first)) : RequantizationHolds(first, channels);
+  return operation == Operation::Softmax ? SoftmaxHolds(SoftmaxConstants(first))
+                                         : RequantizationHolds(first, channels);
 }
 
 // ---- Steps ----
@@ -222,7 +226,9 @@ struct RunList {
   const Tensor& tensor(uint32_t index) const { return *subnetwork.tensors()->Get(index); }
   const Layer& layer(const Step& step) const { return *checked.plan.layers()->Get(step.layer()); }
 
-  Range InputRange(const Step& step) const { return RangeOf(checked, tensor(step.input()), InputArea(layer(step))); }
+  Range InputRange(const Step& step) const {
+    return RangeOf(checked, tensor(step.input()), InputArea(layer(step)));
+  }
   Range OutputRange(const Step& step) const {
     return RangeOf(checked, tensor(step.output()), OutputArea(layer(step)));
   }
@@ -230,8 +236,8 @@ struct RunList {
 
 bool IndicesHold(const RunList& list, const Step& step) {
   const uint32_t tensors = list.subnetwork.tensors()->size();
-  return step.layer() < list.checked.plan.layers()->size() && step.input() < tensors && step.output() < tensors &&
-         step.output() != 0 && step.output() != step.input();
+  return step.layer() < list.checked.plan.layers()->size() && step.input() < tensors &&
+         step.output() < tensors && step.output() != 0 && step.output() != step.input();
 }
 
 // The channels are a prefix of the layer's and fit each other.
@@ -259,13 +265,15 @@ bool ReadsPort(const RunList& list, const Step& step) {
          IsAtPort(list.checked, input, InputArea(list.layer(step)), *list.checked.plan.input());
 }
 
-// Walks back from a step to the one that wrote its input: sizes agree, and nothing in between has overwritten it.
+// Walks back from a step to the one that wrote its input: sizes agree, and nothing in between has overwritten
+// it.
 bool InputIsLive(const RunList& list, uint32_t index) {
   const Step& step = list.step(index);
   const Range input = list.InputRange(step);
   for (uint32_t earlier = index; earlier-- > 0;) {
     const Step& candidate = list.step(earlier);
-    if (candidate.output() == step.input()) return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
+    if (candidate.output() == step.input())
+      return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
     if (list.OutputRange(candidate).Overlaps(input)) return false;
   }
   return step.input() == 0 && ReadsPort(list, step);
@@ -357,9 +365,10 @@ bool TargetsHold(const Checked& checked) {
 
 bool IsComplete(const Checked& checked) {
   const schema::Plan& plan = checked.plan;
-  return checked.model.buffers() != nullptr && plan.element_type() <= ElementType::MAX && HasElements(plan.layers()) &&
-         plan.layers()->size() <= kMaximumLayers && HasElements(plan.exits()) && HasElements(plan.subnetworks()) &&
-         plan.subnetworks()->size() <= kMaximumSubnetworks && HasElements(plan.ranking());
+  return checked.model.buffers() != nullptr && plan.element_type() <= ElementType::MAX &&
+         HasElements(plan.layers()) && plan.layers()->size() <= kMaximumLayers && HasElements(plan.exits()) &&
+         HasElements(plan.subnetworks()) && plan.subnetworks()->size() <= kMaximumSubnetworks &&
+         HasElements(plan.ranking());
 }
 
 bool IsSupported(const Checked& checked) {

@@ -7,8 +7,8 @@
 
 namespace reds {
 
-// True if every index, size, offset and constant that an inference uses is in range. Both arguments must have passed
-// flatbuffers' verifier.
+// True if every index, size, offset and constant that an inference uses is in range. Both arguments must have
+// passed flatbuffers' verifier.
 bool KeepsRules(const tflite::Model& model, const schema::Plan& plan);
 
 }  // namespace reds

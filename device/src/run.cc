@@ -46,9 +46,9 @@ struct Task {
 };
 
 Window MakeWindow(const Layer& layer) {
-  return {layer.input_height(),  layer.input_width(),  layer.output_height(),   layer.output_width(),
-          layer.kernel_height(), layer.kernel_width(), layer.stride_height(),   layer.stride_width(),
-          layer.dilation_height(), layer.dilation_width(), layer.padding_top(), layer.padding_left()};
+  return {layer.input_height(),    layer.input_width(),    layer.output_height(), layer.output_width(),
+          layer.kernel_height(),   layer.kernel_width(),   layer.stride_height(), layer.stride_width(),
+          layer.dilation_height(), layer.dilation_width(), layer.padding_top(),   layer.padding_left()};
 }
 
 template <typename Element>
@@ -101,17 +101,17 @@ int32_t PaddingValue(const Task& task) {
 
 template <typename Element>
 void RunConv2D(const Task& task) {
-  Run(Conv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
-                      task.source.channels(), task.destination.channels(), task.layer.input_channels(),
-                      PaddingValue<Element>(task), MakeStage<Element>(task)});
+  Run(Conv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
+                      task.Output<Element>(), task.source.channels(), task.destination.channels(),
+                      task.layer.input_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});
 }
 
 template <typename Element>
 void RunDepthwiseConv2D(const Task& task) {
-  Run(DepthwiseConv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
-                               task.Output<Element>(), task.source.channels(),
-                               task.layer.output_channels() / task.layer.input_channels(),
-                               task.layer.output_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});
+  Run(DepthwiseConv2D<Element>{
+      MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
+      task.source.channels(), task.layer.output_channels() / task.layer.input_channels(),
+      task.layer.output_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});
 }
 
 template <typename Element>
@@ -129,8 +129,8 @@ Pool2D<Element> MakePool(const Task& task) {
 
 template <typename Element>
 void RunRelu(const Task& task) {
-  Run(Relu<Element>{task.Input<Element>(), task.Output<Element>(), task.Positions() * task.destination.channels(),
-                    MakeClamp<Element>(task)});
+  Run(Relu<Element>{task.Input<Element>(), task.Output<Element>(),
+                    task.Positions() * task.destination.channels(), MakeClamp<Element>(task)});
 }
 
 template <typename Element>
@@ -139,8 +139,9 @@ Softmax<Element> MakeSoftmax(const Task& task);
 template <>
 Softmax<int8_t> MakeSoftmax<int8_t>(const Task& task) {
   const SoftmaxConstants constants(task.Constants());
-  return {task.Input<int8_t>(),  task.Output<int8_t>(), task.Positions(),           task.destination.channels(),
-          constants.multiplier, constants.left_shift,  constants.minimum_difference};
+  return {task.Input<int8_t>(),        task.Output<int8_t>(), task.Positions(),
+          task.destination.channels(), constants.multiplier,  constants.left_shift,
+          constants.minimum_difference};
 }
 
 #ifndef REDS_INT8_ONLY

@@ -1,4 +1,5 @@
-// The generated readers of the TFLite model and of the REDS plan, without their assertions: `reds_open` verifies both.
+// The generated readers of the TFLite model and of the REDS plan, without their assertions: `reds_open`
+// verifies both.
 
 #ifndef REDS_SRC_SCHEMA_H
 #define REDS_SRC_SCHEMA_H

@@ -18,7 +18,9 @@ bool FitsInstructions(const Context& context, uint32_t subnetwork, uint32_t limi
 
 }  // namespace
 
-uint32_t reds_subnetwork_count(const reds_context* context) { return reds::Private(context).subnetworks->size(); }
+uint32_t reds_subnetwork_count(const reds_context* context) {
+  return reds::Private(context).subnetworks->size();
+}
 
 reds_status reds_describe(const reds_context* context, uint32_t subnetwork, reds_subnetwork* description) {
   if (context == nullptr || description == nullptr) return REDS_ERROR_ARGUMENT;

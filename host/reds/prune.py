@@ -19,6 +19,7 @@ from reds.graph import Family, Ranked, Subnetwork, Supernet
 from reds.measure import measure_accuracy
 from reds.rank import Method, rank
 from reds.solve import solve
+from reds.solve.chain import Objective
 from reds.solve.family import Order
 from reds.store import load, save
 from reds.trace import trace
@@ -51,11 +52,12 @@ class PruneSettings:
     """Layers to tap; ("auto",) lets the program choose."""
     multiple: int = 4
     """Widths are multiples of it; four suits the word loads of a Cortex-M4."""
+    objective: Objective = "product"
     order: Order = "bottom_up"
     importance: Method = "taylor"
     epochs: int = 20
     exit_epochs: int | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     type: str = "int8"
     seed: int = 0
 
@@ -160,6 +162,7 @@ def _solve(ranked: Ranked, settings: PruneSettings, progress: Callable[[str], No
         ranked,
         settings.budgets,
         metric=settings.metric,
+        objective=settings.objective,
         max_arena=settings.max_arena,
         multiple=settings.multiple,
         order=settings.order,

@@ -1,7 +1,7 @@
 """Compiles a trained family to numbers: folded float32, or int8 with one weight tensor that serves every subnetwork."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ BIAS_LIMIT = 2**30
 
 SMALLEST_FACTOR = 2.0**-24
 """Smallest requantisation factor. A channel whose products are below it cannot move an output and gets zero weights."""
+
+SMALLEST_SOFTMAX_INPUT_SCALE = np.float32(2.0**-20)
+"""TFLite Micro's fixed-point softmax needs an input scale above 2**-26; logits that close together are equal."""
 
 CALIBRATION_BATCH = 100
 """Samples run at once while ranges are measured."""
@@ -319,7 +322,16 @@ def _chain_quantizations(
             )
         else:
             result.append(Quantization.from_range(measured.minimum, measured.maximum))
+        if _is_softmax(run.fused):
+            _widen_softmax_input(runs, index, result)
     return result
+
+
+def _widen_softmax_input(runs: Sequence[_Run], softmax: int, tensors: list[Quantization]) -> None:
+    """Keeps the scale of a softmax's input, and of what has the same quantisation, from being too small."""
+    for tensor in range(_anchor(runs, softmax - 1) + 1, softmax + 1):
+        scale = max(tensors[tensor].scale, SMALLEST_SOFTMAX_INPUT_SCALE)
+        tensors[tensor] = replace(tensors[tensor], scale=scale)
 
 
 # int8: weights

@@ -255,11 +255,12 @@ def _batches(
     dataset: Dataset | Batches, input_shape: tuple[int, ...], batch_size: int, seed: int
 ) -> Iterator[tuple[NDArray, NDArray]]:
     """One pass over the dataset as arrays."""
+    source: Any = dataset
     if hasattr(dataset, "train"):
-        dataset = dataset.train.batches(batch_size, seed=seed, augment=False, epoch=0)
-    # A PyDataset has no end of its own: Keras reads it by index.
-    is_indexed = isinstance(dataset, keras.utils.PyDataset)
-    for batch in (dataset[index] for index in range(len(dataset))) if is_indexed else dataset:
+        source = dataset.train.batches(batch_size, seed=seed, augment=False, epoch=0)
+    if isinstance(source, keras.utils.PyDataset):
+        source = map(source.__getitem__, range(len(source)))
+    for batch in source:
         x, y = (np.asarray(values) for values in batch)
         if math.prod(x.shape[1:]) != math.prod(input_shape):
             raise UsageError(

@@ -300,7 +300,11 @@ class Runtime:
         Raises:
             UsageError: if `x` has another type or shape.
         """
-        self.input[...] = self._checked_input(x)
+        x = self._checked_input(x)
+        if x.ndim != self.input.ndim:
+            raise UsageError(f"`x` must be one sample of shape {self.input.shape}. Received: {x.shape}")
+        self.invoke(x)  # ends an inference that was begun
+        self.input[...] = x
         times = []
         for step, (layer, operation) in enumerate(self._step_layers[self.selected]):
             begin = time.perf_counter_ns()

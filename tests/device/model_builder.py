@@ -171,19 +171,23 @@ class NetworkBuilder:
     ) -> tuple[NDArray | None, NDArray | None]:
         if layer.weights is None:
             return None, None
-        scales = (TYPICAL_WEIGHT_SCALE * self._random.uniform(0.5, 1.5, channels)).astype(np.float32)
+        spread = self._random.uniform(0.5, 1.5, channels)
+        bias = self._random.normal(size=channels)
         if source is None:
-            return scales, self._random.normal(size=channels).astype(np.float32)
-        bias = self._random.normal(size=channels) * typical_sum(layer, source)
-        return scales, bias.astype(np.int32)
+            return (spread / math.sqrt(taps(layer))).astype(np.float32), bias.astype(np.float32)
+        return (TYPICAL_WEIGHT_SCALE * spread).astype(np.float32), (bias * typical_sum(layer, source)).astype(np.int32)
+
+
+def taps(layer: CompiledLayer) -> int:
+    """Products that one output sums."""
+    assert layer.weights is not None
+    is_depthwise = isinstance(layer.operation, DepthwiseConv2D)
+    return int(layer.weights[..., 0].size if is_depthwise else layer.weights[0].size)
 
 
 def typical_sum(layer: CompiledLayer, source: Quantization) -> float:
     """Standard deviation of an accumulator for uniform inputs and weights."""
-    assert layer.weights is not None
-    is_depthwise = isinstance(layer.operation, DepthwiseConv2D)
-    taps = layer.weights[..., 0].size if is_depthwise else layer.weights[0].size
-    return math.sqrt(taps) * INT8_DEVIATION * math.hypot(INT8_DEVIATION, source.zero_point)
+    return math.sqrt(taps(layer)) * INT8_DEVIATION * math.hypot(INT8_DEVIATION, source.zero_point)
 
 
 def _activation(spec: LayerSpec) -> str:
@@ -208,8 +212,6 @@ def output_shape(spec: LayerSpec, source: Shape) -> Shape:
     if operation.padding == "same":
         height, width = (math.ceil(source[i] / operation.strides[i]) for i in (0, 1))
     else:
-        height, width = (
-            (source[i] - (kernel[i] - 1) * dilation[i] - 1) // operation.strides[i] + 1 for i in (0, 1)
-        )
+        height, width = ((source[i] - (kernel[i] - 1) * dilation[i] - 1) // operation.strides[i] + 1 for i in (0, 1))
     channels = {Conv2D: spec.channels, DepthwiseConv2D: source[2] * spec.depth_multiplier, Pool2D: source[2]}
     return (height, width, channels[type(operation)])

@@ -26,6 +26,7 @@ inline void Sum(const Position& position, const float* weights, int32_t pitch, f
     const float* taps = weights + (tap_y * window.kernel_width + position.columns.first) * conv.weights_pitch;
     for (int32_t tap_x = position.columns.first; tap_x < position.columns.end; ++tap_x) {
       for (int32_t element = 0; element < conv.input_channels; ++element) {
+#pragma GCC unroll 4
         for (int32_t row = 0; row < kRows; ++row) sums[row] += input[element] * taps[row * pitch + element];
       }
       input += window.dilation_width * conv.input_channels;
@@ -40,6 +41,7 @@ inline float* WriteBlock(const Position& position, int32_t channel, float* outpu
   const int32_t pitch = conv.window.kernel_height * conv.window.kernel_width * conv.weights_pitch;
   float sums[kRows] = {};
   Sum(position, conv.weights + channel * pitch, pitch, sums);
+#pragma GCC unroll 4
   for (int32_t row = 0; row < kRows; ++row) *output++ = Finish(conv.stage, channel + row, sums[row]);
   return output;
 }

@@ -1,5 +1,5 @@
-// Four output channels are computed together, so that an activation is loaded once for four products. Where the taps of
-// a row lie next to each other in the map and in the weights they are one long run.
+// Four output channels are computed together, so that an activation is loaded once for four products. Where
+// the taps of a row lie next to each other in the map and in the weights they are one long run.
 
 #include "kernels/fixed_point.h"
 #include "kernels/kernels.h"
@@ -16,6 +16,7 @@ inline void AddProducts(const int8_t* input, const int8_t* weights, int32_t row_
                         int32_t (&sums)[kRows]) {
   for (int32_t element = 0; element < count; ++element) {
     const int32_t activation = input[element];
+#pragma GCC unroll 4
     for (int32_t row = 0; row < kRows; ++row) sums[row] += activation * weights[row * row_pitch + element];
   }
 }
@@ -24,6 +25,7 @@ inline void AddProducts(const int8_t* input, const int8_t* weights, int32_t row_
 template <int32_t kRows>
 inline void AddWeights(const int8_t* weights, int32_t row_pitch, int32_t count, int32_t (&sums)[kRows]) {
   for (int32_t element = 0; element < count; ++element) {
+#pragma GCC unroll 4
     for (int32_t row = 0; row < kRows; ++row) sums[row] += weights[row * row_pitch + element];
   }
 }
@@ -36,7 +38,8 @@ class Position {
     const Window& window = conv.window;
     const bool contiguous = conv.input_channels == conv.weights_pitch && window.dilation_width == 1;
     taps_per_run_ = contiguous ? columns.end - columns.first : 1;
-    clipped_ = rows.end - rows.first < window.kernel_height || columns.end - columns.first < window.kernel_width;
+    clipped_ =
+        rows.end - rows.first < window.kernel_height || columns.end - columns.first < window.kernel_width;
   }
 
   // The sums of products of kRows output channels.
@@ -48,11 +51,14 @@ class Position {
     if (!clipped_ || conv_.input_zero_point == 0) return;
     int32_t outside[kRows] = {};
     SumOutside(weights, pitch, outside);
+#pragma GCC unroll 4
     for (int32_t row = 0; row < kRows; ++row) sums[row] += conv_.input_zero_point * outside[row];
   }
 
  private:
-  int32_t RowPitch() const { return conv_.window.kernel_height * conv_.window.kernel_width * conv_.weights_pitch; }
+  int32_t RowPitch() const {
+    return conv_.window.kernel_height * conv_.window.kernel_width * conv_.weights_pitch;
+  }
 
   template <int32_t kRows>
   void SumInside(const int8_t* weights, int32_t pitch, int32_t (&sums)[kRows]) const {
@@ -95,9 +101,11 @@ class Position {
 };
 
 template <int32_t kRows>
-inline int8_t* WriteBlock(const Conv2D<int8_t>& conv, const Position& position, int32_t channel, int8_t* output) {
+inline int8_t* WriteBlock(const Conv2D<int8_t>& conv, const Position& position, int32_t channel,
+                          int8_t* output) {
   int32_t sums[kRows] = {};
   position.Sum(channel, sums);
+#pragma GCC unroll 4
   for (int32_t row = 0; row < kRows; ++row) *output++ = Finish(conv.stage, channel + row, sums[row]);
   return output;
 }
@@ -115,7 +123,8 @@ void Run(const Conv2D<int8_t>& conv) {
       for (; channel + kBlock <= conv.output_channels; channel += kBlock) {
         output = WriteBlock<kBlock>(conv, position, channel, output);
       }
-      for (; channel < conv.output_channels; ++channel) output = WriteBlock<1>(conv, position, channel, output);
+      for (; channel < conv.output_channels; ++channel)
+        output = WriteBlock<1>(conv, position, channel, output);
     }
   }
 }

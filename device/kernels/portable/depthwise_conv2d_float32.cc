@@ -6,8 +6,8 @@ namespace reds {
 namespace {
 
 // The sum of products of one channel that begins at `input` and `weights`.
-float Sum(const DepthwiseConv2D<float>& conv, const TapRange& rows, const TapRange& columns, const float* input,
-          const float* weights) {
+float Sum(const DepthwiseConv2D<float>& conv, const TapRange& rows, const TapRange& columns,
+          const float* input, const float* weights) {
   const Window& window = conv.window;
   float sum = 0;
   for (int32_t tap_y = rows.first; tap_y < rows.end; ++tap_y) {

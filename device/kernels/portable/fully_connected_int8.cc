@@ -8,15 +8,8 @@ namespace {
 
 int32_t DotProduct(const int8_t* a, const int8_t* b, int32_t count) {
   int32_t sum = 0;
-  const int8_t* const unrolled_end = a + (count & ~3);
-  const int8_t* const end = a + count;
-  for (; a != unrolled_end; a += 4, b += 4) {
-    sum += a[0] * b[0];
-    sum += a[1] * b[1];
-    sum += a[2] * b[2];
-    sum += a[3] * b[3];
-  }
-  for (; a != end; ++a, ++b) sum += *a * *b;
+#pragma GCC unroll 8
+  for (int32_t element = 0; element < count; ++element) sum += a[element] * b[element];
   return sum;
 }
 

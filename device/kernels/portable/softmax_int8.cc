@@ -1,5 +1,6 @@
-// Softmax in fixed point, bit-exact with TFLite's reference kernel: e^x from a table of constants and a polynomial,
-// 1 / sum by Newton's iteration. "Qn" below is a 32-bit word with n integer bits besides the sign.
+// Softmax in fixed point, bit-exact with TFLite's reference kernel: e^x from a table of constants and a
+// polynomial, 1 / sum by Newton's iteration. "Qn" below is a 32-bit word with n integer bits besides the
+// sign.
 
 #include "kernels/fixed_point.h"
 #include "kernels/kernels.h"
@@ -37,7 +38,8 @@ int32_t Exp(int32_t value) {
   constexpr int kFractionalBits = 31 - kDifferenceIntegerBits;
   constexpr int32_t kQuarter = 1 << (kFractionalBits - 2);
   // e^-(2^i / 4) in Q0.
-  constexpr int32_t kExpOfMinusPowers[] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
+  constexpr int32_t kExpOfMinusPowers[] = {1672461947, 1302514674, 790015084, 290630308,
+                                           39332535,   720401,     242};
   if (value == 0) return INT32_MAX;
   const int32_t small = (value & (kQuarter - 1)) - kQuarter;
   const int32_t quarters = (small - value) / kQuarter;
@@ -50,9 +52,9 @@ int32_t Exp(int32_t value) {
 
 // 1 / (1 + value) for a Q0 value in [0, 1]; the result is Q0.
 int32_t ReciprocalOfOnePlus(int32_t value) {
-  constexpr int32_t kFortyEightOver17 = 1515870810;         // Q2
+  constexpr int32_t kFortyEightOver17 = 1515870810;       // Q2
   constexpr int32_t kMinusThirtyTwoOver17 = -1010580540;  // Q2
-  constexpr int32_t kOne = 1 << 29;                         // Q2
+  constexpr int32_t kOne = 1 << 29;                       // Q2
   const int32_t half_denominator = static_cast<int32_t>((int64_t{value} + INT32_MAX + 1) / 2);
   int32_t x = kFortyEightOver17 + MultiplyHigh(half_denominator, kMinusThirtyTwoOver17);
   for (int iteration = 0; iteration < 3; ++iteration) {

@@ -36,6 +36,23 @@ class Parser(argparse.ArgumentParser):
         sys.exit(EXIT_USAGE)
 
 
+def program() -> int:
+    """Entry point of the `reds` command."""
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        _mute_native_libraries()
+    return main()
+
+
+def _mute_native_libraries() -> None:
+    """Leaves stderr to Python: TensorFlow's libraries write to it while they start, whatever their log level."""
+    own = os.dup(sys.stderr.fileno())
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stderr.fileno())
+    os.close(null)
+    sys.stderr = os.fdopen(own, "w", buffering=1)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -45,8 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 ok, 1 usage, 2 device, 3 verification failed, 130 interrupted.
     """
-    # TensorFlow tells about its own start-up on stderr unless it is told not to before it is loaded.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = Parser(prog="reds", description="One network that fits a changing budget on a microcontroller.")
     parser.add_argument("--version", action="version", version=f"reds {version('reds')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

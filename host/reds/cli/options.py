@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TYPES = ("int8", "float32")
 IMPORTANCE = ("taylor", "l1", "l2", "random")
+OBJECTIVES = ("product", "sum")
 ORDERS = ("bottom_up", "top_down")
 
 
@@ -42,6 +43,9 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         help="fractions of the full network up to 1, or whole numbers; default 0.25,0.5,0.75",
     )
     parser.add_argument("--metric", default="macs", help="what budgets limit; default macs")
+    parser.add_argument(
+        "--objective", choices=OBJECTIVES, default="product", help="of the importance kept; default product"
+    )
     parser.add_argument("--max-arena", type=int, metavar="BYTES", help="largest arena of a subnetwork")
     parser.add_argument("--order", choices=ORDERS, default="bottom_up")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,10 +1,12 @@
 """What commands print: tables for people, JSON for programs, and the stages of long work."""
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 LOG = Console(stderr=True, highlight=False)
 """Progress goes to stderr, so that stdout holds the result alone."""
 
-OUT = Console(highlight=False)
+FILE_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe."""
+
+OUT = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 class Stages:
@@ -41,9 +46,9 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """Prints a table; the first column is text, the others are numbers."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     OUT.print(table)
@@ -52,9 +57,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 def print_model(report: "ModelReport", switch_instructions: int | None = None) -> None:
     """Prints a model's subnetworks."""
     targets = sorted({name for row in report.subnetworks for name in row.targets})
-    columns = ["subnetwork", "exit", "MACs", "parameters", "flash B", "arena B"]
-    columns += [f"{target} instructions" for target in targets]
-    columns += [] if switch_instructions is None else ["switch instructions"]
+    columns = ["subnetwork", "MACs", "parameters", "flash B", "arena B"]
+    columns += [f"{target}\ninstructions" for target in targets]
+    columns += [] if switch_instructions is None else ["switch\ninstructions"]
     rows = [_row(row, targets, switch_instructions) for row in report.subnetworks]
     title = f"{report.name}, {report.element_type}, {report.file_bytes:,} bytes"
     print_table([*columns, "accuracy"], rows, title)
@@ -65,7 +70,7 @@ def _row(row: "SubnetworkReport", targets: Sequence[str], switch_instructions: i
     switch = [] if switch_instructions is None else [str(switch_instructions)]
     accuracy = "-" if row.accuracy is None else f"{row.accuracy:.1%}"
     numbers = [f"{row.macs:,}", f"{row.parameters:,}", f"{row.flash_bytes:,}", f"{row.arena_bytes:,}"]
-    return [f"{row.id}  {row.name}", row.exit, *numbers, *counts, *switch, accuracy]
+    return [f"{row.id}  {row.name}", *numbers, *counts, *switch, accuracy]
 
 
 def print_verification(report: "VerificationReport") -> None:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exits", type=options.names, default=(), metavar="auto|NAMES", help="layers to tap")
     parser.add_argument("--epochs", type=int, default=20, help="of joint fine-tuning; default 20")
     parser.add_argument("--exit-epochs", type=int, help="of each exit head; default as --epochs")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=5e-3)
     parser.add_argument("--type", choices=options.TYPES, default="int8")
     parser.add_argument("--out", type=Path, metavar="RUN", help="run folder; default runs/MODEL")
     options.add_json(parser)
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = PruneSettings(
         budgets=arguments.budgets,
         metric=arguments.metric,
+        objective=arguments.objective,
         max_arena=arguments.max_arena,
         exits=arguments.exits,
         multiple=arguments.multiple,

@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         rank(graph, batches, method=method, seed=arguments.seed),
         arguments.budgets,
         metric=arguments.metric,
+        objective=arguments.objective,
         max_arena=arguments.max_arena,
         multiple=arguments.multiple,
         order=arguments.order,

@@ -1,57 +1,25 @@
 """The stage as a whole: joint training, statistics, exit heads."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-from keras import ops
-from numpy.typing import NDArray
-
 from reds import cost
 from reds.errors import UsageError
+from reds.finetune.heads import train_head
 from reds.finetune.model import Branch, BranchesModel
 from reds.finetune.objectives import InPlaceDistillation, Objective, WeightedCrossEntropy
 from reds.finetune.sampling import sandwich
-from reds.finetune.statistics import BatchNorms, estimate_batch_norms
-from reds.finetune.training import Checkpoint, Dataset, Progress, Schedule, fingerprint, train
-from reds.forward import Tensor, Weights, forward
-from reds.graph import Array, Exit, Family, Graph, Subnetwork, Supernet
+from reds.finetune.session import FIRST_STATISTICS_BATCHES, Session, first_inputs
+from reds.finetune.statistics import estimate_batch_norms
+from reds.finetune.training import Dataset, Progress, Schedule
+from reds.finetune.weights import arrays_of, weights_of, with_weights
+from reds.graph import Family, Graph, Subnetwork, Supernet
 
 Loss = Literal["distillation", "weighted"]
 
-FIRST_STATISTICS_BATCHES = 4
-"""For the moving statistics that training starts from."""
-
 EXIT_LEARNING_RATE = 1e-2
 """Heads start from random weights, so they learn faster than the network is tuned."""
-
-
-@dataclass(frozen=True)
-class _Session:
-    """What all trainings of one call share."""
-
-    dataset: Dataset
-    calibration: tuple[NDArray[np.float32], ...]
-    """Batches of unvaried inputs to measure statistics on."""
-    run_dir: Path | None
-    progress: Progress | None
-
-    def train(
-        self,
-        phase: str,
-        model: BranchesModel,
-        schedule: Schedule,
-        active: Callable[[int], tuple[int, ...]],
-        inputs: tuple[object, ...],
-    ) -> None:
-        """Trains a model; `inputs` is what else its result depends on."""
-        checkpoint = None
-        if self.run_dir is not None:
-            identity = fingerprint(phase, schedule, self.dataset.name, len(self.dataset.train.labels), *inputs)
-            checkpoint = Checkpoint(self.run_dir / f"{phase}.npz", identity)
-        train(model, self.dataset, schedule, phase, active, checkpoint, self.progress)
 
 
 def finetune(
@@ -101,22 +69,22 @@ def finetune(
     _check_arguments(epochs, batch_size, loss, distillation, temperature, statistics_batches)
     _check_family(family)
     _check_dataset(family.graph, dataset)
-    session = _Session(dataset, _inputs(dataset, batch_size, seed, statistics_batches), run_dir, progress)
+    session = Session(dataset, first_inputs(dataset, batch_size, seed, statistics_batches), run_dir, progress)
     schedule = Schedule(epochs, learning_rate, batch_size, seed)
     heads_schedule = Schedule(epochs if exit_epochs is None else exit_epochs, EXIT_LEARNING_RATE, batch_size, seed)
 
     family = _train_subnetworks(family, session, schedule, loss, distillation, temperature)
     batch_norms = [
         estimate_batch_norms(
-            family.graph, session.calibration, _weights_of(family.graph), chosen.widths, _last_node(family, chosen)
+            family.graph, session.calibration, weights_of(family.graph), chosen.widths, _last_node(family, chosen)
         )
         for chosen in family.subnetworks
     ]
-    family = replace(family, graph=_with_weights(family.graph, batch_norms[0]))
+    family = replace(family, graph=with_weights(family.graph, batch_norms[0]))
     exits = []
     for number, exit_ in enumerate(family.exits, start=1):
         members = [index for index, chosen in enumerate(family.subnetworks) if chosen.exit == number]
-        head = _train_head(family, exit_, members or [0], batch_norms, session, heads_schedule)
+        head = train_head(family, exit_, members or [0], batch_norms, session, heads_schedule)
         exits.append(replace(exit_, head=head.graph))
         for index in members:
             batch_norms[index] |= head.batch_norms[index]
@@ -124,7 +92,7 @@ def finetune(
 
 
 def _train_subnetworks(
-    family: Family, session: _Session, schedule: Schedule, loss: Loss, distillation: float, temperature: float
+    family: Family, session: Session, schedule: Schedule, loss: Loss, distillation: float, temperature: float
 ) -> Family:
     """Trains the subnetworks without an exit and returns the family with the new weights."""
     graph = family.graph
@@ -135,97 +103,17 @@ def _train_subnetworks(
         objective = WeightedCrossEntropy(tuple((count / parameters[0]) ** 0.5 for count in parameters))
     first = session.calibration[:FIRST_STATISTICS_BATCHES]
     branches = [
-        Branch(chosen.name, chosen.widths, estimate_batch_norms(graph, first, _weights_of(graph), chosen.widths))
+        Branch(chosen.name, chosen.widths, estimate_batch_norms(graph, first, weights_of(graph), chosen.widths))
         for chosen in subnetworks
     ]
     model = BranchesModel(graph, branches, objective)
-    inputs = (objective, [chosen.widths for chosen in subnetworks], *_arrays(graph))
+    inputs = (objective, [chosen.widths for chosen in subnetworks], *arrays_of(graph))
     session.train("subnetworks", model, schedule, lambda epoch: sandwich(parameters, schedule.seed, epoch), inputs)
-    return replace(family, graph=_with_weights(graph, model.weights_by_node()))
-
-
-@dataclass(frozen=True)
-class _TrainedHead:
-    graph: Graph
-    batch_norms: Mapping[int, BatchNorms]
-    """Per subnetwork that leaves there."""
-
-
-def _train_head(
-    family: Family,
-    exit_: Exit,
-    members: Sequence[int],
-    batch_norms: Sequence[BatchNorms],
-    session: _Session,
-    schedule: Schedule,
-) -> _TrainedHead:
-    """Trains the head of an exit on what the frozen subnetworks `members` give it."""
-    head = exit_.head
-    widths = cost.full_widths(head)
-    backbones = [_backbone(family, exit_, index, batch_norms[index]) for index in members]
-    features = [[backbone(x) for x in session.calibration] for backbone in backbones]
-    branches = [
-        Branch(
-            family.subnetworks[index].name,
-            widths,
-            estimate_batch_norms(head, maps[:FIRST_STATISTICS_BATCHES], _weights_of(head)),
-            backbone,
-        )
-        for index, maps, backbone in zip(members, features, backbones, strict=True)
-    ]
-    model = BranchesModel(head, branches, WeightedCrossEntropy((1.0,) * len(branches)))
-    inputs = (
-        [family.subnetworks[index].widths for index in members],
-        *_arrays(family.graph),
-        *_arrays(head),
-    )
-    everyone = tuple(range(len(branches)))
-    session.train(exit_.name, model, schedule, lambda _: everyone, inputs)
-
-    trained = _with_weights(head, model.weights_by_node())
-    measured = {
-        index: estimate_batch_norms(trained, maps, _weights_of(trained))
-        for index, maps in zip(members, features, strict=True)
-    }
-    return _TrainedHead(_with_weights(trained, measured[members[0]]), measured)
-
-
-def _backbone(family: Family, exit_: Exit, index: int, batch_norm: BatchNorms) -> Callable[[Tensor], Tensor]:
-    """The frozen subnetwork up to the exit's tap."""
-    widths = family.subnetworks[index].widths
-
-    def run(x: Tensor) -> Tensor:
-        return ops.stop_gradient(forward(family.graph, x, widths=widths, batch_norm=batch_norm, until=exit_.tap))
-
-    return run
+    return replace(family, graph=with_weights(graph, model.weights_by_node()))
 
 
 def _last_node(family: Family, subnetwork: Subnetwork) -> int | None:
     return None if subnetwork.exit == 0 else family.exits[subnetwork.exit - 1].tap
-
-
-def _inputs(dataset: Dataset, batch_size: int, seed: int, count: int) -> tuple[NDArray[np.float32], ...]:
-    batches = dataset.train.batches(batch_size, seed=seed, augment=False, epoch=0)
-    return tuple(batches[index][0] for index in range(min(count, len(batches))))
-
-
-def _weights_of(graph: Graph) -> Weights:
-    """A graph's weights by node."""
-    return {node.name: node.weights for node in graph.nodes}
-
-
-def _with_weights(graph: Graph, weights: Weights) -> Graph:
-    """The graph with some of its weights replaced."""
-    nodes = (
-        replace(node, weights={**node.weights, **weights[node.name]}) if node.name in weights else node
-        for node in graph.nodes
-    )
-    return replace(graph, nodes=tuple(nodes))
-
-
-def _arrays(graph: Graph) -> Iterator[Array]:
-    for node in graph.nodes:
-        yield from node.weights.values()
 
 
 def _check_arguments(

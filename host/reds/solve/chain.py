@@ -4,13 +4,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reds import cost
 from reds.errors import UsageError
 from reds.graph import Graph, Ranked
 from reds.solve.problem import BoolArray, ChainProblem, CostTables, IntArray
+
+Objective = Literal["product", "sum"]
+
+SMALLEST_SHARE = 1e-9
+"""Share of a group's importance that a product counts for channels of no importance."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,9 @@ class Limits:
     """Bytes of one activation: 1 for int8, 4 for float32."""
 
 
-def chain_problem(ranked: Ranked, budget: int, metric: str, limits: Limits) -> ChainProblem:
+def chain_problem(
+    ranked: Ranked, budget: int, metric: str, limits: Limits, objective: Objective = "product"
+) -> ChainProblem:
     """Writes the search for one subnetwork as a chain problem.
 
     Args:
@@ -35,9 +44,11 @@ def chain_problem(ranked: Ranked, budget: int, metric: str, limits: Limits) -> C
         budget: limit in units of the metric.
         metric: a name in `METRICS`.
         limits: which widths are allowed.
+        objective: "sum" adds the importance that all groups keep; "product" multiplies the shares that they keep.
 
     Returns:
-        The problem; the value of a width is the importance of the channels it keeps.
+        The problem. The value of a width is the importance of the channels it keeps, or for a product its logarithm
+        above that of the first channel.
 
     Raises:
         UsageError: if a layer joins channel groups that are not neighbours.
@@ -45,7 +56,7 @@ def chain_problem(ranked: Ranked, budget: int, metric: str, limits: Limits) -> C
     graph = ranked.graph
     widths = tuple(_allowed_widths(group.size, limits) for group in graph.groups)
     values = tuple(
-        np.cumsum(importance)[allowed - 1] for importance, allowed in zip(ranked.importance, widths, strict=True)
+        _kept(importance, objective)[allowed - 1] for importance, allowed in zip(ranked.importance, widths, strict=True)
     )
     keep = tuple(np.ones(len(allowed), np.bool_) for allowed in widths)
     pairs: tuple[BoolArray, ...] = tuple(
@@ -56,6 +67,16 @@ def chain_problem(ranked: Ranked, budget: int, metric: str, limits: Limits) -> C
         keep = tuple(unary <= limits.max_arena for unary in arena.unary)
         pairs = tuple(edge <= limits.max_arena for edge in arena.edges)
     return ChainProblem(widths, values, METRICS[metric](graph, widths), pairs, budget).restrict(keep)
+
+
+def _kept(importance: NDArray[np.float64], objective: Objective) -> NDArray[np.float64]:
+    """Value of each width from 1 on."""
+    kept = np.cumsum(importance)
+    if objective == "sum":
+        return kept
+    shares = kept / kept[-1] if kept[-1] > 0 else np.ones_like(kept)
+    logarithms = np.log(np.maximum(shares, SMALLEST_SHARE))
+    return np.asarray(logarithms - logarithms[0])
 
 
 def narrowest(graph: Graph, limits: Limits) -> tuple[int, ...]:

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from reds import cost
 from reds.errors import UsageError, VerificationError
 from reds.graph import Family, Graph, Ranked, Solution, Subnetwork
-from reds.solve.chain import METRICS, Limits, chain_problem, narrowest
+from reds.solve.chain import METRICS, Limits, Objective, chain_problem, narrowest
 from reds.solve.lagrangian import cheapest
 from reds.solve.problem import ChainProblem
 from reds.solve.search import Best, search
@@ -28,6 +28,7 @@ def solve(
     ranked: Ranked,
     budgets: Sequence[float] = (0.25, 0.5, 0.75),
     metric: str = "macs",
+    objective: Objective = "product",
     max_arena: int | None = None,
     multiple: int = 1,
     minimum: float = 1,
@@ -46,6 +47,9 @@ def solve(
         ranked: the network, its channels sorted by falling importance.
         budgets: limits, as fractions up to 1 of the full network's cost or as whole numbers in the metric's unit.
         metric: what the budgets limit: "macs", multiply-accumulates of one inference.
+        objective: what is made largest: "product" of the shares of importance that the channel groups keep, or the
+            "sum" of all importance kept, as in REDS. A sum can starve one layer, through which everything must pass,
+            because it is a small part of the whole; a product cannot.
         max_arena: limit in bytes on the activations in memory at the same time; holds for every subnetwork but the
             full network.
         multiple: widths are multiples of it, or the full width.
@@ -65,10 +69,11 @@ def solve(
         VerificationError: if the result is not nested or exceeds a budget.
     """
     limits = Limits(multiple, minimum, max_arena, element_bytes)
-    _check_arguments(ranked, metric, limits, order)
+    request = _Request(metric, objective, limits, order, time_limit, seed)
+    _check_arguments(ranked, request)
     _check_arena(ranked.graph, limits)
     wanted = _wanted(ranked, budgets, metric, max_arena)
-    subnetworks = _search_all(ranked, wanted, limits, order, metric, time_limit, seed, progress)
+    subnetworks = _search_all(ranked, wanted, request, progress)
     full = Subnetwork(FULL_NAME, cost.full_widths(ranked.graph))
     return Family(ranked.graph, ranked.importance, ranked.exits, (full, *subnetworks))
 
@@ -81,44 +86,54 @@ class _Wanted:
     budget: int
 
 
+@dataclass(frozen=True)
+class _Request:
+    """How to search."""
+
+    metric: str
+    objective: Objective
+    limits: Limits
+    order: Order
+    time_limit: float
+    seed: int
+
+
 def _search_all(
-    ranked: Ranked,
-    wanted: Sequence[_Wanted],
-    limits: Limits,
-    order: Order,
-    metric: str,
-    time_limit: float,
-    seed: int,
-    progress: Progress | None,
+    ranked: Ranked, wanted: Sequence[_Wanted], request: _Request, progress: Progress | None
 ) -> tuple[Subnetwork, ...]:
     """The subnetworks by falling budget."""
     lower = (0,) * len(ranked.graph.groups)
     upper = cost.full_widths(ranked.graph)
     found: list[Subnetwork] = []
-    for one in wanted[::-1] if order == "bottom_up" else wanted:
+    for one in wanted[::-1] if request.order == "bottom_up" else wanted:
         start = time.perf_counter()
-        problem = chain_problem(ranked, one.budget, metric, limits)
-        best = search(problem.between(lower, upper), time_limit, seed)
+        problem = chain_problem(ranked, one.budget, request.metric, request.limits, request.objective)
+        best = search(problem.between(lower, upper), request.time_limit, request.seed)
         if best is None:
-            raise _cannot_be_met(one, problem, metric)
-        solution = Solution(one.budget, metric, best.value, best.bound, time.perf_counter() - start)
+            raise _cannot_be_met(one, problem, request.metric)
+        solution = Solution(one.budget, request.metric, best.value, best.bound, time.perf_counter() - start)
         found.append(Subnetwork(one.name, best.widths, solution=solution))
         _report_line(progress, one, best, solution)
-        lower, upper = (best.widths, upper) if order == "bottom_up" else (lower, best.widths)
-    falling = tuple(found[::-1] if order == "bottom_up" else found)
-    _verify(ranked, falling, metric, limits)
+        lower, upper = (best.widths, upper) if request.order == "bottom_up" else (lower, best.widths)
+    falling = tuple(found[::-1] if request.order == "bottom_up" else found)
+    _verify(ranked, falling, request.metric, request.limits)
     return falling
 
 
-def _check_arguments(ranked: Ranked, metric: str, limits: Limits, order: str) -> None:
+def _check_arguments(ranked: Ranked, request: _Request) -> None:
+    limits = request.limits
     if not ranked.graph.groups:
         raise UsageError(
             "`ranked` must have a layer besides its last one whose channels can be narrowed. Received: none."
         )
-    if metric not in METRICS:
-        raise UsageError(f"`metric` must be one of {', '.join(METRICS)}. Received: metric={metric!r}")
-    if order not in ("bottom_up", "top_down"):
-        raise UsageError(f"`order` must be 'bottom_up' or 'top_down'. Received: order={order!r}")
+    for name, choices in (
+        ("metric", tuple(METRICS)),
+        ("objective", get_args(Objective)),
+        ("order", get_args(Order)),
+    ):
+        if getattr(request, name) not in choices:
+            received = f"{name}={getattr(request, name)!r}"
+            raise UsageError(f"`{name}` must be one of {', '.join(choices)}. Received: {received}")
     for name in ("multiple", "element_bytes"):
         if getattr(limits, name) < 1:
             raise UsageError(f"`{name}` must be at least 1. Received: {name}={getattr(limits, name)}")

@@ -1,5 +1,7 @@
 """A small family and data that it can learn in seconds."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -30,31 +32,34 @@ def dataset() -> Dataset:
 @pytest.fixture(scope="session")
 def family() -> Family:
     """Two blocks of which the second can be skipped, at three widths, with seeded random weights."""
-    keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
             layers.Input(SHAPE),
-            layers.Conv2D(8, 3, padding="same", name="conv"),
+            layers.Conv2D(12, 3, padding="same", name="conv"),
             layers.BatchNormalization(name="conv_bn"),
             layers.ReLU(name="conv_relu"),
             layers.DepthwiseConv2D(3, padding="same", name="dw"),
             layers.BatchNormalization(name="dw_bn"),
             layers.ReLU(name="dw_relu"),
-            layers.Conv2D(10, 1, name="pw"),
+            layers.Conv2D(16, 1, name="pw"),
             layers.BatchNormalization(name="pw_bn"),
             layers.ReLU(name="pw_relu"),
             layers.GlobalAveragePooling2D(name="pool"),
             layers.Dense(CLASSES, activation="softmax", name="classes"),
         ]
     )
+    generator = np.random.default_rng(1)
+    for layer in (model.get_layer(name) for name in ("conv", "dw", "pw", "classes")):
+        fan_in = 9 if layer.name == "dw" else math.prod(layer.kernel.shape[:-1])
+        layer.kernel.assign(generator.normal(0, math.sqrt(2 / fan_in), layer.kernel.shape))
     graph = trace(model)
     importance = tuple(np.arange(group.size, 0, -1, dtype=np.float64) for group in graph.groups)
     exits = attach_exits(Ranked(graph, importance, "random"), ["conv"]).exits
     subnetworks = (
-        Subnetwork("full", (8, 10)),
-        Subnetwork("half", (6, 5)),
-        Subnetwork("least", (4, 3)),
-        Subnetwork("shallow", (8, 10), exit=1),
-        Subnetwork("least shallow", (4, 3), exit=1),
+        Subnetwork("full", (12, 16)),
+        Subnetwork("half", (9, 10)),
+        Subnetwork("least", (6, 6)),
+        Subnetwork("shallow", (12, 16), exit=1),
+        Subnetwork("least shallow", (6, 6), exit=1),
     )
     return Family(graph, importance, exits, subnetworks)

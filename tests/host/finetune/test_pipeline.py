@@ -54,11 +54,11 @@ def test_outputs_are_probabilities(run: Run, dataset: Dataset) -> None:
 def test_batch_norms_cover_what_is_run_at_its_width(run: Run) -> None:
     heads = {node.name for node in run.supernet.family.exits[0].head.nodes if "gamma" in node.weights}
     widths = [{name: len(w["moving_mean"]) for name, w in norms.items()} for norms in run.supernet.batch_norms]
-    assert widths[0] == {"conv_bn": 8, "dw_bn": 8, "pw_bn": 10}
-    assert widths[2] == {"conv_bn": 4, "dw_bn": 4, "pw_bn": 3}
+    assert widths[0] == {"conv_bn": 12, "dw_bn": 12, "pw_bn": 16}
+    assert widths[2] == {"conv_bn": 6, "dw_bn": 6, "pw_bn": 6}
     assert set(widths[3]) == {"conv_bn"} | heads
-    assert widths[3]["conv_bn"] == 8
-    assert widths[4]["exit_conv_depthwise_1_batch_norm"] == 4
+    assert widths[3]["conv_bn"] == 12
+    assert widths[4]["exit_conv_depthwise_1_batch_norm"] == 6
     assert widths[4]["exit_conv_pointwise_2_batch_norm"] == 16
 
 
@@ -115,10 +115,10 @@ def test_checkpoint_of_other_inputs_is_not_used(family: Family, dataset: Dataset
 
 
 def test_many_subnetworks_and_the_weighted_loss(family: Family, dataset: Dataset) -> None:
-    widths = [(8, 10), (7, 9), (6, 8), (5, 6), (4, 4)]
+    widths = [(12, 16), (11, 13), (9, 10), (8, 8), (6, 6)]
     subnetworks = tuple(Subnetwork(str(width), width) for width in widths)
     family = replace(family, exits=(), subnetworks=subnetworks)
-    supernet = finetune(family, dataset, **{**ARGUMENTS, "epochs": 4}, loss="weighted")
+    supernet = finetune(family, dataset, **ARGUMENTS, loss="weighted")
     x, y = dataset.test.features()
     assert min(accuracy(supernet, index, x, y) for index in range(len(widths))) > 0.6
 

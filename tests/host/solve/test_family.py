@@ -43,8 +43,11 @@ def ds_cnn_l() -> Ranked:
     return rank(zoo.build("ds_cnn_l"), method="l1")
 
 
-def kept(ranked: Ranked, widths: tuple[int, ...]) -> float:
-    return sum(float(values[:width].sum()) for values, width in zip(ranked.importance, widths, strict=True))
+def kept(ranked: Ranked, widths: tuple[int, ...], objective: str) -> float:
+    kept = [values[:width].sum() for values, width in zip(ranked.importance, widths, strict=True)]
+    if objective == "sum":
+        return float(sum(kept))
+    return float(sum(np.log(value / values[0]) for value, values in zip(kept, ranked.importance, strict=True)))
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
@@ -53,8 +56,9 @@ def kept(ranked: Ranked, widths: tuple[int, ...]) -> float:
     budget=st.floats(0.2, 0.95),
     arena=st.sampled_from([None, 90, 120, 150]),
     multiple=st.integers(1, 3),
+    objective=st.sampled_from(["product", "sum"]),
 )
-def test_one_budget_equals_brute_force_over_the_plain_costs(small, seed, budget, arena, multiple) -> None:
+def test_one_budget_equals_brute_force_over_the_plain_costs(small, seed, budget, arena, multiple, objective) -> None:
     generator = np.random.default_rng(seed)
     ranked = Ranked(
         small.graph,
@@ -66,7 +70,7 @@ def test_one_budget_equals_brute_force_over_the_plain_costs(small, seed, budget,
     choices = product(*({*range(multiple, size + 1, multiple), size} for size in sizes))
     best = max(
         (
-            kept(ranked, widths)
+            kept(ranked, widths, objective)
             for widths in choices
             if cost.macs(small.graph, widths) <= limit
             and (arena is None or cost.peak_activation_bytes(small.graph, widths) <= arena)
@@ -77,11 +81,11 @@ def test_one_budget_equals_brute_force_over_the_plain_costs(small, seed, budget,
         with pytest.raises(UsageError, match="cannot be met"):
             solve(ranked, [budget], max_arena=arena, multiple=multiple)
         return
-    family = solve(ranked, [budget], max_arena=arena, multiple=multiple)
+    family = solve(ranked, [budget], max_arena=arena, multiple=multiple, objective=objective)
     solution = family.subnetworks[1].solution
     assert solution is not None
     assert solution.value == pytest.approx(best, rel=1e-9)
-    assert solution.value == pytest.approx(kept(ranked, family.subnetworks[1].widths), rel=1e-9)
+    assert solution.value == pytest.approx(kept(ranked, family.subnetworks[1].widths, objective), rel=1e-9)
     assert solution.gap <= 1e-9
 
 

@@ -1,0 +1,53 @@
+"""Any bytes are answered with a context or an error, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from model_builder import LayerSpec, NetworkBuilder
+
+from reds.compiled import ElementType
+from reds.emit import encode
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.model_file import read_model_file
+from reds.schema.conventions import ARENA_ALIGNMENT
+
+ROOT = Path(__file__).parents[2]
+SPECS = [
+    LayerSpec(Conv2D((3, 2), (2, 1), "same"), 4, "relu6"),
+    LayerSpec(DepthwiseConv2D((2, 2), padding="same")),
+    LayerSpec(Activation("relu")),
+    LayerSpec(Pool2D("max", (2, 2), (1, 1), "same")),
+    LayerSpec(Pool2D("average", (2, 3), (1, 1))),
+    LayerSpec(Dense(), 3),
+    LayerSpec(Activation("softmax")),
+]
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    scons = Path(sys.executable).with_name("scons")
+    subprocess.run([scons, "-s", "sanitize=1", "device-tests"], cwd=ROOT, check=True, capture_output=True)
+    return ROOT / "build/x86-sanitize/tests/corruption"
+
+
+@pytest.mark.parametrize("element_type", ElementType)
+def test_damaged_models(program: Path, tmp_path: Path, element_type: ElementType) -> None:
+    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [[3, 3, 3, 3, 3, 3, 3]]))
+    file = read_model_file(model)
+    plan = bytes(file.model.buffers[file.model.metadata[0].buffer].data)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(model)
+
+    arguments = [str(program), str(path), str(model.index(plan)), str(len(plan))]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr[-2000:]
+    tallies = {name: (int(yes), int(no)) for name, yes, no in re.findall(r"(.+) (\d+) accepted (\d+)", result.stdout)}
+    assert tallies["untouched"] == (1, 0)
+    assert tallies["truncated"] == (0, len(model))
+    assert tallies["truncated in trusted flash"][0] < ARENA_ALIGNMENT  # no more than the padding at the end
+    for name in ("plan bytes", "plan words", "model words"):
+        assert min(tallies[name]) > 0, name

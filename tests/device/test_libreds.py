@@ -1,0 +1,409 @@
+"""The C interface of libreds: statuses, selection, stepping, memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as tflite
+from model_builder import LayerSpec, NetworkBuilder
+from numpy.typing import NDArray
+
+from reds.compiled import CompiledNetwork, ElementType
+from reds.emit import encode
+from reds.emit.standard import AlignedBuffer, pack
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.model_file import read_model_file, with_checksum
+from reds.plan import Measurements, TargetCosts, pack_plan
+from reds.runtime import Runtime, load_library
+from reds.schema import reds_generated as schema
+
+CONTEXT_WORDS = 20
+INPUT_SHAPE = (8, 6, 2)
+WIDTHS = ([3, 3, 3, 3, 3, 4, 4], [5, 5, 5, 5, 5, 4, 4])
+"""Of two narrow subnetworks; the first is the smaller one."""
+ACCURACIES = (0.9, 0.7, 0.8)
+INSTRUCTIONS = (9000, 3000, 0)
+
+LIBRARY = load_library()
+REDS = LIBRARY.functions
+
+
+def make_network(element_type: ElementType = ElementType.INT8) -> tuple[CompiledNetwork, NDArray]:
+    """A network of every operation, and inputs to it."""
+    builder = NetworkBuilder(element_type, INPUT_SHAPE, seed=7)
+    specs = [
+        LayerSpec(Conv2D((3, 3), (2, 1), "same"), 8, "relu"),
+        LayerSpec(DepthwiseConv2D((3, 2), padding="same")),
+        LayerSpec(Activation("relu6")),
+        LayerSpec(Pool2D("max", (2, 2), (2, 2), "same")),
+        LayerSpec(Pool2D("average", (2, 3), (1, 1))),
+        LayerSpec(Dense(), 4),
+        LayerSpec(Activation("softmax")),
+    ]
+    return builder.build(specs, WIDTHS), builder.input(3)
+
+
+NETWORK, INPUTS = make_network()
+MODEL = encode(NETWORK, Measurements(ACCURACIES, (TargetCosts("cortex-m4", True, INSTRUCTIONS),)))
+
+
+def aligned(size: int, misalignment: int = 0) -> NDArray[np.uint8]:
+    memory = np.zeros(size + 32, np.uint8)
+    start = -memory.ctypes.data % 16 + misalignment
+    return memory[start : start + size]
+
+
+@dataclass
+class Opening:
+    """The arguments of one call of reds_open; keeps their memory alive."""
+
+    model: NDArray[np.uint8]
+    arena: NDArray[np.uint8]
+    arena_bytes: int
+    flags: int = 0
+    target: bytes = b"cortex-m4"
+    observer: Any = LIBRARY.ffi.NULL
+
+    @classmethod
+    def of(cls, model: bytes = MODEL, arena_bytes: int = 4096, **changes: Any) -> "Opening":
+        memory = aligned(len(model))
+        memory[:] = np.frombuffer(model, np.uint8)
+        return replace(cls(memory, aligned(arena_bytes), arena_bytes), **changes)
+
+    def open(self) -> tuple[int, Any]:
+        ffi = LIBRARY.ffi
+        self._target = ffi.new("char[]", self.target)
+        config = {
+            "model": ffi.cast("void *", self.model.ctypes.data),
+            "model_bytes": len(self.model),
+            "arena": ffi.cast("void *", self.arena.ctypes.data),
+            "arena_bytes": self.arena_bytes,
+            "target": self._target,
+            "observer": self.observer,
+            "flags": self.flags,
+        }
+        context = ffi.new("reds_context *")
+        return REDS.reds_open(context, ffi.new("reds_config *", config)), context
+
+
+def with_plan(model: bytes, change: Callable[[schema.PlanT], None]) -> bytes:
+    """The model with a changed plan and the right checksum."""
+    file = read_model_file(model)
+    change(file.plan)
+    entry = file.model.metadata[0]
+    file.model.buffers[entry.buffer].data = np.frombuffer(pack_plan(file.plan), np.uint8)
+    for index, buffer in enumerate(file.model.buffers):
+        file.model.buffers[index] = AlignedBuffer()
+        file.model.buffers[index].data = buffer.data
+    return with_checksum(pack(file.model))
+
+
+def test_context_is_twenty_words() -> None:
+    assert LIBRARY.ffi.sizeof("reds_context") == CONTEXT_WORDS * LIBRARY.ffi.sizeof("uintptr_t")
+
+
+class TestOpen:
+    def test_null_and_misaligned_arguments(self) -> None:
+        ffi = LIBRARY.ffi
+        assert REDS.reds_open(ffi.NULL, ffi.new("reds_config *")) == REDS.REDS_ERROR_ARGUMENT
+        assert REDS.reds_open(ffi.new("reds_context *"), ffi.NULL) == REDS.REDS_ERROR_ARGUMENT
+        assert REDS.reds_open(ffi.new("reds_context *"), ffi.new("reds_config *")) == REDS.REDS_ERROR_ARGUMENT
+        model = aligned(len(MODEL), misalignment=8)
+        model[:] = np.frombuffer(MODEL, np.uint8)
+        assert Opening.of(model=MODEL, arena=aligned(64, misalignment=4)).open()[0] == REDS.REDS_ERROR_ARGUMENT
+        opening = Opening.of()
+        opening.model = model
+        assert opening.open()[0] == REDS.REDS_ERROR_ARGUMENT
+
+    def test_not_a_model(self) -> None:
+        assert Opening.of(b"not a model, but long enough to be read").open()[0] == REDS.REDS_ERROR_MODEL
+        assert Opening.of(b"").open()[0] == REDS.REDS_ERROR_MODEL
+
+    def test_model_without_plan(self) -> None:
+        tree = tflite.ModelT.InitFromPackedBuf(MODEL)
+        tree.metadata = None
+        assert Opening.of(pack(tree)).open()[0] == REDS.REDS_ERROR_NO_PLAN
+
+    def test_version(self) -> None:
+        def next_major(plan: schema.PlanT) -> None:
+            plan.formatMajor += 1
+
+        def later_minor(plan: schema.PlanT) -> None:
+            plan.formatMinor += 7
+
+        file = bytearray(with_plan(MODEL, later_minor))
+        assert Opening.of(bytes(file)).open()[0] == REDS.REDS_OK
+        assert Opening.of(with_plan(MODEL, next_major)).open()[0] == REDS.REDS_ERROR_VERSION
+
+    def test_every_changed_byte_breaks_the_checksum(self) -> None:
+        opening = Opening.of()
+        statuses = set()
+        for position in range(len(MODEL)):
+            opening.model[position] ^= 0x10
+            statuses.add(opening.open()[0])
+            opening.model[position] ^= 0x10
+        assert REDS.REDS_ERROR_CHECKSUM in statuses
+        assert all(status < 0 for status in statuses)
+
+    def test_trusted_flash_skips_the_checksum_only(self) -> None:
+        opening = Opening.of(flags=REDS.REDS_TRUST_FLASH)
+        weights = NETWORK.layers[0].weights
+        assert weights is not None
+        position = MODEL.index(weights.tobytes())
+        opening.model[position] ^= 1
+        assert opening.open()[0] == REDS.REDS_OK
+
+    def test_arena(self) -> None:
+        runtime = Runtime(MODEL)
+        needs = [info.arena_bytes for info in runtime.subnetworks]
+        assert needs[1] < needs[2] < needs[0]
+        assert Opening.of(arena_bytes=needs[1] - 1).open()[0] == REDS.REDS_ERROR_ARENA
+        opening = Opening.of(arena_bytes=needs[2])
+        status, context = opening.open()
+        assert status == REDS.REDS_OK
+        assert REDS.reds_selected(context) == 2  # the most accurate one that fits
+        assert REDS.reds_select(context, 0) == REDS.REDS_ERROR_ARENA
+        assert REDS.reds_selected(context) == 2
+
+
+def change_layer(index: int, **fields: float) -> Callable[[schema.PlanT], None]:
+    return lambda plan: vars(plan.layers[index]).update(fields)
+
+
+def change_step(index: int, **fields: float) -> Callable[[schema.PlanT], None]:
+    return lambda plan: vars(plan.subnetworks[0].steps[index]).update(fields)
+
+
+def change_tensor(index: int, **fields: float) -> Callable[[schema.PlanT], None]:
+    return lambda plan: vars(plan.subnetworks[0].tensors[index]).update(fields)
+
+
+def change_subnetwork(**fields: Any) -> Callable[[schema.PlanT], None]:
+    return lambda plan: vars(plan.subnetworks[0]).update(fields)
+
+
+def change_constant(step: int, word: int, value: int) -> Callable[[schema.PlanT], None]:
+    def change(plan: schema.PlanT) -> None:
+        plan.constants = np.array(plan.constants)
+        plan.constants[plan.subnetworks[0].steps[step].constants + word] = value
+
+    return change
+
+
+def change_plan(**fields: Any) -> Callable[[schema.PlanT], None]:
+    return lambda plan: vars(plan).update(fields)
+
+
+FULL = NETWORK.subnetworks[0].steps
+BROKEN_RULES = {
+    "element type": change_plan(elementType=2),
+    "no layers": change_plan(layers=[]),
+    "no subnetworks": change_plan(subnetworks=[]),
+    "no ranking": change_plan(ranking=[]),
+    "no exits": change_plan(exits=[]),
+    "no constants": change_plan(constants=None),
+    "no input": change_plan(input=None),
+    "operation": change_layer(0, operation=7),
+    "activation": change_layer(0, activation=3),
+    "no rows": change_layer(0, inputHeight=0),
+    "no channels": change_layer(0, outputChannels=0),
+    "no stride": change_layer(0, strideHeight=0),
+    "no dilation": change_layer(0, dilationWidth=0),
+    "no kernel": change_layer(0, kernelHeight=0),
+    "padding": change_layer(0, paddingTop=3),
+    "rows beyond the map": change_layer(3, strideHeight=9),
+    "weights index": change_layer(0, weights=1000),
+    "weights size": change_layer(0, kernelWidth=2),
+    "weights of a pool": change_layer(3, weights=1),
+    "no weights": change_layer(0, weights=0),
+    "depth multiplier": change_layer(1, inputChannels=3),
+    "dilated pool": change_layer(3, dilationHeight=2),
+    "layer index": change_step(0, layer=7),
+    "input index": change_step(1, input=100),
+    "output index": change_step(1, output=100),
+    "input from the future": change_step(1, input=3),
+    "input that was overwritten": change_step(3, input=1),
+    "output over the input": change_step(0, output=0),
+    "output twice": change_step(1, output=1),
+    "constants index": change_step(0, constants=1 << 31),
+    "constants behind the end": change_step(5, constants=10**6),
+    "activation range": change_step(0, activationMinimum=3, activationMaximum=2),
+    "shift": change_constant(0, 2 * FULL[0].output_channels, 0x0000001F),
+    "softmax shift": change_constant(6, 1, 32),
+    "softmax difference": change_constant(6, 2, 0x80000000),
+    "tensor without channels": change_tensor(1, channels=0),
+    "more channels than the layer": change_tensor(1, channels=9),
+    "channels that do not match": change_tensor(2, channels=7),
+    "misaligned tensor": change_tensor(1, offset=1),
+    "tensor behind the arena": change_tensor(1, offset=1 << 30),
+    "zero point": change_tensor(1, zeroPoint=128),
+    "input away from its port": change_tensor(0, offset=4),
+    "input with another scale": change_tensor(0, scale=1.0),
+    "output with another zero point": change_tensor(7, zeroPoint=0),
+    "overlapping input and output": change_tensor(1, offset=0),
+    "no steps": change_subnetwork(steps=[]),
+    "no tensors": change_subnetwork(tensors=[]),
+    "exit index": change_subnetwork(exit=1),
+    "arena too small": change_subnetwork(arenaBytes=10),
+    "arena too large": change_subnetwork(arenaBytes=1 << 31),
+    "costs differ from the ranking": change_subnetwork(macs=1),
+    "exit tap": lambda plan: vars(plan.exits[0]).update(tap=7),
+    "port size": lambda plan: vars(plan.output).update(bytes=5),
+    "port shape": lambda plan: vars(plan.output).update(shape=np.array([65536, 65536], np.uint32)),
+    "port offset": lambda plan: vars(plan.output).update(offset=2),
+    "subnetwork ranked twice": lambda plan: vars(plan.ranking[1]).update(vars(plan.ranking[0])),
+    "rank index": lambda plan: vars(plan.ranking[0]).update(subnetwork=3),
+    "target size": lambda plan: vars(plan.targets[0]).update(instructions=np.array([1, 2], np.uint32)),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES)
+def test_broken_rule(rule: str) -> None:
+    assert Opening.of(with_plan(MODEL, BROKEN_RULES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+def test_unbroken_rules() -> None:
+    """What the broken rules are made from."""
+    assert Opening.of(with_plan(MODEL, lambda plan: None)).open()[0] == REDS.REDS_OK
+
+
+class TestSelect:
+    def test_out_of_range(self) -> None:
+        _, context = Opening.of().open()
+        assert REDS.reds_subnetwork_count(context) == 3
+        assert REDS.reds_select(context, 3) == REDS.REDS_ERROR_ARGUMENT
+        assert REDS.reds_select(context, 1) == REDS.REDS_OK
+        assert REDS.reds_selected(context) == 1
+
+    def test_budgets(self) -> None:
+        runtime = Runtime(MODEL)
+        full, small, middle = runtime.subnetworks
+        assert runtime.selected == 0
+
+        def chosen(**budget: int) -> int:
+            status = REDS.reds_set_budget(runtime._context, LIBRARY.ffi.new("reds_budget *", budget))
+            return runtime.selected if status == REDS.REDS_OK else status
+
+        assert chosen(macs=full.macs) == 0
+        assert chosen(macs=full.macs - 1) == 2
+        assert chosen(macs=middle.macs - 1) == 1
+        assert chosen(macs=small.macs - 1) == REDS.REDS_ERROR_BUDGET
+        assert runtime.selected == 1
+        assert chosen(arena_bytes=middle.arena_bytes) == 2
+        assert chosen(instructions=INSTRUCTIONS[0]) == 0
+        assert chosen(instructions=INSTRUCTIONS[0] - 1) == 1  # that of subnetwork 2 is not known
+        assert chosen(instructions=INSTRUCTIONS[0], macs=middle.macs) == 1
+        assert chosen() == 0
+
+    def test_unknown_target_has_no_instructions(self) -> None:
+        opening = Opening.of(target=b"cortex-m0")
+        _, context = opening.open()
+        budget = LIBRARY.ffi.new("reds_budget *", {"instructions": 10**6})
+        assert REDS.reds_set_budget(context, budget) == REDS.REDS_ERROR_BUDGET
+
+    def test_null(self) -> None:
+        _, context = Opening.of().open()
+        assert REDS.reds_set_budget(context, LIBRARY.ffi.NULL) == REDS.REDS_ERROR_ARGUMENT
+        assert REDS.reds_describe(context, 0, LIBRARY.ffi.NULL) == REDS.REDS_ERROR_ARGUMENT
+
+
+class TestStep:
+    @pytest.mark.parametrize("subnetwork", range(3))
+    def test_equals_invoke(self, subnetwork: int) -> None:
+        runtime = Runtime(MODEL)
+        runtime.select(subnetwork)
+        expected = runtime.invoke(INPUTS[0])
+        runtime.input[...] = INPUTS[0]
+        steps = 1
+        while runtime.step():
+            steps += 1
+        assert steps == len(NETWORK.layers)
+        np.testing.assert_array_equal(runtime.output, expected)
+
+    def test_selection_waits_for_the_next_inference(self) -> None:
+        runtime = Runtime(MODEL)
+        full = runtime.invoke(INPUTS[0])
+        runtime.select(1)
+        small = runtime.invoke(INPUTS[0])
+        assert not np.array_equal(full, small)
+        runtime.select(0)
+        for expected in (full, small):
+            runtime.input[...] = INPUTS[0]
+            runtime.step()
+            runtime.select(1)
+            while runtime.step():
+                pass
+            np.testing.assert_array_equal(runtime.output, expected)
+
+    def test_invoke_abandons_what_was_begun(self) -> None:
+        runtime = Runtime(MODEL)
+        expected = runtime.invoke(INPUTS[0])
+        runtime.step()
+        np.testing.assert_array_equal(runtime.invoke(INPUTS[0]), expected)
+        np.testing.assert_array_equal(runtime.invoke(INPUTS[0]), expected)
+
+    def test_observer(self) -> None:
+        events: list[tuple[int, ...]] = []
+
+        @LIBRARY.ffi.callback("void(void *, uint32_t, uint32_t, uint32_t, int)")
+        def observe(user: Any, *event: int) -> None:
+            events.append(event)
+
+        opening = Opening.of(observer=observe)
+        _, context = opening.open()
+        REDS.reds_invoke(context)
+        operation = schema.Operation
+        order = [
+            operation.Conv2D,
+            operation.DepthwiseConv2D,
+            operation.Relu,
+            operation.MaxPool2D,
+            operation.AveragePool2D,
+            operation.FullyConnected,
+            operation.Softmax,
+        ]
+        assert events == [(step, step, kind, done) for step, kind in enumerate(order) for done in (0, 1)]
+
+
+class TestMemory:
+    @pytest.mark.parametrize("element_type", ElementType)
+    @pytest.mark.parametrize("subnetwork", range(3))
+    def test_peak_is_used_to_the_byte(self, element_type: ElementType, subnetwork: int) -> None:
+        network, inputs = make_network(element_type)
+        runtime = Runtime(encode(network))
+        peak = runtime.subnetworks[subnetwork].arena_bytes
+        runtime.select(subnetwork)
+        written = np.zeros(len(runtime.arena), bool)
+        for fill in (0x00, 0xFF):
+            for sample in inputs:
+                runtime.arena[:] = fill
+                runtime.invoke(sample)
+                written |= runtime.arena != fill
+        assert written[peak - 1]
+        assert not written[peak:].any()
+        assert runtime.guards_intact
+
+    def test_contexts_are_independent(self) -> None:
+        first, second = Runtime(MODEL), Runtime(MODEL)
+        second.select(1)
+        expected = [first.invoke(INPUTS[0]), second.invoke(INPUTS[1])]
+        first.input[...], second.input[...] = INPUTS[0], INPUTS[1]
+        while first.step():
+            second.step()
+        second.step()
+        np.testing.assert_array_equal(first.output, expected[0])
+        np.testing.assert_array_equal(second.output, expected[1])
+
+    def test_inference_does_not_change_the_model(self) -> None:
+        runtime = Runtime(MODEL)
+        runtime.invoke(INPUTS)
+        assert runtime._model.tobytes() == MODEL
+
+
+def test_every_status_has_a_sentence() -> None:
+    statuses = range(REDS.REDS_ERROR_BUDGET, REDS.REDS_DONE + 1)
+    texts = {LIBRARY.ffi.string(REDS.reds_status_text(status)) for status in statuses}
+    assert len(texts) == len(statuses)
+    assert LIBRARY.ffi.string(REDS.reds_status_text(-99)) == b"not a status"
