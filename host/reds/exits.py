@@ -17,7 +17,7 @@ from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
 from reds.forward import ends_with_softmax
 from reds.graph import Conv2D, Dense, Exit, Graph, Ranked
-from reds.trace import trace
+from reds.tracing import trace
 
 BLOCK_CHANNELS = (32, 16)
 """Output channels of the blocks of a map's head."""

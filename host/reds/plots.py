@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reds.files import write_atomically
-from reds.inspect import ModelReport
+from reds.inspecting import ModelReport
 from reds_bench.scenario import Record
 
 WIDTH_COLOR, EXIT_COLOR, BUDGET_COLOR, WRONG_COLOR = "#1f6feb", "#d9730d", "#57606a", "#cf222e"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reds.emit import encode
+from reds.emitting import encode
 from reds.graph import (
     INPUT,
     Activation,
@@ -21,7 +21,7 @@ from reds.graph import (
     Supernet,
 )
 from reds.plan import Measurements, TargetCosts
-from reds.quantize import quantize
+from reds.quantizing import quantize
 from reds_bench.firmware import Firmware
 
 INPUT_SHAPE = (6, 5, 1)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reds.emit import encode
+from reds.emitting import encode
 from reds.graph import INPUT, Dense, Family, Graph, Node, Subnetwork, Supernet
-from reds.quantize import quantize
+from reds.quantizing import quantize
 from reds_bench.firmware import Firmware
 
 READY = b"m-ready\r\n"

@@ -9,7 +9,7 @@ import pytest
 from model_builder import LayerSpec, NetworkBuilder
 
 from reds.compiled import ElementType
-from reds.emit import encode
+from reds.emitting import encode
 from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
 from reds.model_file import read_model_file
 from reds.schema.conventions import ARENA_ALIGNMENT

@@ -11,8 +11,8 @@ from model_builder import LayerSpec, NetworkBuilder
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledNetwork, ElementType
-from reds.emit import encode
-from reds.emit.standard import AlignedBuffer, pack
+from reds.emitting import encode
+from reds.emitting.standard import AlignedBuffer, pack
 from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
 from reds.model_file import read_model_file, with_checksum
 from reds.plan import Measurements, TargetCosts, pack_plan

@@ -5,7 +5,7 @@ from keras import layers
 
 from reds import cost, zoo
 from reds.graph import Exit, Graph
-from reds.trace import trace
+from reds.tracing import trace
 
 PUBLISHED_MACS = {
     "dnn_s": 79_200,

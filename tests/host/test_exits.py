@@ -9,7 +9,7 @@ from reds.errors import UsageError
 from reds.exits import attach_exits, possible_taps
 from reds.forward import forward, predict
 from reds.graph import Graph, Ranked
-from reds.trace import trace
+from reds.tracing import trace
 
 CLASSES = 12
 CHANNELS = 20

@@ -15,7 +15,7 @@ from reds.compiled import (
     CompiledSubnetwork,
     ElementType,
 )
-from reds.emit import encode
+from reds.emitting import encode
 from reds.errors import UsageError
 from reds.graph import INPUT, Dense
 from reds.plan import Measurements, TargetCosts

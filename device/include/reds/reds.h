@@ -5,16 +5,16 @@
 //   static _Alignas(16) uint8_t arena[20000];
 //   static reds_context network;
 //
-//   const reds_config config = {.model = model, .model_bytes = model_size, .arena = arena, .arena_bytes = sizeof arena};
-//   if (reds_open(&network, &config) != REDS_OK) { ... }
-//   reds_budget budget = {.macs = 600000};
-//   reds_set_budget(&network, &budget);             // the most accurate subnetwork that fits
+//   const reds_config config = {.model = model, .model_bytes = model_size, .arena = arena, .arena_bytes =
+//   sizeof arena}; if (reds_open(&network, &config) != REDS_OK) { ... } reds_budget budget = {.macs =
+//   600000}; reds_set_budget(&network, &budget);             // the most accurate subnetwork that fits
 //   memcpy(reds_input(&network).data, sample, reds_input(&network).bytes);
 //   reds_invoke(&network);
 //   const int8_t *scores = reds_output(&network).data;
 //
-// The caller owns the model's bytes (never written, may lie in flash), the arena and the context. There is no heap, no
-// global state, no recursion and no floating point in an int8 network. Several contexts may be open at once.
+// The caller owns the model's bytes (never written, may lie in flash), the arena and the context. There is no
+// heap, no global state, no recursion and no floating point in an int8 network. Several contexts may be open
+// at once.
 
 #ifndef REDS_REDS_H
 #define REDS_REDS_H
@@ -28,12 +28,12 @@ extern "C" {
 
 /// Version info ///
 
-// Library version: major in the top half word, minor in the bottom one. The major number grows when a program that was
-// right before may not be any more, the minor number when something was added.
+// Library version: major in the top half word, minor in the bottom one. The major number grows when a program
+// that was right before may not be any more, the minor number when something was added.
 #define REDS_VERSION 0x00000001
 
-// Version of the REDS metadata that this library reads. A file of another major version is refused; a file of a later
-// minor version is read, and what it has more is ignored.
+// Version of the REDS metadata that this library reads. A file of another major version is refused; a file of
+// a later minor version is read, and what it has more is ignored.
 #define REDS_FORMAT_VERSION 0x00010000
 
 /// Definitions ///
@@ -57,7 +57,8 @@ typedef enum reds_status {
 
 // Flags of reds_config.
 enum {
-  // Skip the CRC-32 over the file. For models that something else already guards, such as a signed firmware image.
+  // Skip the CRC-32 over the file. For models that something else already guards, such as a signed firmware
+  // image.
   // Every other check is still made.
   REDS_TRUST_FLASH = 1,
 };
@@ -69,32 +70,34 @@ typedef enum reds_type {
 
 // Called before and after every operation, for profiling. Runs in the context of reds_step or reds_invoke.
 //
-// `step` counts the operations of the running subnetwork from 0; `layer` is the same number in every subnetwork that
-// runs that layer; `operation` is a value of `Operation` in shared/schema/reds.fbs.
-typedef void (*reds_observer)(void *user, uint32_t step, uint32_t layer, uint32_t operation, int finished);
+// `step` counts the operations of the running subnetwork from 0; `layer` is the same number in every
+// subnetwork that runs that layer; `operation` is a value of `Operation` in shared/schema/reds.fbs.
+typedef void (*reds_observer)(void* user, uint32_t step, uint32_t layer, uint32_t operation, int finished);
 
 typedef struct reds_config {
-  // The .tflite file, aligned to REDS_ALIGNMENT. It must stay there, unchanged, as long as the context is used.
-  const void *model;
+  // The .tflite file, aligned to REDS_ALIGNMENT. It must stay there, unchanged, as long as the context is
+  // used.
+  const void* model;
 
   // Size of the file in bytes.
   size_t model_bytes;
 
   // Memory for activations, aligned to REDS_ALIGNMENT. Input and output lie in it.
-  void *arena;
+  void* arena;
 
-  // Size of the arena in bytes. Subnetworks that need more are refused by reds_select and passed over by budgets.
+  // Size of the arena in bytes. Subnetworks that need more are refused by reds_select and passed over by
+  // budgets.
   size_t arena_bytes;
 
-  // Name of the core, such as "cortex-m4", whose instruction counts budgets in instructions use. May be null: then a
-  // budget with a limit on instructions finds no subnetwork.
-  const char *target;
+  // Name of the core, such as "cortex-m4", whose instruction counts budgets in instructions use. May be null:
+  // then a budget with a limit on instructions finds no subnetwork.
+  const char* target;
 
   // Called around every operation. Null means no observer.
   reds_observer observer;
 
   // Handed to the observer.
-  void *user;
+  void* user;
 
   // REDS_TRUST_FLASH or 0.
   uint32_t flags;
@@ -107,8 +110,8 @@ typedef struct reds_context {
 
 // What one subnetwork costs and gives.
 typedef struct reds_subnetwork {
-  const char *name;       // zero-terminated, in the model's bytes
-  const char *exit;       // name of the exit where it leaves the network, likewise
+  const char* name;       // zero-terminated, in the model's bytes
+  const char* exit;       // name of the exit where it leaves the network, likewise
   uint32_t macs;          // multiply-accumulates of one inference
   uint32_t parameters;    // weights and biases that it uses
   uint32_t flash_bytes;   // bytes of the file that it reads
@@ -125,72 +128,74 @@ typedef struct reds_budget {
 } reds_budget;
 
 typedef struct reds_tensor {
-  void *data;           // in the arena
-  size_t bytes;         // size of the data
-  reds_type type;       // of one element
-  float scale;          // real value = scale * (element - zero_point); 0 for float32
-  int32_t zero_point;   // 0 for float32
+  void* data;          // in the arena
+  size_t bytes;        // size of the data
+  reds_type type;      // of one element
+  float scale;         // real value = scale * (element - zero_point); 0 for float32
+  int32_t zero_point;  // 0 for float32
 } reds_tensor;
 
 /// Opening ///
 
 // Verifies a model and prepares a context to run it.
 //
-// This is the only function that trusts nothing: every table, offset, shape and size that a later call uses is checked
-// here, once, so that no kernel checks anything. Any byte string is answered with a context or an error. The most accurate
-// subnetwork that fits the arena is selected. On an error the context must not be used.
+// This is the only function that trusts nothing: every table, offset, shape and size that a later call uses
+// is checked here, once, so that no kernel checks anything. Any byte string is answered with a context or an
+// error. The most accurate subnetwork that fits the arena is selected. On an error the context must not be
+// used.
 //
-// Returns REDS_OK, REDS_ERROR_ARGUMENT, REDS_ERROR_MODEL, REDS_ERROR_NO_PLAN, REDS_ERROR_VERSION, REDS_ERROR_CHECKSUM,
-// REDS_ERROR_PLAN or REDS_ERROR_ARENA.
-reds_status reds_open(reds_context *context, const reds_config *config);
+// Returns REDS_OK, REDS_ERROR_ARGUMENT, REDS_ERROR_MODEL, REDS_ERROR_NO_PLAN, REDS_ERROR_VERSION,
+// REDS_ERROR_CHECKSUM, REDS_ERROR_PLAN or REDS_ERROR_ARENA.
+reds_status reds_open(reds_context* context, const reds_config* config);
 
 /// Subnetworks ///
 
 // Returns how many subnetworks the model holds, at least 1. Subnetwork 0 is the full network.
-uint32_t reds_subnetwork_count(const reds_context *context);
+uint32_t reds_subnetwork_count(const reds_context* context);
 
 // Describes one subnetwork.
 //
 // Returns REDS_OK, or REDS_ERROR_ARGUMENT if there is no such subnetwork.
-reds_status reds_describe(const reds_context *context, uint32_t subnetwork, reds_subnetwork *description);
+reds_status reds_describe(const reds_context* context, uint32_t subnetwork, reds_subnetwork* description);
 
 // Selects the subnetwork that the next inference runs. An inference that has begun is not disturbed.
 //
-// May be called from an interrupt handler while another function of this context runs. Takes the same few instructions
-// whatever the model.
+// May be called from an interrupt handler while another function of this context runs. Takes the same few
+// instructions whatever the model.
 //
-// Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, or REDS_ERROR_ARENA if the arena is too small for
-// it; then the selection stays as it was.
-reds_status reds_select(reds_context *context, uint32_t subnetwork);
+// Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, or REDS_ERROR_ARENA if the arena is
+// too small for it; then the selection stays as it was.
+reds_status reds_select(reds_context* context, uint32_t subnetwork);
 
 // Selects the most accurate subnetwork that keeps every limit of the budget and fits the arena.
 //
-// May be called from an interrupt handler, like reds_select. Its time grows with the number of subnetworks, not with the
-// number of layers.
+// May be called from an interrupt handler, like reds_select. Its time grows with the number of subnetworks,
+// not with the number of layers.
 //
 // Returns REDS_OK, REDS_ERROR_ARGUMENT if a pointer is null, or REDS_ERROR_BUDGET.
-reds_status reds_set_budget(reds_context *context, const reds_budget *budget);
+reds_status reds_set_budget(reds_context* context, const reds_budget* budget);
 
 // Returns the subnetwork that the next inference runs.
-uint32_t reds_selected(const reds_context *context);
+uint32_t reds_selected(const reds_context* context);
 
 /// Inference ///
 
-// The network's input and output. Place, size, type and quantisation are the same in every subnetwork. An inference may
-// overwrite its input.
-reds_tensor reds_input(const reds_context *context);
-reds_tensor reds_output(const reds_context *context);
+// The network's input and output. Place, size, type and quantisation are the same in every subnetwork. An
+// inference may overwrite its input.
+reds_tensor reds_input(const reds_context* context);
+reds_tensor reds_output(const reds_context* context);
 
 // Runs the selected subnetwork from the input to the output. An inference begun with reds_step is abandoned.
-void reds_invoke(reds_context *context);
+void reds_invoke(reds_context* context);
 
 // Runs one operation. The first call of an inference takes the subnetwork that is selected then.
 //
-// Returns REDS_OK if operations remain, or REDS_DONE after the last one; the next call begins a new inference.
-reds_status reds_step(reds_context *context);
+// Returns REDS_OK if operations remain, or REDS_DONE after the last one; the next call begins a new
+// inference.
+reds_status reds_step(reds_context* context);
 
 // Returns a zero-terminated sentence for a status, for people.
-const char *reds_status_text(reds_status status);
+const char* reds_status_text(reds_status status);
 
 #ifdef __cplusplus
 }

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Benches."""
-    from reds.verify import random_inputs
+    from reds.verifying import random_inputs
 
     inputs = options.load_inputs(arguments.input) if arguments.input else random_inputs(arguments.model, 10)
     if len(inputs) == 0:

@@ -45,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the demo."""
-    from reds.inspect import inspect
-    from reds.measure import measure_instructions
+    from reds.inspecting import inspect
+    from reds.measuring import measure_instructions
     from reds.plots import plot_run
-    from reds.prune import PruneSettings, prune
+    from reds.pruning import PruneSettings, prune
     from reds.runtime import Runtime
-    from reds.verify import verify
+    from reds.verifying import verify
 
     stages = output.Stages()
     folder: Path = arguments.out
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _baseline(dataset: "Dataset", folder: Path, seed: int, stages: output.Stages) -> "keras.Model":
     from reds import zoo
-    from reds.train import MODEL_FILE, train
+    from reds.training import MODEL_FILE, train
 
     path = folder / MODEL_FILE
     if path.exists():

@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Emits."""
-    from reds.emit import emit, write_c_array
+    from reds.emitting import emit, write_c_array
     from reds.graph import Supernet
-    from reds.prune import CALIBRATION_FILE, SUPERNET_FILE
+    from reds.pruning import CALIBRATION_FILE, SUPERNET_FILE
     from reds.store import load
 
     if not (arguments.run / SUPERNET_FILE).exists():

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Extracts."""
-    from reds.emit import extract
+    from reds.emitting import extract
     from reds.files import write_atomically
 
     content = extract(arguments.model, arguments.subnetwork)

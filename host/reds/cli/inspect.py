@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Inspects."""
-    from reds.inspect import inspect
+    from reds.inspecting import inspect
 
     report = inspect(arguments.model)
     if arguments.target:

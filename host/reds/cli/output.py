@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from reds.inspect import ModelReport, SubnetworkReport
-    from reds.verify import VerificationReport
+    from reds.inspecting import ModelReport, SubnetworkReport
+    from reds.verifying import VerificationReport
 
 LOG = Console(stderr=True, highlight=False)
 """Progress goes to stderr, so that stdout holds the result alone."""

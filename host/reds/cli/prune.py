@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prunes."""
-    from reds.inspect import inspect
-    from reds.prune import PruneSettings, prune
+    from reds.inspecting import inspect
+    from reds.pruning import PruneSettings, prune
 
     stages = output.Stages()
     folder = arguments.out or Path("runs") / arguments.model.stem

@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Searches."""
-    from reds.rank import Method, rank
-    from reds.solve import report, solve
-    from reds.trace import trace
+    from reds.ranking import Method, rank
+    from reds.solving import report, solve
+    from reds.tracing import trace
 
     stages = output.Stages()
     default: Method = "taylor" if arguments.data else "l1"

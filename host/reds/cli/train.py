@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Trains."""
     from reds import zoo
-    from reds.train import MODEL_FILE, accuracy, train
+    from reds.training import MODEL_FILE, accuracy, train
 
     stages = output.Stages()
     model = zoo.build(arguments.architecture, arguments.seed)

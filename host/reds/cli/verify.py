@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Verifies."""
-    from reds.verify import random_inputs, verify
+    from reds.verifying import random_inputs, verify
 
     if arguments.input:
         inputs = options.load_inputs(arguments.input)

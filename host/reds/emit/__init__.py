@@ -1,6 +1,0 @@
-"""Writes a compiled network as one TFLite model with the metadata entry `REDS`."""
-
-from reds.emit.c_array import write_c_array
-from reds.emit.file import annotate, emit, encode, extract
-
-__all__ = ["annotate", "emit", "encode", "extract", "write_c_array"]

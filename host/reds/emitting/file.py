@@ -1,0 +1,114 @@
+"""One TFLite file from a trained family, and plain TFLite files from it."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reds.compiled import CompiledNetwork
+from reds.emitting.standard import AlignedBuffer, ModelBuilder, add_exit_head, add_network, pack
+from reds.errors import UsageError
+from reds.files import write_atomically
+from reds.graph import Supernet
+from reds.model_file import decode, read_model_file, text, with_checksum
+from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
+from reds.quantizing import quantize
+from reds.schema import conventions
+
+
+def emit(
+    supernet: Supernet,
+    path: Path | str,
+    type: str = "int8",
+    calibration: NDArray[np.float32] | None = None,
+) -> Path:
+    """Writes a trained family as one .tflite file with its subnetworks.
+
+    Args:
+        supernet: what `finetune` returned.
+        path: the file to write; it is whole or absent.
+        type: "int8" or "float32".
+        calibration: (samples, *input shape) float32 inputs to measure activation ranges on; needed for int8.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UsageError: if `type` is unknown, calibration is missing or the network is too large for the format.
+    """
+    write_atomically(path, encode(quantize(supernet, type, calibration)))
+    return Path(path)
+
+
+def encode(network: CompiledNetwork, measurements: Measurements | None = None) -> bytes:
+    """The file's bytes: subgraph 0 is the full network, each exit head is a further subgraph, `REDS` holds the plans.
+
+    Args:
+        network: the compiled network; subnetwork 0 is the full network.
+        measurements: accuracies and instruction counts where they are known.
+
+    Returns:
+        A TFLite model that stock interpreters run as the full network.
+    """
+    model = ModelBuilder(network.name)
+    buffers = add_network(model, network, network.subnetworks[0])
+    for index in range(1, len(network.exits)):
+        user = next((s for s in network.subnetworks if s.exit == index), None)
+        if user is None:
+            raise UsageError(f"No subnetwork uses exit '{network.exits[index].name}'; remove it before emitting.")
+        buffers |= add_exit_head(model, network, user)
+    model.add_metadata(conventions.METADATA_NAME, encode_plan(network, buffers, measurements or Measurements()))
+    return with_checksum(model.encode())
+
+
+def annotate(
+    path: Path | str,
+    accuracy: tuple[float | None, ...] | None = None,
+    targets: tuple[TargetCosts, ...] = (),
+) -> None:
+    """Writes measured accuracies and instruction counts into a file and ranks its subnetworks by them.
+
+    Args:
+        path: a file that `emit` wrote; it is replaced.
+        accuracy: per subnetwork the fraction of the test split answered right, None where unknown.
+        targets: instruction counts to add or replace, by target name.
+
+    Raises:
+        UsageError: if the file is not one that `emit` wrote.
+    """
+    file = read_model_file(Path(path))
+    apply_measurements(file.plan, Measurements(accuracy, targets))
+    entry = next(m for m in file.model.metadata if text(m.name) == conventions.METADATA_NAME)
+    file.model.buffers[entry.buffer].data = np.frombuffer(pack_plan(file.plan), np.uint8)
+    for index, buffer in enumerate(file.model.buffers):
+        aligned = AlignedBuffer()
+        aligned.data = buffer.data
+        file.model.buffers[index] = aligned
+    write_atomically(path, with_checksum(pack(file.model)))
+
+
+def extract(source: Path | str | bytes, subnetwork: int) -> bytes:
+    """A subnetwork as a plain stand-alone TFLite model.
+
+    Its weights are slices of the file's weights; its bias and scales give, in TFLite Micro, exactly the numbers that
+    the plan gives the device.
+
+    Args:
+        source: path or bytes of a file that `emit` wrote.
+        subnetwork: index in the file.
+
+    Returns:
+        The bytes of a TFLite model without the metadata entry.
+
+    Raises:
+        UsageError: if the file is foreign or damaged, or there is no such subnetwork.
+    """
+    network = decode(read_model_file(source))
+    if not 0 <= subnetwork < len(network.subnetworks):
+        raise UsageError(
+            f"`subnetwork` must be from 0 to {len(network.subnetworks) - 1}. Received: subnetwork={subnetwork}"
+        )
+    chosen = network.subnetworks[subnetwork]
+    model = ModelBuilder(f"{network.name} {chosen.name}")
+    add_network(model, network, chosen)
+    return model.encode()

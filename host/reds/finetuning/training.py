@@ -1,0 +1,198 @@
+"""Training epoch by epoch, resumable after each."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from reds.finetuning.model import BranchesModel
+
+FINAL_LEARNING_RATE = 0.01
+"""Share of the learning rate that is left at the end of its cosine decay."""
+
+
+class Split(Protocol):
+    """The part of a data set's split that training uses."""
+
+    @property
+    def labels(self) -> NDArray[np.integer]:
+        """Class of each sample."""
+
+    def batches(self, batch_size: int, seed: int, augment: bool, epoch: int) -> keras.utils.PyDataset:
+        """Shuffled batches (x, y) that depend on nothing but the arguments."""
+
+
+class Dataset(Protocol):
+    """The part of a data set that training uses."""
+
+    @property
+    def name(self) -> str:
+        """What the data are called."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Name of each class."""
+
+    @property
+    def train(self) -> Split:
+        """Samples to train with."""
+
+    @property
+    def validation(self) -> Split:
+        """Samples to watch the training with."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch of training gave; epoch 0 is the state before training."""
+
+    phase: str
+    """What is trained: "subnetworks", or the name of an exit."""
+    epoch: int
+    epochs: int
+    loss: float
+    validation_accuracy: Mapping[str, float]
+    """Per subnetwork, in [0, 1], with moving statistics; the final ones are measured after training."""
+    seconds: float
+
+
+Progress = Callable[[EpochReport], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state after each epoch is kept. A state that other inputs led to is ignored and replaced."""
+
+    path: Path
+    fingerprint: str
+    """Identifies everything that the result depends on."""
+
+
+def fingerprint(*parts: object) -> str:
+    """Digest of values with a complete `repr` and of arrays."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return digest.hexdigest()
+
+
+def train(
+    model: BranchesModel,
+    dataset: Dataset,
+    schedule: Schedule,
+    phase: str,
+    active: Callable[[int], tuple[int, ...]],
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Trains a model in place.
+
+    Args:
+        model: the branches to train.
+        dataset: trains on its (augmented) train split, reports the accuracy on its validation split.
+        schedule: how long and how fast.
+        phase: name of this training in the reports.
+        active: which branches train in an epoch (from 0).
+        checkpoint: where to keep the state after each epoch and to resume from.
+        progress: called with the state before training, and after each epoch.
+    """
+    steps = len(_batches(dataset.train, schedule, augment=True))
+    _compile(model, schedule, steps)
+    done = _restore(model, checkpoint)
+    report = progress or _ignore
+    if done == 0:
+        report(_report(model, dataset, schedule, phase))
+    for epoch in range(done, schedule.epochs):
+        started = time.perf_counter()
+        model.activate(active(epoch))
+        history = model.fit(
+            _batches(dataset.train, schedule, augment=True, epoch=epoch),
+            validation_data=_batches(dataset.validation, schedule, augment=False),
+            shuffle=False,
+            verbose=0,
+        ).history
+        results = {name: values[-1] for name, values in history.items()}
+        _save(model, checkpoint, epoch + 1)
+        report(
+            EpochReport(
+                phase,
+                epoch + 1,
+                schedule.epochs,
+                results["loss"],
+                model.accuracy_by_name(results, "val_"),
+                time.perf_counter() - started,
+            )
+        )
+
+
+def _report(model: BranchesModel, dataset: Dataset, schedule: Schedule, phase: str) -> EpochReport:
+    started = time.perf_counter()
+    results = model.evaluate(_batches(dataset.validation, schedule, augment=False), verbose=0, return_dict=True)
+    accuracy = model.accuracy_by_name(results)
+    return EpochReport(phase, 0, schedule.epochs, results["loss"], accuracy, time.perf_counter() - started)
+
+
+def _ignore(report: EpochReport) -> None:
+    """Shows nobody the progress."""
+
+
+def _batches(split: Split, schedule: Schedule, augment: bool, epoch: int = 0) -> keras.utils.PyDataset:
+    return split.batches(schedule.batch_size, seed=schedule.seed, augment=augment, epoch=epoch)
+
+
+def _compile(model: BranchesModel, schedule: Schedule, steps: int) -> None:
+    decay = keras.optimizers.schedules.CosineDecay(
+        schedule.learning_rate, max(1, schedule.epochs * steps), alpha=FINAL_LEARNING_RATE
+    )
+    # XLA makes small depthwise networks on a CPU ten times slower under TensorFlow; JAX is nothing without it.
+    jit: Any = False if keras.backend.backend() == "tensorflow" else "auto"
+    model.compile(optimizer=keras.optimizers.Adam(decay), jit_compile=jit)
+    model.optimizer.build(model.trainable_variables)
+
+
+def _state(model: BranchesModel) -> list[Any]:
+    return [*model.weights, *model.optimizer.variables]
+
+
+def _save(model: BranchesModel, checkpoint: Checkpoint | None, epoch: int) -> None:
+    if checkpoint is None:
+        return
+    arrays = {f"variable_{index}": ops.convert_to_numpy(value) for index, value in enumerate(_state(model))}
+    checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+    partial = checkpoint.path.with_suffix(".partial.npz")
+    np.savez(partial, fingerprint=checkpoint.fingerprint, epoch=epoch, **arrays)
+    os.replace(partial, checkpoint.path)
+
+
+def _restore(model: BranchesModel, checkpoint: Checkpoint | None) -> int:
+    """Sets the state of the checkpoint and returns how many epochs it has behind it."""
+    if checkpoint is None or not checkpoint.path.is_file():
+        return 0
+    with np.load(checkpoint.path) as saved:
+        if str(saved["fingerprint"]) != checkpoint.fingerprint:
+            return 0
+        for index, variable in enumerate(_state(model)):
+            variable.assign(saved[f"variable_{index}"])
+        return int(saved["epoch"])

@@ -1,0 +1,202 @@
+"""From a trained Keras model and data to one file with subnetworks. Each stage is saved, so a run can be resumed."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reds.datasets import Dataset
+from reds.emitting import emit
+from reds.errors import UsageError
+from reds.exits import attach_exits
+from reds.files import write_atomically
+from reds.finetuning import EpochReport, finetune
+from reds.graph import Family, Ranked, Subnetwork, Supernet
+from reds.measuring import measure_accuracy
+from reds.ranking import Method, rank
+from reds.solving import solve
+from reds.solving.chain import Objective
+from reds.solving.family import Order
+from reds.store import load, save
+from reds.tracing import trace
+
+if TYPE_CHECKING:
+    import keras
+
+CALIBRATION_SAMPLES = 240
+"""Samples, balanced over the classes, that activation ranges are measured on."""
+
+SETTINGS_FILE = "settings.json"
+RANKED_FILE = "ranked.npz"
+FAMILY_FILE = "family.npz"
+SUPERNET_FILE = "supernet.npz"
+CALIBRATION_FILE = "calibration.npy"
+MODEL_FILE = "model.tflite"
+
+Stage = TypeVar("Stage")
+
+
+@dataclass(frozen=True)
+class PruneSettings:
+    """What a pruned family depends on beside the model and the data."""
+
+    budgets: tuple[float, ...] = (0.25, 0.5, 0.75)
+    metric: str = "macs"
+    max_arena: int | None = None
+    """Bytes of arena that every subnetwork but the full network may need."""
+    exits: tuple[str, ...] = ()
+    """Layers to tap; ("auto",) lets the program choose."""
+    multiple: int = 4
+    """Widths are multiples of it; four suits the word loads of a Cortex-M4."""
+    objective: Objective = "product"
+    order: Order = "bottom_up"
+    importance: Method = "taylor"
+    epochs: int = 20
+    exit_epochs: int | None = None
+    learning_rate: float = 5e-3
+    type: str = "int8"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PrunedRun:
+    """What a run folder holds when it is done."""
+
+    folder: Path
+    model: Path
+    family: Family
+    supernet: Supernet
+    accuracy: tuple[float, ...]
+    """Per subnetwork on the test split, by libreds."""
+
+
+def prune(
+    model: "keras.Model",
+    dataset: Dataset,
+    folder: Path,
+    settings: PruneSettings | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> PrunedRun:
+    """Runs all stages from trace to emit, or what a run that was interrupted left to do.
+
+    Args:
+        model: a trained Keras model.
+        dataset: data that fits it.
+        folder: the run folder.
+        settings: what to make; the defaults give 25, 50 and 75 % of the multiply-accumulates in int8.
+        progress: called with a line for people.
+
+    Returns:
+        The family, and the emitted file with the accuracies that libreds measured.
+
+    Raises:
+        UsageError: if the model, the data or the settings are not supported, or the folder holds another run.
+    """
+    settings = settings or PruneSettings()
+    dataset = dataset.with_input_shape(tuple(model.input_shape[1:]))
+    _claim(folder, settings)
+    ranked = _stage(folder / RANKED_FILE, Ranked, lambda: _rank(model, dataset, settings, progress))
+    family = _stage(folder / FAMILY_FILE, Family, lambda: _solve(ranked, settings, progress))
+    supernet = _stage(folder / SUPERNET_FILE, Supernet, lambda: _finetune(family, dataset, folder, settings, progress))
+    calibration = calibration_samples(dataset, settings.seed)
+    np.save(folder / CALIBRATION_FILE, calibration)
+    path = emit(supernet, folder / MODEL_FILE, settings.type, calibration)
+    progress(f"emitted {path}; measuring every subnetwork with libreds on {len(dataset.test)} test samples")
+    accuracy = measure_accuracy(path, *dataset.test.features())
+    return PrunedRun(folder, path, family, supernet, accuracy)
+
+
+def calibration_samples(dataset: Dataset, seed: int = 0) -> NDArray[np.float32]:
+    """Training samples to measure ranges on, as many of each class.
+
+    Args:
+        dataset: where to take them from.
+        seed: of the choice.
+
+    Returns:
+        (samples, *input shape) float32.
+    """
+    x, y = dataset.train.features()
+    generator = np.random.default_rng(seed)
+    each = CALIBRATION_SAMPLES // len(dataset.classes)
+    of_classes = (np.flatnonzero(y == label) for label in range(len(dataset.classes)))
+    chosen = [generator.permutation(members)[:each] for members in of_classes]
+    return np.asarray(x[np.sort(np.concatenate(chosen))], np.float32)
+
+
+def _claim(folder: Path, settings: PruneSettings) -> None:
+    """Marks the folder as a run with these settings, or refuses one with others."""
+    path = folder / SETTINGS_FILE
+    wanted = json.dumps(asdict(settings), indent=2) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") != wanted:
+        raise UsageError(
+            f"'{folder}' holds a run with other settings ({SETTINGS_FILE}). "
+            "Name another folder with --out, or remove this one."
+        )
+    write_atomically(path, wanted.encode())
+
+
+def _stage(path: Path, kind: type[Stage], make: Callable[[], Stage]) -> Stage:
+    """The saved result of a stage, made first where it is missing."""
+    if not path.exists():
+        save(path, make())
+    return load(path, kind)
+
+
+def _rank(model: "keras.Model", dataset: Dataset, settings: PruneSettings, progress: Callable[[str], None]) -> Ranked:
+    graph = trace(model)
+    progress(
+        f"traced {graph.name}: {len(graph.nodes)} operations, {len(graph.groups)} channel groups; "
+        f"ranking channels by {settings.importance} importance"
+    )
+    batches = dataset.train.batches(seed=settings.seed, augment=False, epoch=0)
+    return rank(graph, batches, method=settings.importance, seed=settings.seed)
+
+
+def _solve(ranked: Ranked, settings: PruneSettings, progress: Callable[[str], None]) -> Family:
+    family = solve(
+        ranked,
+        settings.budgets,
+        metric=settings.metric,
+        objective=settings.objective,
+        max_arena=settings.max_arena,
+        multiple=settings.multiple,
+        order=settings.order,
+        element_bytes=1 if settings.type == "int8" else 4,
+        seed=settings.seed,
+        progress=progress,
+    )
+    if not settings.exits:
+        return family
+    taps = "auto" if settings.exits == ("auto",) else settings.exits
+    exits = attach_exits(ranked, taps, settings.seed).exits
+    shallow = tuple(
+        Subnetwork(exit.name, family.subnetworks[0].widths, exit=index) for index, exit in enumerate(exits, start=1)
+    )
+    return replace(family, exits=exits, subnetworks=family.subnetworks + shallow)
+
+
+def _finetune(
+    family: Family, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
+) -> Supernet:
+    progress(f"fine-tuning {len(family.subnetworks)} subnetworks for {settings.epochs} epochs")
+    return finetune(
+        family,
+        dataset,
+        epochs=settings.epochs,
+        exit_epochs=settings.exit_epochs,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        run_dir=folder,
+        progress=lambda report: progress(epoch_line(report)),
+    )
+
+
+def epoch_line(report: EpochReport) -> str:
+    """One epoch of fine-tuning for people."""
+    accuracies = "  ".join(f"{name} {value:.1%}" for name, value in report.validation_accuracy.items())
+    return f"{report.phase} epoch {report.epoch}/{report.epochs}  validation {accuracies}"

@@ -1,0 +1,214 @@
+"""Proves a file: libreds, the extracted models, stock interpreters and emulated boards give the same answers."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reds.compiled import CompiledLayer, CompiledStep, ElementType
+from reds.emitting import extract
+from reds.errors import VerificationError
+from reds.graph import Dense, DepthwiseConv2D
+from reds.inspecting import ModelReport, inspect
+from reds.model_file import decode, read_model_file
+from reds.reference import run_litert, run_tflite_micro
+from reds.runtime import Runtime
+from reds_bench.batch import run_batch
+from reds_bench.client import Bench
+from reds_bench.emulator import boot
+
+FLOAT_TOLERANCE = 1e-5
+"""Largest difference of float32 outputs, relative to the largest magnitude of the output."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison."""
+
+    proof: int
+    """Number of the proof in docs/design.md."""
+    what: str
+    subnetwork: str
+    samples: int
+    passed: bool
+    detail: str
+    """The largest difference, or what was compared."""
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """Every comparison that was made."""
+
+    model: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison held."""
+        return all(check.passed for check in self.checks)
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return {"passed": self.passed, **asdict(self)}
+
+    def require(self) -> None:
+        """Raises VerificationError with the first comparison that failed."""
+        for check in self.checks:
+            if not check.passed:
+                raise VerificationError(
+                    f"'{self.model}', subnetwork {check.subnetwork}: {check.what} failed ({check.detail})."
+                )
+
+
+def random_inputs(source: Path | str | bytes, samples: int, seed: int = 0) -> NDArray:
+    """Inputs in a model's own type: all int8 values alike, or normally distributed floats.
+
+    Args:
+        source: path or bytes of a file that `emit` wrote.
+        samples: how many.
+        seed: of the generator.
+    """
+    report = inspect(source)
+    generator = np.random.default_rng(seed)
+    shape = (samples, *report.input_shape[1:])
+    if report.element_type == "int8":
+        return generator.integers(-128, 128, shape, np.int8)
+    return generator.standard_normal(shape, np.float32)
+
+
+def verify(
+    path: Path | str,
+    inputs: NDArray,
+    boards: Sequence[str] = (),
+    board_samples: int | None = None,
+    progress: Progress = lambda _: None,
+) -> VerificationReport:
+    """Compares what every implementation makes of the same inputs.
+
+    Proof 2: each subnetwork in libreds equals the extracted model in the real TFLite Micro. Proof 3: the full network
+    in libreds equals subgraph 0 of the file in TFLite Micro and LiteRT. Proof 4: each board equals libreds on this
+    machine. Proof 5: each subnetwork writes up to the last byte of the arena that it reports and nothing outside.
+
+    Args:
+        path: a file that `emit` wrote.
+        inputs: (samples, *input shape) in the model's own type.
+        boards: names of boards for proof 4, such as "qemu:cortex-m4".
+        board_samples: samples of `inputs` to run on each board; all by default.
+        progress: called with a line before each step.
+
+    Returns:
+        The comparisons, failed ones included.
+
+    Raises:
+        UsageError: if the file is foreign or damaged.
+    """
+    report = inspect(path)
+    content = read_model_file(Path(path)).content
+    outputs = _libreds_outputs(content, report, inputs)
+    checks: list[Check] = []
+    for subnetwork in report.subnetworks:
+        progress(f"subnetwork {subnetwork.name}: the extracted model in TFLite Micro")
+        expected = run_tflite_micro(extract(content, subnetwork.id), inputs)
+        checks.append(
+            _compare(2, "libreds = extracted model in TFLite Micro", subnetwork.name, outputs[subnetwork.id], expected)
+        )
+    progress("the file in TFLite Micro and LiteRT")
+    full = report.subnetworks[0].name
+    checks.append(_compare(3, "libreds = file in TFLite Micro", full, outputs[0], run_tflite_micro(content, inputs)))
+    checks.append(
+        _compare(3, "libreds = file in LiteRT", full, outputs[0], run_litert(content, inputs), _litert_units(content))
+    )
+    for board in boards:
+        checks += _board_checks(Path(path), report, board, inputs[:board_samples], outputs, progress)
+    progress("arenas")
+    checks += [_arena_check(content, report, index, inputs) for index in range(len(report.subnetworks))]
+    return VerificationReport(str(path), tuple(checks))
+
+
+def _litert_units(content: bytes) -> int:
+    """Units by which LiteRT's int8 output may differ from TFLite Micro's.
+
+    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off; every other
+    operation is equal on equal inputs. From there on a layer passes a difference on multiplied by at most the largest
+    sum of the magnitudes of an output's weights, and a softmax by half.
+    """
+    network = decode(read_model_file(content))
+    if network.element_type is not ElementType.INT8:
+        return 0
+    units = 0.0
+    for step in network.subnetworks[0].steps:
+        layer = network.layers[step.layer]
+        assert step.input_quantization is not None and step.output_quantization is not None
+        gain = float(step.input_quantization.scale) / float(step.output_quantization.scale)
+        if layer.is_softmax:
+            units *= gain / 2
+        elif step.weight_scales is not None:
+            units *= gain * _largest_weight_sum(layer, step)
+        rounding = 1 if units > 0 or isinstance(layer.operation, Dense) else 0
+        units = math.ceil(units) + rounding
+    return int(units)
+
+
+def _largest_weight_sum(layer: CompiledLayer, step: CompiledStep) -> float:
+    """The largest sum of the magnitudes of the real weights of one output."""
+    assert step.weight_scales is not None
+    weights = np.abs(layer.sliced_weights(step.input_channels, step.output_channels).astype(np.float64))
+    axes = (0, 1, 2) if isinstance(layer.operation, DepthwiseConv2D) else tuple(range(1, weights.ndim))
+    return float((weights.sum(axis=axes) * step.weight_scales).max())
+
+
+def _libreds_outputs(content: bytes, report: ModelReport, inputs: NDArray) -> list[NDArray]:
+    runtime = Runtime(content)
+    outputs = []
+    for subnetwork in report.subnetworks:
+        runtime.select(subnetwork.id)
+        outputs.append(runtime.invoke(inputs))
+    return outputs
+
+
+def _compare(proof: int, what: str, subnetwork: str, actual: NDArray, expected: NDArray, units: int = 0) -> Check:
+    """Compares outputs in the model's own type: int8 within `units`, float32 within FLOAT_TOLERANCE."""
+    integral = actual.dtype == np.int8
+    actual, expected = (output.reshape(len(output), -1).astype(np.float64) for output in (actual, expected))
+    difference = float(np.abs(actual - expected).max())
+    if integral:
+        detail = f"largest difference {difference:.0f} units, {units} allowed"
+        return Check(proof, what, subnetwork, len(actual), difference <= units, detail)
+    relative = difference / max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
+    detail = f"largest relative difference {relative:.1e}, {FLOAT_TOLERANCE:.0e} allowed"
+    return Check(proof, what, subnetwork, len(actual), relative <= FLOAT_TOLERANCE, detail)
+
+
+def _board_checks(
+    path: Path, report: ModelReport, board: str, inputs: NDArray, outputs: list[NDArray], progress: Progress
+) -> list[Check]:
+    checks = []
+    with boot(board, path) as url, Bench(url) as bench:
+        for subnetwork in report.subnetworks:
+            progress(f"subnetwork {subnetwork.name} on {board}")
+            result = run_batch(bench, subnetwork.id, inputs)
+            expected = outputs[subnetwork.id][: len(inputs)]
+            checks.append(_compare(4, f"libreds = {board}", subnetwork.name, result.outputs, expected))
+    return checks
+
+
+def _arena_check(content: bytes, report: ModelReport, index: int, inputs: NDArray) -> Check:
+    """Runs in an arena of just the reported size over two fill patterns; what is the same after both was written."""
+    subnetwork = report.subnetworks[index]
+    runtime = Runtime(content, arena_bytes=subnetwork.arena_bytes)
+    runtime.select(index)
+    images = []
+    for fill in (0x00, 0xFF):
+        runtime.arena[:] = fill
+        runtime.invoke(inputs[0])
+        images.append(runtime.arena.copy())
+    used = int(np.flatnonzero(images[0] == images[1]).max()) + 1
+    passed = runtime.guards_intact and used == subnetwork.arena_bytes
+    guards = "intact" if runtime.guards_intact else "overwritten"
+    detail = f"{used} of {subnetwork.arena_bytes} bytes used, guard words {guards}"
+    return Check(5, "reported arena = used arena", subnetwork.name, 1, passed, detail)

@@ -1,0 +1,155 @@
+"""The stage as a whole: what it promises of its result."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reds.datasets import Dataset
+from reds.errors import UsageError
+from reds.finetuning import EpochReport, accuracy, evaluate, finetune
+from reds.graph import Family, Subnetwork, Supernet
+
+EPOCHS = 6
+ARGUMENTS = {"epochs": EPOCHS, "batch_size": 50, "learning_rate": 1e-2}
+
+
+@dataclass(frozen=True)
+class Run:
+    supernet: Supernet
+    reports: list[EpochReport]
+
+
+@pytest.fixture(scope="module")
+def run(family: Family, dataset: Dataset) -> Run:
+    reports: list[EpochReport] = []
+    return Run(finetune(family, dataset, **ARGUMENTS, progress=reports.append), reports)
+
+
+def _arrays(supernet: Supernet) -> dict[str, np.ndarray]:
+    graphs = (supernet.family.graph, *(exit_.head for exit_ in supernet.family.exits))
+    return {
+        f"{node.name}/{name}": value for graph in graphs for node in graph.nodes for name, value in node.weights.items()
+    }
+
+
+def _assert_equal(actual: Supernet, expected: Supernet) -> None:
+    for name, value in _arrays(expected).items():
+        np.testing.assert_allclose(_arrays(actual)[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_every_subnetwork_learns(run: Run, dataset: Dataset) -> None:
+    x, y = dataset.test.features()
+    for index, subnetwork in enumerate(run.supernet.family.subnetworks):
+        assert accuracy(run.supernet, index, x, y) > 0.85, subnetwork.name
+
+
+def test_outputs_are_probabilities(run: Run, dataset: Dataset) -> None:
+    x, _ = dataset.test.features()
+    for index in range(len(run.supernet.family.subnetworks)):
+        np.testing.assert_allclose(evaluate(run.supernet, index, x).sum(axis=1), np.ones(len(x)), rtol=1e-5)
+
+
+def test_batch_norms_cover_what_is_run_at_its_width(run: Run) -> None:
+    heads = {node.name for node in run.supernet.family.exits[0].head.nodes if "gamma" in node.weights}
+    widths = [{name: len(w["moving_mean"]) for name, w in norms.items()} for norms in run.supernet.batch_norms]
+    assert widths[0] == {"conv_bn": 12, "dw_bn": 12, "pw_bn": 16}
+    assert widths[2] == {"conv_bn": 6, "dw_bn": 6, "pw_bn": 6}
+    assert set(widths[3]) == {"conv_bn"} | heads
+    assert widths[3]["conv_bn"] == 12
+    assert widths[4]["exit_conv_depthwise_1_batch_norm"] == 6
+    assert widths[4]["exit_conv_pointwise_2_batch_norm"] == 16
+
+
+def test_graphs_carry_the_statistics_of_the_full_network(run: Run) -> None:
+    family, full, shallow = run.supernet.family, run.supernet.batch_norms[0], run.supernet.batch_norms[3]
+    for node in family.graph.nodes:
+        for name in node.weights if node.name in full else ():
+            np.testing.assert_array_equal(node.weights[name], full[node.name][name])
+    np.testing.assert_array_equal(shallow["conv_bn"]["moving_variance"], full["conv_bn"]["moving_variance"])
+
+
+def test_reports_begin_before_training_and_name_each_phase(run: Run) -> None:
+    assert [(report.phase, report.epoch) for report in run.reports] == [
+        (phase, epoch) for phase in ("subnetworks", "exit_conv") for epoch in range(EPOCHS + 1)
+    ]
+    assert set(run.reports[0].validation_accuracy) == {"full", "half", "least"}
+    assert set(run.reports[-1].validation_accuracy) == {"shallow", "least shallow"}
+    assert run.reports[EPOCHS].loss < run.reports[1].loss
+
+
+def test_interrupted_and_resumed_is_the_same_as_straight(
+    run: Run, family: Family, dataset: Dataset, tmp_path: Path
+) -> None:
+    def interrupt(report: EpochReport) -> None:
+        if report.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(family, dataset, **ARGUMENTS, run_dir=tmp_path, progress=interrupt)
+    reports: list[EpochReport] = []
+    resumed = finetune(family, dataset, **ARGUMENTS, run_dir=tmp_path, progress=reports.append)
+    assert reports[0].epoch == 2
+    _assert_equal(resumed, run.supernet)
+
+    reports.clear()
+    again = finetune(family, dataset, **ARGUMENTS, run_dir=tmp_path, progress=reports.append)
+    assert reports == []
+    _assert_equal(again, resumed)
+
+
+def test_checkpoint_of_other_inputs_is_not_used(family: Family, dataset: Dataset, tmp_path: Path) -> None:
+    family = replace(family, exits=(), subnetworks=family.subnetworks[:1])
+    epochs: list[int] = []
+    for seed in (0, 1):
+        finetune(
+            family,
+            dataset,
+            epochs=1,
+            seed=seed,
+            run_dir=tmp_path,
+            progress=lambda report: epochs.append(report.epoch),
+        )
+    assert epochs == [0, 1, 0, 1]
+
+
+def test_many_subnetworks_and_the_weighted_loss(family: Family, dataset: Dataset) -> None:
+    widths = [(12, 16), (11, 13), (9, 10), (8, 8), (6, 6)]
+    subnetworks = tuple(Subnetwork(str(width), width) for width in widths)
+    family = replace(family, exits=(), subnetworks=subnetworks)
+    supernet = finetune(family, dataset, **ARGUMENTS, loss="weighted")
+    x, y = dataset.test.features()
+    assert min(accuracy(supernet, index, x, y) for index in range(len(widths))) > 0.6
+
+
+def test_without_epochs_only_statistics_change(family: Family, dataset: Dataset) -> None:
+    supernet = finetune(family, dataset, epochs=0)
+    for before, after in zip(family.graph.nodes, supernet.family.graph.nodes, strict=True):
+        for name, value in before.weights.items():
+            if not name.startswith("moving"):
+                np.testing.assert_array_equal(after.weights[name], value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"epochs": -1}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"loss": "other"}, "loss"),
+        ({"distillation": 1.5}, "distillation"),
+        ({"temperature": 0}, "temperature"),
+    ],
+)
+def test_bad_arguments_are_named(family: Family, dataset: Dataset, arguments: dict, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        finetune(family, dataset, **arguments)
+
+
+def test_families_and_data_that_do_not_fit_are_refused(family: Family, dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match="full network"):
+        finetune(replace(family, subnetworks=family.subnetworks[1:]), dataset)
+    with pytest.raises(UsageError, match="shape"):
+        finetune(family, dataset.with_input_shape((60,)))
+    with pytest.raises(UsageError, match="classes"):
+        finetune(family, replace(dataset, classes=("a", "b")))

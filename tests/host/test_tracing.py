@@ -1,0 +1,186 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from reds.errors import UsageError
+from reds.forward import predict
+from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Graph, Pool2D
+from reds.tracing import SUPPORTED_LAYERS, trace
+
+
+def with_random_weights(model: keras.Model) -> keras.Model:
+    """Positive and negative weights, and positive variances, so that every layer matters."""
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.uniform(0.1, 1.0, w.shape) for w in model.get_weights()])
+    for layer in model._flatten_layers():
+        for name in ("kernel", "depthwise_kernel", "pointwise_kernel", "beta", "moving_mean"):
+            variable = getattr(layer, name, None)
+            if variable is not None:
+                variable.assign(generator.normal(0, 0.5, variable.shape))
+    return model
+
+
+def depthwise_separable() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((13, 9, 2)),
+            layers.Conv2D(6, (5, 3), strides=(2, 1), padding="same", use_bias=False),
+            layers.BatchNormalization(epsilon=0.01, scale=False),
+            layers.ReLU(max_value=6),
+            layers.Dropout(0.5),
+            layers.DepthwiseConv2D(3, strides=2, padding="same"),
+            layers.BatchNormalization(center=False),
+            layers.Activation("relu"),
+            layers.SeparableConv2D(7, 3, activation="relu6"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4),
+            layers.Softmax(),
+        ],
+        name="separable",
+    )
+
+
+def flattened() -> keras.Model:
+    inputs = layers.Input((10, 8, 3))
+    x = layers.Conv2D(5, 3, dilation_rate=2, activation="relu")(inputs)
+    x = layers.MaxPooling2D(2)(x)
+    x = layers.SpatialDropout2D(0.1)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dropout(0.1)(x)
+    x = layers.ReLU()(x)
+    x = layers.Dense(11)(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Dense(9, activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(x), name="flattened")
+
+
+def nested() -> keras.Model:
+    stem = keras.Sequential([layers.Conv2D(4, 3, padding="same"), layers.BatchNormalization()], name="stem")
+    inner = layers.Input((8, 8, 4))
+    head = keras.Model(inner, layers.Dense(3)(layers.GlobalMaxPooling2D(keepdims=True)(inner)), name="head")
+    inputs = layers.Input((8, 8, 1))
+    return keras.Model(inputs, layers.Flatten()(head(layers.ReLU()(stem(inputs)))), name="nested")
+
+
+def dense_on_map() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((4, 4, 2)),
+            layers.Dense(3, activation="relu"),
+            layers.AveragePooling2D((3, 2), strides=(2, 1), padding="same"),
+            layers.Conv2D(2, 1),
+            layers.Flatten(),
+        ],
+        name="dense_on_map",
+    )
+
+
+def dense_only() -> keras.Model:
+    return keras.Sequential([layers.Input((7,)), layers.Dense(5, activation="relu"), layers.Dense(3)])
+
+
+@pytest.mark.parametrize("build", [depthwise_separable, flattened, nested, dense_on_map, dense_only])
+def test_graph_computes_what_the_model_does(build) -> None:
+    model = with_random_weights(build())
+    x = np.random.default_rng(1).normal(size=(3, *model.input_shape[1:])).astype(np.float32)
+
+    graph = trace(model)
+
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(predict(graph, x), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert graph.input_shape == model.input_shape[1:]
+    assert graph.output_shape == model.output_shape[1:]
+
+
+def operations(graph: Graph) -> list[type]:
+    return [type(node.operation) for node in graph.nodes]
+
+
+def test_dense_after_flatten_is_a_convolution_over_the_whole_map() -> None:
+    graph = trace(flattened())
+
+    first, second, third = (node for node in graph.nodes if node.name.startswith("dense") and node.weights)
+    assert first.operation == Conv2D((3, 2))
+    assert first.weights["kernel"].shape == (3, 2, 5, 11)
+    assert second.operation == third.operation == Dense()
+
+
+def test_separable_convolution_becomes_two_nodes() -> None:
+    names = [node.name for node in trace(depthwise_separable()).nodes]
+    index = next(i for i, name in enumerate(names) if name.endswith("/depthwise"))
+    layer = names[index].removesuffix("/depthwise")
+    assert names[index : index + 3] == [f"{layer}/depthwise", f"{layer}/pointwise", f"{layer}/relu6"]
+
+
+def test_channels_that_move_together_share_a_group() -> None:
+    graph = trace(depthwise_separable())
+
+    assert [group.size for group in graph.groups] == [6, 7]
+    groups = [(node.input_group, node.output_group) for node in graph.nodes]
+    last = operations(graph).index(Dense)
+    assert groups[0] == (None, 0)
+    assert set(groups[1 : operations(graph).index(DepthwiseConv2D) + 4]) == {(0, 0)}
+    assert groups[last] == (1, None)
+    assert groups[last + 1] == (None, None)
+    assert [node.input for node in graph.nodes] == [INPUT, *range(len(graph.nodes) - 1)]
+
+
+def test_nested_layers_are_named_by_their_path() -> None:
+    names = [node.name for node in trace(nested()).nodes]
+    assert names[0].startswith("stem/conv2d")
+    assert names[-1].startswith("head/dense")
+
+
+def test_global_pool_is_a_window_over_the_whole_map() -> None:
+    pool = next(node for node in trace(depthwise_separable()).nodes if isinstance(node.operation, Pool2D))
+    assert pool.operation == Pool2D("average", (2, 3), (2, 3))
+
+
+def chain(*middle: keras.layers.Layer, shape: tuple[int, ...] = (6, 6, 4)) -> keras.Model:
+    return keras.Sequential([layers.Input(shape), *middle])
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: chain(layers.Conv2D(4, 3, groups=2)), "groups=1"),
+        (lambda: chain(layers.DepthwiseConv2D(3, depth_multiplier=2), layers.Dense(2)), "depth_multiplier=1"),
+        (lambda: chain(layers.Conv2D(4, 3, activation="tanh")), "an activation of"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.LeakyReLU()), "LeakyReLU"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=4)), "max_value"),
+        (lambda: chain(layers.BatchNormalization(), layers.Conv2D(4, 3)), "directly follow"),
+        (lambda: chain(layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization()), "directly follow"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.BatchNormalization(axis=1)), "axis=-1"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.BatchNormalization()), "Flatten"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.Softmax()), "flattened"),
+        (lambda: chain(layers.MaxPooling2D(2)), "must have a convolution"),
+        (lambda: chain(layers.Dense(3), shape=(5, 4)), "fixed shape"),
+        (lambda: chain(layers.Conv2D(3, 3), shape=(None, 6, 1)), "fixed shape"),
+        (lambda: keras.Sequential([layers.Dense(3)]), "built"),
+    ],
+)
+def test_unsupported_models_are_refused_with_the_reason(model, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        trace(model())
+
+
+def test_a_branch_is_refused_by_the_name_of_the_layer_that_joins() -> None:
+    inputs = layers.Input((4, 4, 2))
+    x = layers.Conv2D(2, 3, padding="same")(inputs)
+    model = keras.Model(inputs, layers.Add(name="join")([x, inputs]))
+    with pytest.raises(UsageError, match=r"'join' \(Add\).*branches"):
+        trace(model)
+
+
+def test_a_shared_layer_is_refused() -> None:
+    shared = layers.Dense(4, name="shared")
+    inputs = layers.Input((4,))
+    with pytest.raises(UsageError, match=r"'shared'.*twice"):
+        trace(keras.Model(inputs, shared(shared(inputs))))
+
+
+def test_the_refusal_lists_every_supported_layer() -> None:
+    with pytest.raises(UsageError) as error:
+        trace(chain(layers.LeakyReLU()))
+    assert all(layer.__name__ in str(error.value) for layer in SUPPORTED_LAYERS)

@@ -1,0 +1,63 @@
+"""Proofs 2, 3 and 5 on random networks: libreds, the extracted models and stock interpreters agree."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import random_supernet
+
+from reds.emitting import emit
+from reds.errors import VerificationError
+from reds.finetuning import evaluate
+from reds.graph import Supernet
+from reds.runtime import Runtime
+from reds.verifying import random_inputs, verify
+
+SAMPLES = 8
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def emitted(supernet: Supernet, path: Path, type: str, seed: int) -> Path:
+    generator = np.random.default_rng(seed)
+    calibration = generator.standard_normal((64, *supernet.family.graph.input_shape), np.float32)
+    return emit(supernet, path, type, calibration)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(SEEDS)
+def test_every_int8_subnetwork_equals_its_extracted_model_byte_for_byte(folder: Path, seed: int) -> None:
+    path = emitted(random_supernet(seed), folder / "int8.tflite", "int8", seed)
+    report = verify(path, random_inputs(path, SAMPLES, seed))
+    assert report.passed, [check for check in report.checks if not check.passed]
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(SEEDS)
+def test_every_float_subnetwork_equals_its_extracted_model_and_the_training_graph(folder: Path, seed: int) -> None:
+    supernet = random_supernet(seed)
+    path = emitted(supernet, folder / "float.tflite", "float32", seed)
+    inputs = random_inputs(path, SAMPLES, seed)
+    report = verify(path, inputs)
+    assert report.passed, [check for check in report.checks if not check.passed]
+    runtime = Runtime(path)
+    for index in range(len(supernet.family.subnetworks)):
+        runtime.select(index)
+        trained = evaluate(supernet, index, inputs).reshape(SAMPLES, -1)
+        scale = max(1.0, float(np.abs(trained).max()))
+        np.testing.assert_allclose(runtime.invoke(inputs), trained, atol=2e-5 * scale)
+
+
+def test_a_difference_is_reported_and_raised(folder: Path) -> None:
+    path = emitted(random_supernet(1), folder / "other.tflite", "int8", 1)
+    report = verify(path, random_inputs(path, SAMPLES))
+    broken = type(report)(report.model, (type(report.checks[0])(2, "a = b", "full", 1, False, "off by one"),))
+    report.require()
+    with pytest.raises(VerificationError, match="a = b failed"):
+        broken.require()
