@@ -5,9 +5,11 @@
 //   static _Alignas(16) uint8_t arena[20000];
 //   static reds_context network;
 //
-//   const reds_config config = {.model = model, .model_bytes = model_size, .arena = arena, .arena_bytes =
-//   sizeof arena}; if (reds_open(&network, &config) != REDS_OK) { ... } reds_budget budget = {.macs =
-//   600000}; reds_set_budget(&network, &budget);             // the most accurate subnetwork that fits
+//   const reds_config config = {
+//       .model = model, .model_bytes = model_size, .arena = arena, .arena_bytes = sizeof arena};
+//   if (reds_open(&network, &config) != REDS_OK) { ... }
+//   reds_budget budget = {.macs = 600000};
+//   reds_set_budget(&network, &budget);             // the most accurate subnetwork that fits
 //   memcpy(reds_input(&network).data, sample, reds_input(&network).bytes);
 //   reds_invoke(&network);
 //   const int8_t *scores = reds_output(&network).data;
