@@ -55,7 +55,7 @@ def _draw_accuracy(axes: Axes, report: ModelReport) -> None:
     axes.margins(0.12, 0.25)
     axes.set(xlabel="multiply-accumulates (millions)", ylabel="test accuracy in libreds (%)")
     axes.set_title("One file, several subnetworks", loc="left", fontsize=10)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper left", frameon=False)
     axes.grid(alpha=0.3)
 
 
