@@ -1,8 +1,19 @@
 """Files that are either whole or absent."""
 
+import io
 import os
 import tempfile
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def save_array(path: Path | str, array: NDArray) -> None:
+    """Writes a .npy file, whole or not at all."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    write_atomically(path, stream.getvalue())
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """From a trained Keras model and data to one file with subnetworks. Each stage is saved, so a run can be resumed."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,7 @@ from reds.datasets import Dataset
 from reds.emitting import emit
 from reds.errors import UsageError
 from reds.exits import attach_exits
-from reds.files import write_atomically
+from reds.files import save_array, write_atomically
 from reds.finetuning import EpochReport, finetune
 from reds.graph import Family, Ranked, Subnetwork, Supernet
 from reds.measuring import measure_accuracy
@@ -98,12 +99,12 @@ def prune(
     """
     settings = settings or PruneSettings()
     dataset = dataset.with_input_shape(tuple(model.input_shape[1:]))
-    _claim(folder, settings)
+    _claim(folder, _Identity(settings, _hash_of_weights(model), dataset.name, _hash_of_labels(dataset)))
     ranked = _stage(folder / RANKED_FILE, Ranked, lambda: _rank(model, dataset, settings, progress))
     family = _stage(folder / FAMILY_FILE, Family, lambda: _solve(ranked, settings, progress))
     supernet = _stage(folder / SUPERNET_FILE, Supernet, lambda: _finetune(family, dataset, folder, settings, progress))
     calibration = calibration_samples(dataset, settings.seed)
-    np.save(folder / CALIBRATION_FILE, calibration)
+    save_array(folder / CALIBRATION_FILE, calibration)
     path = emit(supernet, folder / MODEL_FILE, settings.type, calibration)
     progress(f"emitted {path}; measuring every subnetwork with libreds on {len(dataset.test)} test samples")
     accuracy = measure_accuracy(path, *dataset.test.features())
@@ -128,13 +129,37 @@ def calibration_samples(dataset: Dataset, seed: int = 0) -> NDArray[np.float32]:
     return np.asarray(x[np.sort(np.concatenate(chosen))], np.float32)
 
 
-def _claim(folder: Path, settings: PruneSettings) -> None:
-    """Marks the folder as a run with these settings, or refuses one with others."""
+@dataclass(frozen=True)
+class _Identity:
+    """All that a run's result depends on."""
+
+    settings: PruneSettings
+    model: str
+    data: str
+    labels: str
+
+
+def _hash_of_weights(model: "keras.Model") -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _hash_of_labels(dataset: Dataset) -> str:
+    digest = hashlib.sha256(repr(dataset.classes).encode())
+    for split in (dataset.train, dataset.validation, dataset.test):
+        digest.update(np.ascontiguousarray(split.labels).tobytes())
+    return digest.hexdigest()
+
+
+def _claim(folder: Path, identity: _Identity) -> None:
+    """Marks the folder as this run, or refuses one that holds another."""
     path = folder / SETTINGS_FILE
-    wanted = json.dumps(asdict(settings), indent=2) + "\n"
+    wanted = json.dumps(asdict(identity), indent=2) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") != wanted:
         raise UsageError(
-            f"'{folder}' holds a run with other settings ({SETTINGS_FILE}). "
+            f"'{folder}' holds a run with other settings, another model or other data ({SETTINGS_FILE}). "
             "Name another folder with --out, or remove this one."
         )
     write_atomically(path, wanted.encode())

@@ -2,14 +2,13 @@
 
 import argparse
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
 
 from reds.cli import options, output
 from reds.errors import UsageError
-from reds.files import write_atomically
+from reds.files import save_array
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
             instructions, switch_instructions = result.instructions, bench.stats().select_instructions
         outputs = result.outputs.reshape(len(inputs), *runtime.output.shape)
     if arguments.output:
-        stream = io.BytesIO()
-        np.save(stream, outputs)
-        write_atomically(arguments.output, stream.getvalue())
+        save_array(arguments.output, outputs)
     summary = {
         "subnetwork": arguments.subnetwork,
         "instructions": instructions,
