@@ -47,8 +47,10 @@ def measure_accuracy(path: Path | str, x: NDArray[np.float32], y: NDArray[np.int
         Per subnetwork the fraction answered right.
 
     Raises:
-        UsageError: if the inputs do not fit the model.
+        UsageError: if the inputs do not fit the model, or there is not one label for each.
     """
+    if len(x) == 0 or len(x) != len(y):
+        raise UsageError(f"`x` and `y` must hold as many samples, at least one. Received: {len(x)} and {len(y)}")
     runtime = Runtime(path)
     inputs = runtime.quantize(x)
     accuracies = []

@@ -57,16 +57,16 @@ def read_model_file(source: Path | str | bytes) -> ModelFile:
     if content[4:8] != TFLITE_IDENTIFIER:
         raise UsageError(f"'{name}' is not a TFLite model. Make one with `reds prune`.")
     try:
-        model = tflite.ModelT.InitFromPackedBuf(content)
-        buffer = _plan_buffer(model)
-        if buffer is None:
+        entry = _plan_entry(content)
+        if entry is None:
             raise UsageError(
                 f"'{name}' is a TFLite model without the metadata entry '{conventions.METADATA_NAME}'. "
                 "Only files written by `reds emit`, `reds prune` or `reds demo` have subnetworks."
             )
         if checksum(content) != stored_checksum(content):
             raise UsageError(f"'{name}' was changed or cut short after it was written. Emit it again.")
-        plan = schema.PlanT.InitFromObj(schema.Plan.GetRootAs(bytes(model.buffers[buffer].data), 0))
+        model = tflite.ModelT.InitFromPackedBuf(content)
+        plan = schema.PlanT.InitFromObj(schema.Plan.GetRootAs(bytes(model.buffers[entry.Buffer()].data), 0))
     except UsageError:
         raise
     except Exception as error:  # the generated readers raise whatever the damaged bytes lead them to
@@ -85,24 +85,22 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"Cannot read '{path}': {error.strerror}.") from error
 
 
-def _plan_buffer(model: tflite.ModelT) -> int | None:
-    for entry in model.metadata or []:
-        if text(entry.name) == conventions.METADATA_NAME:
-            return int(entry.buffer)
-    return None
+def _plan_entry(content: bytes) -> tflite.Metadata | None:
+    """The metadata entry that names the plan's buffer."""
+    root = tflite.Model.GetRootAs(content, 0)
+    entries = (root.Metadata(index) for index in range(root.MetadataLength()))
+    return next((entry for entry in entries if entry.Name() == conventions.METADATA_NAME.encode()), None)
 
 
 def _checksum_position(content: bytes) -> int:
     """Offset in the file of the plan's four checksum bytes."""
-    root = tflite.Model.GetRootAs(content, 0)
-    for index in range(root.MetadataLength()):
-        entry = root.Metadata(index)
-        if entry.Name() == conventions.METADATA_NAME.encode():
-            table = root.Buffers(entry.Buffer())._tab
-            start = table.Vector(table.Offset(4))
-            plan = schema.Plan.GetRootAs(content, start)
-            return int(plan._tab.Pos + plan._tab.Offset(CRC_FIELD))
-    raise ValueError("the model has no plan")
+    entry = _plan_entry(content)
+    if entry is None:
+        raise ValueError("the model has no plan")
+    table = tflite.Model.GetRootAs(content, 0).Buffers(entry.Buffer())._tab
+    start = table.Vector(table.Offset(4))
+    plan = schema.Plan.GetRootAs(content, start)
+    return int(plan._tab.Pos + plan._tab.Offset(CRC_FIELD))
 
 
 def checksum(content: bytes) -> int:

@@ -34,6 +34,8 @@ ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 STEP_BYTES = 12
 TENSOR_BYTES = 12
 WORD_BYTES = 4
+LARGEST_SHIFT = 30
+"""Of a requantisation; libreds and TFLite Micro shift accumulators left by no more."""
 LARGEST_UINT16 = 0xFFFF
 LARGEST_UINT8 = 0xFF
 
@@ -355,6 +357,11 @@ def _constants(network: CompiledNetwork, step: CompiledStep, pool: ConstantPool)
         step.output_quantization.scale,
         isinstance(layer.operation, Dense),
     )
+    if max(numbers.shifts, default=0) > LARGEST_SHIFT:
+        raise UsageError(
+            f"Layer '{layer.name}' shrinks its values by more than int8 arithmetic can: its inputs are up to "
+            f"2**{LARGEST_SHIFT} times larger than its outputs. Scale the network's inputs to a magnitude near one."
+        )
     return pool.add(step.bias - zero_point_term(layer, step).astype(np.int32), numbers.multipliers, numbers.shifts)
 
 

@@ -1,18 +1,84 @@
 """Pictures of a run."""
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from reds.files import write_atomically
-from reds.inspecting import ModelReport
+from reds.inspecting import ModelReport, SubnetworkReport
 from reds_bench.scenario import Record
 
 WIDTH_COLOR, EXIT_COLOR, BUDGET_COLOR, WRONG_COLOR = "#1f6feb", "#d9730d", "#57606a", "#cf222e"
-MILLION = 1e6
+GRID_COLOR, PAGE_COLOR = "#d0d7de", "#ffffff"
+SERIES_COLORS = (WIDTH_COLOR, EXIT_COLOR, "#1a7f37", "#8250df", WRONG_COLOR, "#9a6700", BUDGET_COLOR)
+SERIES_LINES = ("-", "--", "-.", ":")
+
+POINT_RADIUS = 4
+LABEL_GAP = 2
+LABEL_PLACES = (
+    (0, 6, "center", "bottom"),
+    (0, -6, "center", "top"),
+    (7, 0, "left", "center"),
+    (-7, 0, "right", "center"),
+    (6, 7, "left", "bottom"),
+    (-6, 7, "right", "bottom"),
+    (6, -7, "left", "top"),
+    (-6, -7, "right", "top"),
+    (0, 24, "center", "bottom"),
+    (0, -24, "center", "top"),
+    (-28, -22, "right", "top"),
+    (28, 22, "left", "bottom"),
+)
+"""Where a label may stand, best first: offset from its point in typographic points, and alignment."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a subnetwork needs, to be drawn against its accuracy."""
+
+    label: str
+    """With the unit, such as "flash (KiB)"."""
+    of: Callable[[SubnetworkReport], float | None]
+    """In that unit; None where it is not known."""
+
+
+def macs_cost(report: ModelReport) -> Cost:
+    """Multiply-accumulates of one inference, in a unit that suits the network."""
+    divisor, unit = _scale(max(row.macs for row in report.subnetworks))
+    return Cost(f"multiply-accumulates{unit}", lambda row: row.macs / divisor)
+
+
+def instructions_cost(report: ModelReport, target: str) -> Cost:
+    """Instructions of one inference on a target, in a unit that suits the network."""
+    known = [row.targets[target] for row in report.subnetworks if target in row.targets]
+    divisor, unit = _scale(max(one.instructions for one in known))
+    kind = "measured" if all(one.measured for one in known) else "estimated"
+
+    def instructions(row: SubnetworkReport) -> float | None:
+        return row.targets[target].instructions / divisor if target in row.targets else None
+
+    return Cost(f"{target} instructions{unit}, {kind}", instructions)
+
+
+def flash_cost() -> Cost:
+    """Bytes of the file that an inference reads."""
+    return Cost("flash (KiB)", lambda row: row.flash_bytes / 1024)
+
+
+def arena_cost() -> Cost:
+    """Bytes of memory that an inference needs."""
+    return Cost("arena (KiB)", lambda row: row.arena_bytes / 1024)
 
 
 def plot_run(report: ModelReport, records: Sequence[Record], path: Path) -> None:
@@ -25,55 +91,216 @@ def plot_run(report: ModelReport, records: Sequence[Record], path: Path) -> None
     """
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
-    _draw_accuracy(left, report)
-    _draw_trace(right, report, records)
+    left.set_title("One file, several subnetworks", loc="left", fontsize=10)
+    right.set_title("The budget changes while it runs", loc="left", fontsize=10)
+    draw_trace(right, report, records)
+    draw_accuracy(left, report, macs_cost(report))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=130)
     write_atomically(path, stream.getvalue())
 
 
-def _draw_accuracy(axes: Axes, report: ModelReport) -> None:
+def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost) -> None:
+    """Draws accuracy against a cost: the widths connected, the exits as squares.
+
+    Args:
+        axes: where to draw. The figure must have its other contents already, for labels are placed by what is there.
+        report: the file's table; subnetworks without a measured accuracy are left out.
+        cost: the horizontal axis.
+    """
     own_exit = report.subnetworks[0].exit
-    widths = sorted((row for row in report.subnetworks if row.exit == own_exit), key=lambda row: row.macs)
-    exits = [row for row in report.subnetworks if row.exit != own_exit]
-    for rows, style, color, label in (
+    points = list(_points(report, cost))
+    widths = sorted((point for point in points if point.row.exit == own_exit), key=lambda point: point.row.macs)
+    exits = [point for point in points if point.row.exit != own_exit]
+    for chosen, style, color, label in (
         (widths, "o-", WIDTH_COLOR, "narrower"),
         (exits, "s", EXIT_COLOR, "shallower"),
     ):
-        points = [(row.macs / MILLION, 100 * row.accuracy) for row in rows if row.accuracy is not None]
-        axes.plot([x for x, _ in points], [y for _, y in points], style, color=color, label=label)
-    for row in report.subnetworks:
-        if row.accuracy is not None:
-            axes.annotate(
-                f"{row.name}\n{row.accuracy:.1%}",
-                (row.macs / MILLION, 100 * row.accuracy),
-                xytext=(0, -24),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-            )
-    axes.margins(0.12, 0.25)
-    axes.set(xlabel="multiply-accumulates (millions)", ylabel="test accuracy in libreds (%)")
-    axes.set_title("One file, several subnetworks", loc="left", fontsize=10)
-    axes.legend(loc="upper left", frameon=False)
-    axes.grid(alpha=0.3)
+        if chosen:
+            axes.plot([one.x for one in chosen], [one.y for one in chosen], style, color=color, label=label)
+    axes.margins(0.3, 0.35)
+    axes.set(xlabel=cost.label, ylabel="test accuracy in libreds (%)")
+    if exits:
+        _legend_below(axes)
+    axes.grid(color=GRID_COLOR)
+    _label_points(axes, points)
 
 
-def _draw_trace(axes: Axes, report: ModelReport, records: Sequence[Record]) -> None:
+def draw_importance(axes: Axes, importance: NDArray[np.float64], widths: Sequence[tuple[str, int]]) -> None:
+    """Draws a channel group's importance, channel by channel, and where subnetworks cut it.
+
+    Args:
+        axes: where to draw.
+        importance: of each channel, largest first.
+        widths: name and width of each subnetwork, widest first.
+    """
+    edges = np.arange(len(importance) + 1) + 0.5
+    axes.stairs(importance, edges, fill=True, color=WIDTH_COLOR, alpha=0.15)
+    axes.stairs(importance, edges, color=WIDTH_COLOR, linewidth=1.5)
+    cuts = [(width, [name for name, _ in same]) for width, same in groupby(widths, key=lambda one: one[1])]
+    for index, (width, names) in enumerate(cuts):
+        height = 0.95 - 0.5 * index / len(cuts)
+        axes.axvline(width + 0.5, ymax=height, color=BUDGET_COLOR, linestyle="--", linewidth=1)
+        right = width > len(importance) / 2
+        axes.annotate(
+            f"{names[0] if len(names) == 1 else f'{names[0]} to {names[-1]}'}: {width}",
+            (width + 0.5, height),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4 if right else 4, 0),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="center",
+            fontsize=9,
+            bbox={"facecolor": PAGE_COLOR, "edgecolor": "none", "pad": 0.5},
+        )
+    axes.set_xlim(0.5, len(importance) + 1)
+    axes.set_ylim(bottom=0)
+    axes.margins(y=0.1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=(1, 2, 5, 10)))
+    axes.set(xlabel="channel, by falling importance", ylabel="importance")
+    axes.grid(color=GRID_COLOR)
+
+
+def draw_validation(axes: Axes, epochs: Sequence[int], accuracy: Mapping[str, Sequence[float]]) -> None:
+    """Draws the validation accuracy of each subnetwork against the epoch.
+
+    Args:
+        axes: where to draw.
+        epochs: numbers of the epochs; 0 is before training.
+        accuracy: per subnetwork its accuracy after each of them, in [0, 1].
+    """
+    for index, (name, values) in enumerate(accuracy.items()):
+        color = SERIES_COLORS[index % len(SERIES_COLORS)]
+        line = SERIES_LINES[index % len(SERIES_LINES)]
+        axes.plot(epochs, [100 * value for value in values], line, marker=".", color=color, label=name)
+    _epoch_axes(axes, "validation accuracy (%)")
+    _legend_below(axes)
+
+
+def draw_loss(axes: Axes, epochs: Sequence[int], loss: Sequence[float]) -> None:
+    """Draws the training loss against the epoch."""
+    axes.plot(epochs, loss, marker=".", color=WIDTH_COLOR)
+    _epoch_axes(axes, "training loss")
+
+
+def draw_trace(axes: Axes, report: ModelReport, records: Sequence[Record]) -> None:
+    """Draws a changing budget of multiply-accumulates and what the device ran under it.
+
+    Args:
+        axes: where to draw.
+        report: the table of the file that ran.
+        records: one per inference.
+    """
     inferences = range(len(records))
-    macs = [report.subnetworks[record.subnetwork].macs / MILLION for record in records]
     full = report.subnetworks[0].macs
-    budgets = [(record.budget.macs or full) / MILLION for record in records]
-    axes.step(inferences, budgets, where="mid", color=BUDGET_COLOR, linestyle="--", label="budget")
+    divisor, unit = _scale(full)
+    macs = [report.subnetworks[record.subnetwork].macs / divisor for record in records]
+    budgets = [(record.budget.macs or full) / divisor for record in records]
+    axes.step(inferences, budgets, where="mid", color=BUDGET_COLOR, alpha=0.35, linewidth=7, label="budget")
     axes.step(inferences, macs, where="mid", color=WIDTH_COLOR, label="subnetwork that the device picked")
     for right_answer, marker, color, label in (
-        (True, "o", WIDTH_COLOR, "right answer"),
+        (True, ".", WIDTH_COLOR, "right answer"),
         (False, "x", WRONG_COLOR, "wrong answer"),
     ):
-        chosen = [i for i in inferences if (records[i].predicted == records[i].label) == right_answer]
-        axes.plot(chosen, [macs[i] for i in chosen], marker, color=color, label=label, linestyle="none")
-    axes.set_ylim(bottom=0)
-    axes.set(xlabel="inference on the device", ylabel="multiply-accumulates (millions)")
-    axes.set_title("The budget changes while it runs", loc="left", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
-    axes.grid(alpha=0.3)
+        chosen = [
+            i
+            for i, record in enumerate(records)
+            if record.label is not None and (record.predicted == record.label) == right_answer
+        ]
+        if chosen:
+            axes.plot(chosen, [macs[i] for i in chosen], marker, color=color, label=label, markeredgewidth=2)
+    axes.set_ylim(0, 1.08 * max((*budgets, *macs), default=1.0))
+    axes.set(xlabel="inference on the device", ylabel=f"multiply-accumulates{unit}")
+    _legend_below(axes)
+    axes.grid(color=GRID_COLOR)
+
+
+def _scale(largest: float) -> tuple[float, str]:
+    """Divisor and name of the unit in which a number reads well."""
+    if largest >= 1e6:
+        return 1e6, " (millions)"
+    return (1e3, " (thousands)") if largest >= 1e4 else (1.0, "")
+
+
+def _epoch_axes(axes: Axes, label: str) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.grid(color=GRID_COLOR)
+
+
+def _legend_below(axes: Axes) -> None:
+    """A legend that cannot hide data."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=9)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A subnetwork's place in a plot."""
+
+    row: SubnetworkReport
+    x: float
+    y: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.row.name}\n{self.y:.1f}%"
+
+
+def _points(report: ModelReport, cost: Cost) -> Iterator[_Point]:
+    for row in report.subnetworks:
+        x = cost.of(row)
+        if x is not None and row.accuracy is not None:
+            yield _Point(row, x, 100 * row.accuracy)
+
+
+def _figure_of(axes: Axes) -> Figure:
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def _drawn(axes: Axes) -> list[Bbox]:
+    """Boxes, in pixels, that cover the lines and markers of a plot."""
+    radius = POINT_RADIUS * _figure_of(axes).dpi / 72
+    centers = []
+    for line in axes.get_lines():
+        corners = axes.transData.transform(line.get_xydata())
+        centers.append(corners)
+        for start, end in pairwise(corners):
+            count = max(2, int(np.hypot(*(end - start)) / radius))
+            centers.append(np.linspace(start, end, count))
+    return [Bbox([center - radius / 2, center + radius / 2]) for center in np.concatenate(centers)] if centers else []
+
+
+def _label_points(axes: Axes, points: Sequence[_Point]) -> None:
+    """Writes each point's label where it hides no line, point or other label, as far as there is such a place."""
+    figure = _figure_of(axes)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    taken = _drawn(axes)
+    frame = axes.get_window_extent(renderer)
+    for point in points:
+        best, fewest = None, math.inf
+        for x, y, horizontal, vertical in LABEL_PLACES:
+            label = axes.annotate(
+                point.label,
+                (point.x, point.y),
+                xytext=(x, y),
+                textcoords="offset points",
+                ha=horizontal,
+                va=vertical,
+                fontsize=8,
+                linespacing=1.1,
+            )
+            label.set_in_layout(False)
+            box = label.get_window_extent(renderer).padded(LABEL_GAP)
+            hidden = box.count_overlaps(taken) + 2 * (frame.x0 > box.x0 or frame.x1 < box.x1)
+            hidden += 2 * (frame.y0 > box.y0 or frame.y1 < box.y1)
+            if hidden >= fewest:
+                label.remove()
+                continue
+            if best is not None:
+                best.remove()
+            best, fewest = label, hidden
+        assert best is not None
+        taken.append(best.get_window_extent(renderer))

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,7 @@ from reds.errors import UsageError
 from reds.exits import attach_exits
 from reds.files import save_array, write_atomically
 from reds.finetuning import EpochReport, finetune
-from reds.graph import Family, Ranked, Subnetwork, Supernet
+from reds.graph import Family, Graph, Ranked, Subnetwork, Supernet
 from reds.measuring import measure_accuracy
 from reds.ranking import Method, rank
 from reds.solving import solve
@@ -35,6 +36,7 @@ SETTINGS_FILE = "settings.json"
 RANKED_FILE = "ranked.npz"
 FAMILY_FILE = "family.npz"
 SUPERNET_FILE = "supernet.npz"
+EPOCHS_FILE = "epochs.json"
 CALIBRATION_FILE = "calibration.npy"
 MODEL_FILE = "model.tflite"
 
@@ -98,10 +100,17 @@ def prune(
         UsageError: if the model, the data or the settings are not supported, or the folder holds another run.
     """
     settings = settings or PruneSettings()
-    dataset = dataset.with_input_shape(tuple(model.input_shape[1:]))
-    _claim(folder, _Identity(settings, _hash_of_weights(model), dataset.name, _hash_of_labels(dataset)))
-    ranked = _stage(folder / RANKED_FILE, Ranked, lambda: _rank(model, dataset, settings, progress))
-    family = _stage(folder / FAMILY_FILE, Family, lambda: _solve(ranked, settings, progress))
+    graph = trace(model)
+    if graph.output_shape != (len(dataset.classes),):
+        raise UsageError(
+            f"'{graph.name}' has an output of shape {graph.output_shape}, but {dataset.name} has "
+            f"{len(dataset.classes)} classes: the network needs one score per class."
+        )
+    dataset = dataset.with_input_shape(graph.input_shape)
+    identity = _Identity(settings, _hash_of_weights(model), dataset.name, _hash_of_labels(dataset))
+    with _claimed(folder, identity):
+        ranked = _stage(folder / RANKED_FILE, Ranked, lambda: _rank(graph, dataset, settings, progress))
+        family = _stage(folder / FAMILY_FILE, Family, lambda: _solve(ranked, settings, progress))
     supernet = _stage(folder / SUPERNET_FILE, Supernet, lambda: _finetune(family, dataset, folder, settings, progress))
     calibration = calibration_samples(dataset, settings.seed)
     save_array(folder / CALIBRATION_FILE, calibration)
@@ -123,7 +132,7 @@ def calibration_samples(dataset: Dataset, seed: int = 0) -> NDArray[np.float32]:
     """
     x, y = dataset.train.features()
     generator = np.random.default_rng(seed)
-    each = CALIBRATION_SAMPLES // len(dataset.classes)
+    each = max(1, CALIBRATION_SAMPLES // len(dataset.classes))
     of_classes = (np.flatnonzero(y == label) for label in range(len(dataset.classes)))
     chosen = [generator.permutation(members)[:each] for members in of_classes]
     return np.asarray(x[np.sort(np.concatenate(chosen))], np.float32)
@@ -153,16 +162,34 @@ def _hash_of_labels(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _claim(folder: Path, identity: _Identity) -> None:
-    """Marks the folder as this run, or refuses one that holds another."""
+@contextmanager
+def _claimed(folder: Path, identity: _Identity) -> Iterator[None]:
+    """Marks the folder as this run, or refuses one that holds another.
+
+    Settings that a new run cannot be made with, such as budgets that cannot be met, do not bind the folder.
+    """
     path = folder / SETTINGS_FILE
     wanted = json.dumps(asdict(identity), indent=2) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") != wanted:
+    known = path.exists()
+    if known and path.read_text(encoding="utf-8", errors="replace") != wanted:
         raise UsageError(
             f"'{folder}' holds a run with other settings, another model or other data ({SETTINGS_FILE}). "
             "Name another folder with --out, or remove this one."
         )
     write_atomically(path, wanted.encode())
+    try:
+        yield
+    except UsageError:
+        if not known:
+            _release(folder)
+        raise
+
+
+def _release(folder: Path) -> None:
+    for name in (SETTINGS_FILE, RANKED_FILE, FAMILY_FILE):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _stage(path: Path, kind: type[Stage], make: Callable[[], Stage]) -> Stage:
@@ -172,8 +199,7 @@ def _stage(path: Path, kind: type[Stage], make: Callable[[], Stage]) -> Stage:
     return load(path, kind)
 
 
-def _rank(model: "keras.Model", dataset: Dataset, settings: PruneSettings, progress: Callable[[str], None]) -> Ranked:
-    graph = trace(model)
+def _rank(graph: Graph, dataset: Dataset, settings: PruneSettings, progress: Callable[[str], None]) -> Ranked:
     progress(
         f"traced {graph.name}: {len(graph.nodes)} operations, {len(graph.groups)} channel groups; "
         f"ranking channels by {settings.importance} importance"
@@ -209,6 +235,11 @@ def _finetune(
     family: Family, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
 ) -> Supernet:
     progress(f"fine-tuning {len(family.subnetworks)} subnetworks for {settings.epochs} epochs")
+
+    def record(report: EpochReport) -> None:
+        _record(folder / EPOCHS_FILE, report)
+        progress(epoch_line(report))
+
     return finetune(
         family,
         dataset,
@@ -217,8 +248,15 @@ def _finetune(
         learning_rate=settings.learning_rate,
         seed=settings.seed,
         run_dir=folder,
-        progress=lambda report: progress(epoch_line(report)),
+        progress=record,
     )
+
+
+def _record(path: Path, report: EpochReport) -> None:
+    """Adds an epoch to the run's history; of a phase that is trained again, the new epochs replace the old."""
+    history = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    kept = [one for one in history if one["phase"] != report.phase or one["epoch"] < report.epoch]
+    write_atomically(path, (json.dumps([*kept, asdict(report)], indent=2) + "\n").encode())
 
 
 def epoch_line(report: EpochReport) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,10 +98,12 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
         The compiled network.
 
     Raises:
-        UsageError: if `type` is unknown, or if calibration samples are missing or do not fit the input.
+        UsageError: if `type` is unknown, if calibration samples are missing or do not fit the input, or if they, the
+            weights or what the network makes of them are not finite.
     """
     if type not in list(ElementType):
         raise UsageError(f"`type` must be 'int8' or 'float32'. Received: type={type!r}")
+    _check_weights(supernet)
     element_type = ElementType(type)
     branches = _branches(supernet)
     runs = [_run_list(supernet, branches, i) for i in range(len(supernet.family.subnetworks))]
@@ -135,7 +138,21 @@ def _check_calibration(graph: Graph, calibration: NDArray[np.float32] | None) ->
             f"`calibration` must have shape (samples, {', '.join(map(str, graph.input_shape))}). "
             f"Received: calibration.shape={calibration.shape}"
         )
+    if not np.isfinite(calibration).all():
+        raise UsageError("`calibration` must hold finite numbers. Received: NaN or infinity; check the data.")
     return np.asarray(calibration, np.float32)
+
+
+def _check_weights(supernet: Supernet) -> None:
+    graphs = (supernet.family.graph, *(exit.head for exit in supernet.family.exits))
+    shared = ((node.name, node.weights) for graph in graphs for node in graph.nodes)
+    own = (item for batch_norm in supernet.batch_norms for item in batch_norm.items())
+    for name, weights in chain(shared, own):
+        if not all(np.isfinite(values).all() for values in weights.values()):
+            raise UsageError(
+                f"Layer '{name}' has weights that are NaN or infinite, as a training that diverged leaves them; "
+                "train it again with a smaller learning rate."
+            )
 
 
 def _branches(supernet: Supernet) -> list[_Branch]:
@@ -246,9 +263,15 @@ def _measure_ranges(supernet: Supernet, branches: Sequence[_Branch], index: int,
     ranges: list[_Range] = []
     for start in range(0, len(samples), CALIBRATION_BATCH):
         outputs = _fused_outputs(supernet, branches, index, samples[start : start + CALIBRATION_BATCH])
-        batch = [_Range(float(output.min()), float(output.max())) for output in outputs]
+        batch = [_range(output) for output in outputs]
         ranges = [a.union(b) for a, b in zip(ranges, batch, strict=True)] if ranges else batch
     return ranges
+
+
+def _range(output: Array) -> _Range:
+    if not np.isfinite(output).all():
+        raise UsageError("The network's activations overflow on `calibration`; scale its inputs or train it again.")
+    return _Range(float(output.min()), float(output.max()))
 
 
 def _fused_outputs(supernet: Supernet, branches: Sequence[_Branch], index: int, x: Array) -> list[Array]:

@@ -16,6 +16,9 @@ from reds.schema import conventions
 FRACTION_BITS = 31
 INT8_MINIMUM, INT8_MAXIMUM = -128, 127
 
+SMALLEST_SCALE = np.finfo(np.float32).tiny
+"""The smallest normal float32; below it a scale loses its precision and then becomes zero."""
+
 
 @dataclass(frozen=True)
 class Quantization:
@@ -35,7 +38,7 @@ class Quantization:
         low, high = min(minimum, 0.0), max(maximum, 0.0)
         if high == low:
             return cls(np.float32(1.0), 0)
-        scale = np.float32((high - low) / (INT8_MAXIMUM - INT8_MINIMUM))
+        scale = max(np.float32((high - low) / (INT8_MAXIMUM - INT8_MINIMUM)), SMALLEST_SCALE)
         zero_point = round(INT8_MINIMUM - low / float(scale))
         return cls(scale, int(np.clip(zero_point, INT8_MINIMUM, INT8_MAXIMUM)))
 

@@ -115,6 +115,8 @@ class Runtime:
         target: str = "cortex-m4",
         trust_flash: bool = False,
     ) -> None:
+        if arena_bytes is not None and not 0 <= arena_bytes <= LARGEST_LIMIT:
+            raise UsageError(f"`arena_bytes` must be from 0 to {LARGEST_LIMIT}. Received: arena_bytes={arena_bytes}")
         self._library = load_library()
         self._action = "Cannot open the model" if isinstance(model, bytes) else f"Cannot open '{model}'"
         content = model if isinstance(model, bytes) else _read(Path(model))

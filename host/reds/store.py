@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -71,15 +72,21 @@ def load(path: Path | str, kind: type[Value]) -> Value:
         UsageError: if there is no such file or it holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            structure = json.loads(file[_STRUCTURE].tobytes().decode())
-            arrays = [file[f"{_ARRAY}{index}"] for index in range(len(file.files) - 1)]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"Cannot read '{path}': it is missing or not a file of this program.") from error
-    value = _decode(structure, arrays)
+        value = _read(path)
+    except OSError as error:
+        raise UsageError(f"Cannot read '{path}': {error.strerror or 'it is damaged'}.") from error
+    except (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(f"Cannot read '{path}': it is damaged or from another release; remove it.") from error
     if not isinstance(value, kind):
         raise UsageError(f"'{path}' must hold a {kind.__name__}; it holds a {type(value).__name__}.")
     return value
+
+
+def _read(path: Path | str) -> Any:
+    with np.load(path, allow_pickle=False) as file:
+        structure = json.loads(file[_STRUCTURE].tobytes().decode())
+        arrays = [file[f"{_ARRAY}{index}"] for index in range(len(file.files) - 1)]
+    return _decode(structure, arrays)
 
 
 def _encode(value: Any, arrays: list[np.ndarray]) -> Any:

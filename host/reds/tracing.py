@@ -82,6 +82,9 @@ def trace(model: keras.Model) -> Graph:
         _append_layer(tracer, name, layer)
     if not any(_makes_channels(node.operation) for node in tracer.nodes):
         raise UsageError(f"`model` must have a convolution or a dense layer. Received: model '{model.name}' without.")
+    for node in tracer.nodes:
+        if not all(np.isfinite(values).all() for values in node.weights.values()):
+            raise UsageError(f"Layer '{node.name}' has weights that are NaN or infinite; train the model again.")
     nodes, groups = _with_groups(tracer.nodes)
     return Graph(model.name, input_shape, output_shape, nodes, groups)
 

@@ -1,7 +1,9 @@
-"""Architectures to start from: the keyword spotting networks of "Hello Edge", and a depthwise separable one for images.
+"""Architectures to start from: keyword spotting, small images, person detection and machine sounds.
 
-Sources: Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017, appendix A (sizes S, M and L);
-Corti et al., "REDS: Resource-Efficient Deep Subnetworks for Dynamic Resource Constraints", 2023 (DS-CNN for images).
+Sources: Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017, appendix A (DNN, CNN, DS-CNN);
+Corti et al., "REDS: Resource-Efficient Deep Subnetworks for Dynamic Resource Constraints", 2023 (DS-CNN for images);
+Howard et al., "MobileNets", 2017, table 1 (MobileNetV1); Banbury et al., "MLPerf Tiny Benchmark", 2021 (MobileNetV1 of
+width 0.25 for visual wake words, and the autoencoder for anomaly detection).
 """
 
 from collections.abc import Callable
@@ -15,8 +17,16 @@ if TYPE_CHECKING:
 SPEECH_SHAPE = (49, 10, 1)
 SPEECH_VECTOR_SHAPE = (250,)
 FASHION_MNIST_SHAPE = (28, 28, 1)
+CIFAR10_SHAPE = (32, 32, 3)
+VISUAL_WAKE_WORDS_SHAPE = (96, 96, 3)
+MACHINE_SOUND_SHAPE = (640,)
 SPEECH_CLASSES = 12
 IMAGE_CLASSES = 10
+PERSON_CLASSES = 2
+
+MOBILENET_STEM = 32
+MOBILENET_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+"""Filters and stride of each depthwise separable block of MobileNetV1, at width 1."""
 
 
 def build(name: str, seed: int = 0) -> "keras.Model":
@@ -27,7 +37,7 @@ def build(name: str, seed: int = 0) -> "keras.Model":
         seed: Seed of the weights. Seeds Python's, NumPy's and the backend's random numbers.
 
     Returns:
-        A functional model that ends in a layer "softmax".
+        A functional model. A classifier ends in a layer "softmax", the autoencoder in a layer "output".
 
     Raises:
         UsageError: There is no such architecture.
@@ -90,14 +100,42 @@ def ds_cnn_s_fashion_mnist() -> "keras.Model":
 
     The publication's activation is LeakyReLU; here it is ReLU, which quantizes without a second slope.
     """
+    return _ds_cnn_for_images("ds_cnn_s_fashion_mnist", FASHION_MNIST_SHAPE, pool_size=(13, 5))
+
+
+def ds_cnn_s_cifar10() -> "keras.Model":
+    """DS-CNN S for colour images of 32 x 32 pixels: 3 x 3 convolution, pooling windows of 16 x 5.
+
+    The publication's activation is LeakyReLU; here it is ReLU, which quantizes without a second slope.
+    """
+    return _ds_cnn_for_images("ds_cnn_s_cifar10", CIFAR10_SHAPE, pool_size=(16, 5))
+
+
+def mobilenet_v1_025() -> "keras.Model":
+    """MobileNetV1 of width 0.25 for colour images of 96 x 96 pixels, 8 to 256 filters; the reference of MLPerf Tiny."""
+    return _mobilenet_v1("mobilenet_v1_025", width=0.25, use_bias=True)
+
+
+def mobilenet_v1_100() -> "keras.Model":
+    """MobileNetV1 of width 1 for colour images of 96 x 96 pixels, 32 to 1024 filters without biases.
+
+    REDS uses LeakyReLU; here it is ReLU, which quantizes without a second slope.
+    """
+    return _mobilenet_v1("mobilenet_v1_100", width=1.0, use_bias=False)
+
+
+def autoencoder() -> "keras.Model":
+    """Dense layers of 4 x 128, 8 and 4 x 128 units that restore 640 values: 5 frames of 128 mel bands.
+
+    Every layer but the last has batch normalization and ReLU; the last is linear.
+    """
     from keras import Model, layers
 
-    inputs = _input(FASHION_MNIST_SHAPE)
-    x = _convolution(inputs, "conv1", filters=64, kernel_size=(3, 3), strides=(2, 2), padding="same")
-    x = _separable_blocks(x, filters=64, blocks=4, block1_strides=(1, 1))
-    x = layers.AveragePooling2D((13, 5), strides=1, name="pool")(x)
-    x = layers.Flatten(name="flatten")(x)
-    return Model(inputs, _classifier(x, IMAGE_CLASSES), name="ds_cnn_s_fashion_mnist")
+    inputs = x = _input(MACHINE_SOUND_SHAPE)
+    for number, units in enumerate((128, 128, 128, 128, 8, 128, 128, 128, 128), start=1):
+        x = layers.Dense(units, name=f"dense{number}")(x)
+        x = _normalized_relu(x, f"dense{number}")
+    return Model(inputs, layers.Dense(MACHINE_SOUND_SHAPE[0], name="output")(x), name="autoencoder")
 
 
 ARCHITECTURES: dict[str, Callable[[], "keras.Model"]] = {
@@ -113,6 +151,10 @@ ARCHITECTURES: dict[str, Callable[[], "keras.Model"]] = {
         ds_cnn_m,
         ds_cnn_l,
         ds_cnn_s_fashion_mnist,
+        ds_cnn_s_cifar10,
+        mobilenet_v1_025,
+        mobilenet_v1_100,
+        autoencoder,
     )
 }
 """Functions that build an architecture, by name."""
@@ -153,18 +195,45 @@ def _ds_cnn(
     return Model(inputs, _classifier(x, SPEECH_CLASSES), name=name)
 
 
+def _ds_cnn_for_images(name: str, shape: tuple[int, int, int], pool_size: tuple[int, int]) -> "keras.Model":
+    from keras import Model, layers
+
+    inputs = _input(shape)
+    x = _convolution(inputs, "conv1", filters=64, kernel_size=(3, 3), strides=(2, 2), padding="same")
+    x = _separable_blocks(x, filters=64, blocks=4, block1_strides=(1, 1))
+    x = layers.AveragePooling2D(pool_size, strides=1, name="pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return Model(inputs, _classifier(x, IMAGE_CLASSES), name=name)
+
+
+def _mobilenet_v1(name: str, width: float, use_bias: bool) -> "keras.Model":
+    from keras import Model, layers
+
+    inputs = _input(VISUAL_WAKE_WORDS_SHAPE)
+    x = _convolution(inputs, "conv1", int(width * MOBILENET_STEM), (3, 3), (2, 2), "same", use_bias)
+    for number, (filters, stride) in enumerate(MOBILENET_BLOCKS, start=1):
+        x = _separable_block(x, number, int(width * filters), (stride, stride), use_bias)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return Model(inputs, _classifier(x, PERSON_CLASSES), name=name)
+
+
 def _separable_blocks(
     x: "keras.KerasTensor", filters: int, blocks: int, block1_strides: tuple[int, int]
 ) -> "keras.KerasTensor":
+    for number in range(1, blocks + 1):
+        x = _separable_block(x, number, filters, strides=block1_strides if number == 1 else (1, 1))
+    return x
+
+
+def _separable_block(
+    x: "keras.KerasTensor", number: int, filters: int, strides: tuple[int, int], use_bias: bool = True
+) -> "keras.KerasTensor":
     from keras import layers
 
-    for number in range(1, blocks + 1):
-        depthwise = f"block{number}_depthwise"
-        strides = block1_strides if number == 1 else (1, 1)
-        x = layers.DepthwiseConv2D((3, 3), strides=strides, padding="same", name=depthwise)(x)
-        x = _normalized_relu(x, depthwise)
-        x = _convolution(x, f"block{number}_pointwise", filters, (1, 1), strides=(1, 1), padding="same")
-    return x
+    depthwise = f"block{number}_depthwise"
+    x = layers.DepthwiseConv2D((3, 3), strides=strides, padding="same", use_bias=use_bias, name=depthwise)(x)
+    x = _normalized_relu(x, depthwise)
+    return _convolution(x, f"block{number}_pointwise", filters, (1, 1), (1, 1), "same", use_bias)
 
 
 def _convolution(
@@ -174,10 +243,11 @@ def _convolution(
     kernel_size: tuple[int, int],
     strides: tuple[int, int],
     padding: str,
+    use_bias: bool = True,
 ) -> "keras.KerasTensor":
     from keras import layers
 
-    x = layers.Conv2D(filters, kernel_size, strides=strides, padding=padding, name=name)(x)
+    x = layers.Conv2D(filters, kernel_size, strides=strides, padding=padding, use_bias=use_bias, name=name)(x)
     return _normalized_relu(x, name)
 
 

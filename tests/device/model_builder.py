@@ -41,8 +41,18 @@ class LayerSpec:
 class NetworkBuilder:
     """Builds a chain of layers and subnetworks of it that all have the input's and the output's full channels."""
 
-    def __init__(self, element_type: ElementType, input_shape: Shape, seed: int) -> None:
+    def __init__(self, element_type: ElementType, input_shape: Shape, seed: int, loudness: float = 1.0) -> None:
+        """Starts a network.
+
+        Args:
+            element_type: of all tensors.
+            input_shape: of one sample.
+            seed: decides every number.
+            loudness: how far outputs spread; with a large value most of them are clipped and requantisation
+                multiplies by more than 1.
+        """
         self._type = element_type
+        self._loudness = loudness
         self._input_shape = input_shape
         self._random = np.random.default_rng(seed)
 
@@ -144,7 +154,7 @@ class NetworkBuilder:
         if layer.is_softmax:
             return SOFTMAX_OUTPUT
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
-        scale = np.float32(spread / self._random.uniform(30, 60))
+        scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
 
     def _steps(

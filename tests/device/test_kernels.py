@@ -1,7 +1,6 @@
 """Every operation in libreds equals TFLite Micro's on the extracted stand-alone subnetwork."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
 
 import flatbuffers
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, Operation, output_shape
 
 from reds.compiled import ElementType
@@ -20,33 +20,6 @@ from reds.runtime import Runtime
 SAMPLES = 2
 
 seeds = st.integers(0, (1 << 32) - 1)
-
-
-class Draw:
-    """Draws layers. One seed decides all, so that examples differ in every respect at once."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
-
-    def size(self, largest: int) -> int:
-        return int(self._random.integers(1, largest + 1))
-
-    def pair(self, largest_height: int, largest_width: int) -> tuple[int, int]:
-        return self.size(largest_height), self.size(largest_width)
-
-    def choice(self, *values: Any) -> Any:
-        return values[self._random.integers(len(values))]
-
-    def activation(self) -> str:
-        return self.choice("none", "relu", "relu6")
-
-    def convolution(self, kind: type[Conv2D] | type[DepthwiseConv2D]) -> Operation:
-        # Keras has no convolution that is both strided and dilated.
-        strides, dilation = self.choice((self.pair(3, 3), (1, 1)), ((1, 1), self.pair(3, 3)))
-        return kind(self.pair(5, 4), strides, self.choice("valid", "same", "same"), dilation)
-
-    def pool(self, kind: Literal["average", "max"]) -> Operation:
-        return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))
 
 
 def check(

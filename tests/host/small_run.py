@@ -11,7 +11,7 @@ from reds.pruning import PruneSettings
 
 SHAPE = (8, 6, 1)
 CLASSES = ("a", "b", "c")
-TAP = "conv_relu"
+TAP = "depthwise"
 SETTINGS = PruneSettings(budgets=(0.3, 0.6), exits=(TAP,), epochs=1, exit_epochs=1, multiple=2)
 
 
@@ -35,8 +35,8 @@ def small_model(seed: int = 0) -> keras.Model:
             layers.Input(SHAPE),
             layers.Conv2D(8, 3, padding="same", name="conv"),
             layers.BatchNormalization(name="conv_bn"),
-            layers.ReLU(name=TAP),
-            layers.DepthwiseConv2D(3, strides=2, padding="same", name="depthwise"),
+            layers.ReLU(name="conv_relu"),
+            layers.DepthwiseConv2D(3, strides=2, padding="same", name=TAP),
             layers.ReLU(name="depthwise_relu"),
             layers.Conv2D(10, 1, name="pointwise"),
             layers.BatchNormalization(name="pointwise_bn"),

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from reds import zoo
+from reds import cost, zoo
 from reds.errors import UsageError
+from reds.tracing import trace
 
-# Parameters with four per batch-normalized channel, and multiply-accumulates.
+# Keras' parameters, four per batch-normalized channel among them, and multiply-accumulates.
 PUBLISHED = {
     "dnn_s": (79_644, 79_200),
     "dnn_m": (198_924, 198_144),
@@ -21,6 +22,12 @@ PUBLISHED = {
     "ds_cnn_m": (141_224, 9_816_384),
     "ds_cnn_l": (422_844, 28_327_812),
     "ds_cnn_s_fashion_mnist": (34_954, 3_788_544),
+    "ds_cnn_s_cifar10": (30_986, 5_234_176),
+    "mobilenet_v1_025": (221_794, 7_489_664),
+    # Published as 3.185 M in convolutions and 104.27 M; exact by the test against Keras' own MobileNet below.
+    "mobilenet_v1_100": (3_230_914, 104_276_480),
+    # Published are the multiply-accumulates; the parameters follow from the layers: 265,864, and 4 x 1,032 more.
+    "autoencoder": (269_992, 264_192),
 }
 
 
@@ -41,7 +48,48 @@ def test_parameters_and_macs_are_the_published_ones(name: str) -> None:
     model = zoo.build(name)
     assert (model.count_params(), multiply_accumulates(model)) == PUBLISHED[name]
     assert model.name == name
-    assert model.layers[-1].name == "softmax"
+    assert model.layers[-1].name == ("output" if name == "autoencoder" else "softmax")
+
+
+@pytest.mark.parametrize(("name", "width"), [("mobilenet_v1_025", 0.25), ("mobilenet_v1_100", 1.0)])
+def test_mobilenet_is_that_of_keras(name: str, width: float) -> None:
+    """Keras' own has no biases in its convolutions and no classifier here, and pads before strided convolutions."""
+    model = zoo.build(name)
+    reference = keras.applications.MobileNet((96, 96, 3), width, include_top=False, weights=None)
+    *convolutions, classifier = kernels(model)
+    assert convolutions == kernels(reference)
+    assert maps(model) == maps(reference)
+    assert multiply_accumulates(model) == multiply_accumulates(reference) + math.prod(classifier)
+    assert all(layer.use_bias == (width < 1) for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+
+
+@pytest.mark.parametrize(
+    ("widths", "millions", "kibibytes"),
+    [
+        ((12, 46, 64, 120, 128, 246, 254, 465, 334, 387, 361, 511, 585, 1022), 53.26, 414),
+        ((13, 13, 20, 72, 93, 134, 246, 294, 457, 394, 392, 361, 511, 598), 36.46, 162),
+        ((32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024), 104.27, 576),
+    ],
+)
+def test_published_subnetworks_of_mobilenet_cost_what_is_published(
+    widths: tuple[int, ...], millions: float, kibibytes: int
+) -> None:
+    """Corti et al. 2023; their memory is that of the largest float32 map."""
+    graph = trace(zoo.build("mobilenet_v1_100"))
+    classifier = widths[-1] * zoo.PERSON_CLASSES
+    assert round((cost.macs(graph, widths) - classifier) / 1e6, 2) == millions
+    largest = max(math.prod(node.output_shape[:2]) * widths[node.output_group] for node in graph.nodes[:-3])
+    assert round(4 * largest / 1024) == kibibytes
+
+
+def kernels(model: keras.Model) -> list[tuple[int, ...]]:
+    """Shapes of the weights of convolutions and dense layers."""
+    return [tuple(layer.kernel.shape) for layer in model.layers if hasattr(layer, "kernel")]
+
+
+def maps(model: keras.Model) -> list[tuple[int, ...]]:
+    """Shapes of the normalized maps."""
+    return [layer.output.shape for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def test_layer_names_tell_what_a_layer_is() -> None:

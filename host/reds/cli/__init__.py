@@ -1,6 +1,7 @@
 """The command line. Each module is one command: `add_arguments` declares its options, `run` does it."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ COMMANDS = {
     "verify": "prove that libreds, TFLite Micro and boards give the same answers",
     "run": "run one subnetwork on a batch of inputs",
     "bench": "drive a board over its serial port, changing the budget live",
+    "report": "write a run as one HTML page",
 }
 
 EXIT_USAGE = 1
@@ -41,6 +43,7 @@ def program() -> int:
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         _mute_native_libraries()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return main()
 
 

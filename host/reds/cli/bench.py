@@ -16,6 +16,8 @@ from reds.errors import UsageError
 if TYPE_CHECKING:
     from reds_bench.client import Bench
 
+RANDOM_SAMPLES = 10
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
@@ -25,22 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--board", metavar="BOARD", help="boot this emulated board, such as qemu:cortex-m4")
     parser.add_argument("--scenario", type=Path, metavar="FILE", help="play this budget trace")
     parser.add_argument("--input", type=Path, metavar="X.npy", help="samples in the model's own type; default random")
+    parser.add_argument("--record", action="store_true", help="write the counted instructions into MODEL.tflite")
     parser.add_argument("--trace", action="store_true", help="print every line of the protocol")
     options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Benches."""
+    if arguments.record and not arguments.board:
+        raise UsageError("`--record` needs `--board` with an emulated board, whose core's name is known.")
+    from reds.measuring import measure_instructions
     from reds.verifying import random_inputs
 
-    inputs = options.load_inputs(arguments.input) if arguments.input else random_inputs(arguments.model, 10)
-    if len(inputs) == 0:
-        raise UsageError(f"'{arguments.input}' holds no samples.")
+    if arguments.input:
+        inputs = options.load_inputs(arguments.input, arguments.model)
+    else:
+        inputs = random_inputs(arguments.model, RANDOM_SAMPLES)
     with _connect(arguments) as bench:
         if arguments.scenario:
             _play(bench, arguments, inputs)
         else:
             _measure(bench, arguments, inputs)
+    if arguments.record:
+        measure_instructions(arguments.model, arguments.board, inputs[0])
 
 
 @contextmanager

@@ -30,7 +30,7 @@ MAX_ARENA_BYTES = 16 * 1024
 FINETUNE_EPOCHS = 12
 EXIT_EPOCHS = 10
 VERIFICATION_SAMPLES = 200
-BOARD_SAMPLES = 6
+BOARD_SAMPLES = 20
 TRACE_INFERENCES = 5
 TRACE_FRACTIONS = (1.0, 0.75, 0.5, 0.25, 0.5, 1.0, 0.8)
 PLOT_FILE = "demo.png"
@@ -45,12 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=Path, metavar="DIR", help="real Speech Commands; default: $REDS_DATA, else generated clips"
     )
     parser.add_argument("--board", default="qemu:cortex-m4", help="emulated board; default qemu:cortex-m4")
-    parser.add_argument("--seed", type=int, default=0)
+    options.add_seed(parser)
     options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the demo, or shows what it made before."""
+    options.check_board(arguments.board)
     stages = output.Stages()
     folder: Path = arguments.out
     dataset = options.load_dataset("spoken_commands", arguments.data_dir, arguments.seed)

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not (arguments.run / SUPERNET_FILE).exists():
         raise UsageError(f"'{arguments.run}' is not a finished run. Make one with `reds prune` or `reds demo`.")
     supernet = load(arguments.run / SUPERNET_FILE, Supernet)
-    calibration = options.load_inputs(arguments.run / CALIBRATION_FILE)
+    calibration = options.load_array(arguments.run / CALIBRATION_FILE)
     path = emit(supernet, arguments.output, arguments.type, calibration)
     output.OUT.print(f"{path}: {path.stat().st_size:,} bytes")
     if arguments.c_array:

@@ -24,8 +24,8 @@ def run(arguments: argparse.Namespace) -> None:
         known = sorted({name for row in report.subnetworks for name in row.targets})
         if arguments.target not in known:
             raise UsageError(
-                f"`--target` must be one of {', '.join(known) or 'none yet'}. Received: {arguments.target}. "
-                f"Count it with `reds bench {arguments.model} --board qemu:{arguments.target}`."
+                f"The file holds instruction counts of {', '.join(known) or 'no core'}, not of {arguments.target}; "
+                f"`reds bench {arguments.model} --board qemu:{arguments.target} --record` counts them."
             )
         report = replace(
             report,

@@ -1,6 +1,8 @@
 """Options and values that several commands share."""
 
 import argparse
+import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ TYPES = ("int8", "float32")
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
 ORDERS = ("bottom_up", "top_down")
+LARGEST_SEED = 2**32 - 1
 
 
 def add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
@@ -46,18 +49,65 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objective", choices=OBJECTIVES, default="product", help="of the importance kept; default product"
     )
-    parser.add_argument("--max-arena", type=int, metavar="BYTES", help="largest arena of a subnetwork")
+    parser.add_argument("--max-arena", type=positive, metavar="BYTES", help="largest arena of a subnetwork")
     parser.add_argument("--order", choices=ORDERS, default="bottom_up")
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """--seed."""
+    parser.add_argument("--seed", type=seed, default=0)
 
 
 def budgets(text: str) -> tuple[float, ...]:
     """A list of budgets such as 0.25,0.5 or 600000."""
+    values = tuple(_number(part, "budgets are numbers separated by commas", text) for part in text.split(","))
+    return tuple(int(value) if value > 1 and value.is_integer() else value for value in values)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _whole_number(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0."""
+    return _whole_number(text, 0)
+
+
+def seed(text: str) -> int:
+    """A whole number that every random generator takes as its seed."""
+    return _whole_number(text, 0, LARGEST_SEED)
+
+
+def rate(text: str) -> float:
+    """A number above 0."""
+    value = _number(text, "it must be a number above 0", text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"it must be a number above 0, not '{text}'")
+    return value
+
+
+def _number(part: str, expected: str, received: str) -> float:
+    """A finite number."""
     try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"budgets are numbers separated by commas, not '{text}'") from error
-    return tuple(int(value) if value > 1 else value for value in values)
+        value = float(part)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{expected}, not '{received}'")
+    return value
+
+
+def _whole_number(text: str, smallest: int, largest: int | None = None) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = smallest - 1
+    if value < smallest or (largest is not None and value > largest):
+        limit = "" if largest is None else f" to {largest}"
+        raise argparse.ArgumentTypeError(f"it must be a whole number from {smallest}{limit}, not '{text}'")
+    return value
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -97,16 +147,58 @@ def load_model_or_architecture(name: str, seed: int = 0) -> "keras.Model":
     return zoo.build(name, seed)
 
 
-def load_inputs(path: Path) -> NDArray:
-    """A batch of inputs from a .npy file.
+def load_array(path: Path) -> NDArray:
+    """The array of a .npy file.
 
     Raises:
         UsageError: if the file cannot be read as one array.
     """
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"Cannot read inputs from '{path}': {first_line(error)}") from error
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise UsageError(f"Cannot read '{path}': {error.strerror}.") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"'{path}' is not an array of numbers; write one with `numpy.save`.") from error
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"'{path}' holds several arrays; write one with `numpy.save`.")
+    return array
+
+
+def load_inputs(path: Path, model: Path) -> NDArray:
+    """A batch of inputs of a model from a .npy file.
+
+    Args:
+        path: the .npy file; one input alone is a batch of one.
+        model: the .tflite file that says their type and shape.
+
+    Returns:
+        (samples, *input shape) in the model's own type, at least one sample.
+
+    Raises:
+        UsageError: if a file cannot be read, or the inputs do not fit the model.
+    """
+    from reds.inspecting import inspect
+
+    report = inspect(model)
+    shape = report.input_shape[1:]
+    inputs = load_array(path)
+    if inputs.dtype != report.element_type or shape not in (inputs.shape, inputs.shape[1:]):
+        raise UsageError(
+            f"'{path}' must hold {report.element_type} inputs of shape {shape} or a batch of them. "
+            f"Received: {inputs.dtype} of shape {inputs.shape}; `Runtime.quantize` makes them of real values."
+        )
+    batch = inputs.reshape(-1, *shape)
+    if len(batch) == 0:
+        raise UsageError(f"'{path}' holds no samples; give at least one.")
+    return batch
+
+
+def check_board(name: str) -> None:
+    """Raises UsageError if there is no such board."""
+    from reds_bench.emulator import boards
+
+    if name not in boards():
+        raise UsageError(f"`--board` must be one of {', '.join(boards())}. Received: {name}")
 
 
 def first_line(error: Exception) -> str:

@@ -14,11 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_data(parser, required=True)
     options.add_search(parser)
     parser.add_argument("--importance", choices=options.IMPORTANCE, default="taylor")
-    parser.add_argument("--multiple", type=int, default=4, help="widths are multiples of it; default 4")
+    parser.add_argument("--multiple", type=options.positive, default=4, help="widths are multiples of it; default 4")
     parser.add_argument("--exits", type=options.names, default=(), metavar="auto|NAMES", help="layers to tap")
-    parser.add_argument("--epochs", type=int, default=20, help="of joint fine-tuning; default 20")
-    parser.add_argument("--exit-epochs", type=int, help="of each exit head; default as --epochs")
-    parser.add_argument("--learning-rate", type=float, default=5e-3)
+    parser.add_argument("--epochs", type=options.not_negative, default=20, help="of joint fine-tuning; default 20")
+    parser.add_argument("--exit-epochs", type=options.not_negative, help="of each exit head; default as --epochs")
+    parser.add_argument("--learning-rate", type=options.rate, default=5e-3)
     parser.add_argument("--type", choices=options.TYPES, default="int8")
     parser.add_argument("--out", type=Path, metavar="RUN", help="run folder; default runs/MODEL")
     options.add_json(parser)
@@ -55,4 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         output.print_json(report.as_dict())
         return
     output.print_model(report)
-    output.OUT.print(f"Next: reds verify {pruned.model} --board qemu:cortex-m4")
+    output.OUT.print(
+        f"Next: reds verify {pruned.model} --board qemu:cortex-m4\n"
+        f"      reds bench {pruned.model} --board qemu:cortex-m4 --record     counts its instructions"
+    )

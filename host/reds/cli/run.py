@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from reds.cli import options, output
-from reds.errors import UsageError
 from reds.files import save_array
 
 
@@ -28,12 +27,11 @@ def run(arguments: argparse.Namespace) -> None:
     from reds_bench.client import Bench
     from reds_bench.emulator import boot
 
-    inputs = options.load_inputs(arguments.input)
-    if len(inputs) == 0:
-        raise UsageError(f"'{arguments.input}' holds no samples.")
+    options.check_board(arguments.board)
+    inputs = options.load_inputs(arguments.input, arguments.model)
     runtime = Runtime(arguments.model)
     runtime.select(arguments.subnetwork)
-    outputs = runtime.invoke(inputs if inputs.ndim > runtime.input.ndim else inputs[np.newaxis])
+    outputs = runtime.invoke(inputs)
     instructions = switch_instructions = None
     if arguments.board != "x86":
         with boot(arguments.board, arguments.model) as url, Bench(url) as bench:

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_search(parser)
     parser.add_argument("--importance", choices=options.IMPORTANCE, help="default: taylor with --data, else l1")
     options.add_data(parser)
-    parser.add_argument("--multiple", type=int, default=1, help="widths are multiples of it; default 1")
+    parser.add_argument("--multiple", type=options.positive, default=1, help="widths are multiples of it; default 1")
     options.add_json(parser)
 
 

@@ -13,9 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("architecture", metavar="ARCHITECTURE", help="such as ds_cnn_s; see the zoo's list in an error")
     options.add_data(parser, required=True)
     parser.add_argument("--out", type=Path, metavar="RUN", help="run folder; default runs/ARCHITECTURE")
-    parser.add_argument("--epochs", type=int, default=DEFAULT_EPOCHS)
-    parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=options.positive, default=DEFAULT_EPOCHS)
+    parser.add_argument("--batch-size", type=options.positive, default=100)
+    options.add_seed(parser)
     options.add_json(parser)
 
 

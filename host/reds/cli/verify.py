@@ -9,10 +9,10 @@ from reds.cli import options, output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("model", type=Path, metavar="MODEL.tflite")
-    parser.add_argument("--samples", type=int, default=200, metavar="N", help="random inputs; default 200")
+    parser.add_argument("--samples", type=options.positive, default=200, metavar="N", help="random inputs; default 200")
     parser.add_argument("--input", type=Path, metavar="X.npy", help="these inputs, in the model's own type, instead")
     parser.add_argument("--board", action="append", default=[], metavar="BOARD", help="compare this board too")
-    parser.add_argument("--seed", type=int, default=0)
+    options.add_seed(parser)
     options.add_json(parser)
 
 
@@ -20,8 +20,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Verifies."""
     from reds.verifying import random_inputs, verify
 
+    for board in arguments.board:
+        options.check_board(board)
     if arguments.input:
-        inputs = options.load_inputs(arguments.input)
+        inputs = options.load_inputs(arguments.input, arguments.model)
     else:
         inputs = random_inputs(arguments.model, arguments.samples, arguments.seed)
     report = verify(arguments.model, inputs, arguments.board, progress=output.Stages())

@@ -1,4 +1,4 @@
-"""Data sets behind one interface: generated spoken commands, Speech Commands, Fashion-MNIST, your own arrays."""
+"""Data sets behind one interface: spoken commands, images, your own arrays."""
 
 from reds.datasets.catalog import NAMES, load
 from reds.datasets.dataset import Dataset, Preprocessing, Split

@@ -43,13 +43,16 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Features, Labels]:
         self._drawn.add(index)
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        labels = self._split.labels[chosen]
+        preprocessing = self._split.preprocessing
+        if not self._augment and preprocessing.is_slow:
+            features, _ = self._split.features()
+            return features[chosen], labels
         samples = self._split.samples[chosen]
         if self._augment:
             generator = np.random.default_rng([self._seed, self._epoch, _AUGMENTATION, index])
-            samples = self._split.preprocessing.augment(samples, generator)
-            return self._split.preprocessing.features(samples), self._split.labels[chosen]
-        features, labels = self._split.features()
-        return features[chosen], labels[chosen]
+            samples = preprocessing.augment(samples, generator)
+        return preprocessing.features(samples), labels
 
     def _begin(self, epoch: int) -> None:
         self._epoch = epoch

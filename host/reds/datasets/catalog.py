@@ -1,20 +1,37 @@
 """Data sets by name, and where their files are looked for."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from reds.datasets import fashion_mnist, speech_commands
+from reds.datasets import cifar10, fashion_mnist, speech_commands, visual_wake_words
 from reds.datasets.dataset import Dataset
-from reds.datasets.fashion_mnist import load_fashion_mnist
-from reds.datasets.speech_commands import load_speech_commands
 from reds.datasets.spoken_commands import load_spoken_commands
 from reds.errors import UsageError
 
-NAMES = ("spoken_commands", "speech_commands", "fashion_mnist")
-SEARCH_DEPTH = 2
 
-Recognizer = Callable[[Path], bool]
+@dataclass(frozen=True)
+class Format:
+    """A data set as its official files hold it."""
+
+    layout: str
+    """What a folder must hold; completes "expected ..."."""
+    has_layout: Callable[[Path], bool]
+    load: Callable[[Path, int], Dataset]
+    """From the folder and the seed."""
+
+
+FORMATS: Mapping[str, Format] = {
+    "speech_commands": Format(speech_commands.LAYOUT, speech_commands.has_layout, speech_commands.load_speech_commands),
+    "fashion_mnist": Format(fashion_mnist.LAYOUT, fashion_mnist.has_layout, fashion_mnist.load_fashion_mnist),
+    "cifar10": Format(cifar10.LAYOUT, cifar10.has_layout, cifar10.load_cifar10),
+    "visual_wake_words": Format(
+        visual_wake_words.LAYOUT, visual_wake_words.has_layout, visual_wake_words.load_visual_wake_words
+    ),
+}
+NAMES = ("spoken_commands", *FORMATS)
+SEARCH_DEPTH = 2
 
 
 def load(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 0) -> Dataset:
@@ -22,7 +39,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 
 
     Args:
         name: "spoken_commands" (generated, needs no files; reads real Speech Commands instead where there are any),
-            "speech_commands" or "fashion_mnist".
+            "speech_commands", "fashion_mnist", "cifar10" or "visual_wake_words".
         data_dir: Folder that holds the official files. By default the environment variable REDS_DATA: that folder,
             or any folder up to two levels under it that has the layout.
         seed: Seed of what is sampled from the files: unknown words, silence, validation images.
@@ -32,17 +49,16 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 
     """
     if name not in NAMES:
         raise UsageError(f"There is no data set '{name}'; choose one of {', '.join(NAMES)}.")
-    if name == "fashion_mnist":
-        folder = _required_folder(name, data_dir, fashion_mnist.has_layout, fashion_mnist.LAYOUT)
-        return load_fashion_mnist(folder, seed)
-    if name == "spoken_commands" and data_dir is None and _find(None, speech_commands.has_layout) is None:
-        return load_spoken_commands()
-    folder = _required_folder(name, data_dir, speech_commands.has_layout, speech_commands.LAYOUT)
-    return load_speech_commands(folder, seed)
+    if name == "spoken_commands":
+        if data_dir is None and _find(None, FORMATS["speech_commands"]) is None:
+            return load_spoken_commands()
+        name = "speech_commands"
+    return FORMATS[name].load(_required_folder(name, data_dir), seed)
 
 
-def _required_folder(name: str, data_dir: str | os.PathLike[str] | None, has_layout: Recognizer, layout: str) -> Path:
-    folder = _find(data_dir, has_layout)
+def _required_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
+    layout = FORMATS[name].layout
+    folder = _find(data_dir, FORMATS[name])
     if folder is not None:
         return folder
     if data_dir is not None:
@@ -52,12 +68,12 @@ def _required_folder(name: str, data_dir: str | os.PathLike[str] | None, has_lay
     raise UsageError(f"{name} is not found {where}; give a data folder with {layout}.")
 
 
-def _find(data_dir: str | os.PathLike[str] | None, has_layout: Recognizer) -> Path | None:
+def _find(data_dir: str | os.PathLike[str] | None, wanted: Format) -> Path | None:
     """The folder with the layout: the given one or one under it, else one under REDS_DATA."""
     root = data_dir if data_dir is not None else os.environ.get("REDS_DATA")
     if not root:
         return None
-    return next(filter(has_layout, _folders(Path(root), SEARCH_DEPTH)), None)
+    return next(filter(wanted.has_layout, _folders(Path(root), SEARCH_DEPTH)), None)
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:

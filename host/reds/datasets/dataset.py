@@ -31,6 +31,10 @@ class Preprocessing(Protocol):
     def output_shape(self) -> Shape:
         """Shape of one sample's features."""
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether features are better kept than computed again for every batch."""
+
     def with_output_shape(self, shape: Shape) -> "Preprocessing":
         """The same preprocessing with features of another shape, or UsageError if it has no such form."""
 
@@ -47,6 +51,8 @@ class Plain:
 
     output_shape: Shape
     augmentation: Augmentation | None = None
+
+    is_slow = False
 
     def with_output_shape(self, shape: Shape) -> "Plain":
         require_same_size(shape, self.output_shape)
@@ -110,6 +116,14 @@ class Split:
         from reds.datasets.batches import Batches
 
         return Batches(self, batch_size, seed, augment, epoch)
+
+    def take(self, indices: NDArray[np.integer]) -> "Split":
+        """The chosen samples as a split of their own.
+
+        Args:
+            indices: Their indices, shape (chosen,).
+        """
+        return replace(self, samples=self.samples[indices], labels=self.labels[indices])
 
     def with_input_shape(self, shape: Shape) -> "Split":
         """The same samples, with features of another shape (see `Dataset.with_input_shape`)."""

@@ -5,13 +5,13 @@ Source: Xiao et al., "Fashion-MNIST: a Novel Image Dataset for Benchmarking Mach
 
 import gzip
 import zlib
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.datasets.dataset import Dataset, Features, Samples, Shape, Split, require_same_size
+from reds.datasets.dataset import Dataset, Split
+from reds.datasets.images import ImagePreprocessing, train_and_validation
 from reds.errors import UsageError
 
 CLASSES = (
@@ -28,40 +28,8 @@ CLASSES = (
 )
 FILES = {part: (f"{part}-images-idx3-ubyte.gz", f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")}
 LAYOUT = f"the official files {', '.join(name for names in FILES.values() for name in names)}"
-VALIDATION_IMAGES = 5000
-LARGEST_CROP = 2
 
 _UNSIGNED_BYTE = 0x08
-
-
-@dataclass(frozen=True)
-class ImagePreprocessing:
-    """Scales bytes to [0, 1]; in training flips at random and crops from the image mirrored at its borders."""
-
-    output_shape: Shape
-
-    def with_output_shape(self, shape: Shape) -> "ImagePreprocessing":
-        require_same_size(shape, self.output_shape)
-        return replace(self, output_shape=shape)
-
-    def augment(self, samples: Samples, generator: np.random.Generator) -> Samples:
-        """Flips and shifts each image.
-
-        Args:
-            samples: Images of shape (images, height, width).
-            generator: Source of chance.
-        """
-        count, height, width = samples.shape
-        flipped = generator.random((count, 1, 1)) < 0.5
-        images = np.where(flipped, samples[:, :, ::-1], samples)
-        border = (LARGEST_CROP, LARGEST_CROP)
-        padded = np.pad(images, ((0, 0), border, border), mode="symmetric")
-        rows, columns = generator.integers(2 * LARGEST_CROP + 1, size=(2, count))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-        return windows[np.arange(count), rows, columns]
-
-    def features(self, samples: Samples) -> Features:
-        return (samples.astype(np.float32) / np.float32(255)).reshape(-1, *self.output_shape)
 
 
 def has_layout(folder: Path) -> bool:
@@ -83,16 +51,9 @@ def load_fashion_mnist(folder: Path, seed: int = 0) -> Dataset:
         raise UsageError(f"{folder} does not hold Fashion-MNIST; expected {LAYOUT}.")
     images, labels = _read_part(folder, "train")
     test_images, test_labels = _read_part(folder, "t10k")
-    order = np.random.default_rng(seed).permutation(len(images))
-    train, validation = np.sort(order[:-VALIDATION_IMAGES]), np.sort(order[-VALIDATION_IMAGES:])
-    preprocessing = ImagePreprocessing((*images.shape[1:], 1))
-    return Dataset(
-        "fashion_mnist",
-        CLASSES,
-        train=Split(images[train], labels[train], preprocessing),
-        validation=Split(images[validation], labels[validation], preprocessing),
-        test=Split(test_images, test_labels, preprocessing),
-    )
+    preprocessing = ImagePreprocessing(images.shape[1:])
+    train, validation = train_and_validation(images, labels, preprocessing, seed)
+    return Dataset("fashion_mnist", CLASSES, train, validation, Split(test_images, test_labels, preprocessing))
 
 
 def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -102,7 +63,7 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.i
         raise UsageError(
             f"{folder} holds {len(images)} images but {len(labels)} labels for '{part}'; download it again."
         )
-    return images, labels.astype(np.int64)
+    return images[..., np.newaxis], labels.astype(np.int64)
 
 
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -46,6 +46,8 @@ class SpeechPreprocessing:
     noise: Sequence[Waveform]
     output_shape: Shape = FEATURE_SHAPE
 
+    is_slow = True
+
     def with_output_shape(self, shape: Shape) -> "SpeechPreprocessing":
         if prod(shape) not in (prod(FEATURE_SHAPE), _half_size()):
             raise UsageError(

@@ -4,10 +4,10 @@ Every voice (accent and timbre) says every word once, at its own rate and pitch,
 Timbres of the test are never heard in training.
 """
 
+import functools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -30,6 +30,7 @@ from reds.datasets.audio import (
 )
 from reds.datasets.dataset import Dataset, Split
 from reds.datasets.features import CLIP_SAMPLES, SAMPLE_RATE
+from reds.datasets.progress import with_progress
 from reds.datasets.speech import (
     CLASSES,
     OTHER_WORDS,
@@ -144,7 +145,7 @@ def generate(timbres_per_split: int | None = None) -> Corpus:
             lambda numbered: _clip(numbered[1], noise, np.random.default_rng([CORPUS_SEED, numbered[0]])),
             enumerate(plan),
         )
-        spoken = np.stack(list(_with_progress(clips, len(plan))))
+        spoken = np.stack(list(with_progress(clips, len(plan), "Generating spoken commands")))
     return _corpus(plan, spoken, noise)
 
 
@@ -174,7 +175,18 @@ def _clip(utterance: Utterance, noise: list[Waveform], generator: np.random.Gene
 def _spoken(utterance: Utterance, generator: np.random.Generator) -> Waveform:
     """The word alone at 16 kHz, without the silence around it."""
     rate, pitch = generator.integers(*WORDS_PER_MINUTE), generator.integers(*PITCH)
-    command = ["espeak-ng", "-v", utterance.voice, "-s", str(rate), "-p", str(pitch), "--stdout", utterance.word]
+    command = [
+        "espeak-ng",
+        *_repeatable(),
+        "-v",
+        utterance.voice,
+        "-s",
+        str(rate),
+        "-p",
+        str(pitch),
+        "--stdout",
+        utterance.word,
+    ]
     finished = subprocess.run(command, capture_output=True, check=False)
     if finished.returncode:
         message = finished.stderr.decode(errors="replace").strip()
@@ -185,6 +197,13 @@ def _spoken(utterance: Utterance, generator: np.random.Generator) -> Waveform:
     if not len(loud):
         raise UsageError(f"'{' '.join(command)}' gave no sound: re-install the Debian package espeak-ng.")
     return waveform[loud[0] : loud[-1] + 1]
+
+
+@functools.cache
+def _repeatable() -> tuple[str, ...]:
+    """The option that fixes the noise of breathy voices; releases before 1.52 have none and always make the same."""
+    usage = subprocess.run(["espeak-ng", "--help"], capture_output=True, check=False, text=True).stdout
+    return ("-D",) if "deterministic" in usage else ()
 
 
 def _tilted(word: Waveform, decibel_per_octave: float) -> Waveform:
@@ -210,15 +229,6 @@ def _corpus(plan: list[Utterance], spoken: Pcm, noise: list[Waveform]) -> Corpus
         arrays[f"{split}_samples"] = np.concatenate([spoken[chosen], silence])
         arrays[f"{split}_labels"] = np.array(labels, np.int64)
     return Corpus(arrays)
-
-
-def _with_progress(clips: Iterator[Pcm], count: int) -> Iterator[Pcm]:
-    """Shows on a terminal how far the generation is."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(file=sys.stderr)
-    yield from track(clips, "Generating spoken commands", count, console=console, disable=not console.is_terminal)
 
 
 def _read(path: Path) -> Corpus | None:

@@ -12,7 +12,6 @@ from reds.files import write_atomically
 from reds.graph import Supernet
 from reds.model_file import decode, read_model_file, text, with_checksum
 from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
-from reds.quantizing import quantize
 from reds.schema import conventions
 
 
@@ -36,6 +35,8 @@ def emit(
     Raises:
         UsageError: if `type` is unknown, calibration is missing or the network is too large for the format.
     """
+    from reds.quantizing import quantize  # loads Keras, which reading and extracting do not need
+
     write_atomically(path, encode(quantize(supernet, type, calibration)))
     return Path(path)
 

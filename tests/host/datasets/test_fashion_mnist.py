@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from reds.datasets import load
-from reds.datasets.fashion_mnist import FILES, ImagePreprocessing
+from reds.datasets.fashion_mnist import FILES
 from reds.errors import UsageError
 
 
@@ -36,20 +36,6 @@ def test_official_files_are_read_scaled_and_split(folder: Path) -> None:
         np.testing.assert_array_equal(np.rint(x[:, 0, 0, 0] * 255), y)
         assert 0 <= x.min() <= x.max() <= 1
     assert not np.array_equal(load("fashion_mnist", folder, seed=1).train.samples, data.train.samples)
-
-
-def test_augmentation_flips_and_crops() -> None:
-    image = np.arange(28 * 28).reshape(28, 28)
-    padded = np.pad(image, 2, mode="symmetric")
-    mirrored = np.pad(image[:, ::-1], 2, mode="symmetric")
-    possible = {
-        source[row : row + 28, column : column + 28].tobytes()
-        for source in (padded, mirrored)
-        for row in range(5)
-        for column in range(5)
-    }
-    varied = ImagePreprocessing((28, 28, 1)).augment(np.repeat(image[None], 500, axis=0), np.random.default_rng(0))
-    assert {one.tobytes() for one in varied} == possible
 
 
 @pytest.mark.parametrize("damage", [b"", b"not gzip", gzip.compress(b"no idx"), "cut"])

@@ -1,0 +1,313 @@
+// Four channels at a time, tile by tile of the output. What the windows of a tile cover is copied into a patch
+// on the stack: padded, and widened to int16 once for all windows. It lies there column by column, as do the
+// weights of the four channels, so that the taps of a window's column are one run of words.
+//
+// What does not fit, and scales of unusual size, are left to the walk without a buffer.
+
+#include "kernels/depthwise_conv2d_int8.h"
+
+#include <cstdint>
+
+#include "kernels/armv7em/dual_products.h"
+#include "kernels/armv7em/requantize.h"
+#include "kernels/fixed_point.h"
+#include "kernels/kernels.h"
+#include "kernels/taps.h"
+
+namespace reds {
+namespace {
+
+constexpr int32_t kChannels = armv7em::kGroup;
+constexpr int32_t kTapWords = 2;  // a widened group: channels 0 and 2, channels 1 and 3
+constexpr int32_t kPatchGroups = 64;
+constexpr int32_t kMostTaps = 25;
+
+// What four channels are computed with, in the order in which it is read below: the biases, for each column of
+// the window its taps and the bytes from its end to the next column in the patch, and this.
+struct Stage {
+  armv7em::Scale scale[kChannels];
+  int32_t zero_point;
+};
+
+constexpr int32_t kStageWords = sizeof(Stage) / sizeof(int32_t);
+constexpr int32_t kParameterWords = kChannels + kMostTaps * kTapWords + kMostTaps + kStageWords;
+
+// Registers: r0 to r3 the sums, r4 to r7 two taps of the map, r8 to r11 two taps of the weights, r12 where to go
+// on in the patch, lr where to go on in the parameters.
+#define REDS_LOAD_BIAS "ldmia lr!, {r0-r3}\n"
+
+#define REDS_MULTIPLY_TAP(even, odd, weights_even, weights_odd) \
+  "smlabb r0, " even ", " weights_even                          \
+  ", r0\n"                                                      \
+  "smlabb r1, " odd ", " weights_odd                            \
+  ", r1\n"                                                      \
+  "smlatt r2, " even ", " weights_even                          \
+  ", r2\n"                                                      \
+  "smlatt r3, " odd ", " weights_odd ", r3\n"
+
+#define REDS_ADD_TAP       \
+  "ldmia r12!, {r4, r5}\n" \
+  "ldmia lr!, {r8, r9}\n" REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9")
+
+#define REDS_ADD_COLUMN_OF_THREE \
+  "ldmia r12!, {r4-r7}\n"                             \
+  "ldmia lr!, {r8-r11}\n"                             \
+  REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9")           \
+  REDS_MULTIPLY_TAP("r6", "r7", "r10", "r11")         \
+  "ldmia r12!, {r4, r5}\n"                            \
+  "ldmia lr!, {r8-r10}\n"                             \
+  REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9")           \
+  "add r12, r12, r10\n"
+
+// armv7em::Requantized of the four sums, clamped to int8; r4 to r11 hold the scales, then r4 the zero point.
+#define REDS_FINISH           \
+  "ldmia lr!, {r4-r11}\n"     \
+  "smmlar r0, r0, r4, r0\n"   \
+  "smmlar r1, r1, r6, r1\n"   \
+  "smmlar r2, r2, r8, r2\n"   \
+  "smmlar r3, r3, r10, r3\n"  \
+  "ldr r4, [lr]\n"            \
+  "add r0, r0, r0, asr #31\n" \
+  "add r1, r1, r1, asr #31\n" \
+  "add r2, r2, r2, asr #31\n" \
+  "add r3, r3, r3, asr #31\n" \
+  "smmlar r0, r0, r5, r4\n"   \
+  "smmlar r1, r1, r7, r4\n"   \
+  "smmlar r2, r2, r9, r4\n"   \
+  "smmlar r3, r3, r11, r4\n"  \
+  "ssat r0, #8, r0\n"         \
+  "ssat r1, #8, r1\n"         \
+  "ssat r2, #8, r2\n"         \
+  "ssat r3, #8, r3\n"
+
+// The outputs of four channels, before a clamp that is narrower than int8. kTaps is 9 for a window of 3 x 3, or
+// 0 for any.
+template <int32_t kTaps>
+inline void Compute(const uint32_t* patch, const uint32_t* parameters, const Window& window,
+                    int32_t (&values)[kChannels]) {
+  register int32_t value0 __asm__("r0");
+  register int32_t value1 __asm__("r1");
+  register int32_t value2 __asm__("r2");
+  register int32_t value3 __asm__("r3");
+  register const uint32_t* in_patch __asm__("r12") = patch;
+  register const uint32_t* in_parameters __asm__("lr") = parameters;
+  if (kTaps == 9) {
+    __asm__ volatile(                       //
+        REDS_LOAD_BIAS ".rept 3\n"          //
+        REDS_ADD_COLUMN_OF_THREE ".endr\n"  //
+        REDS_FINISH
+        : "=r"(value0), "=r"(value1), "=r"(value2), "=r"(value3), "+r"(in_patch), "+r"(in_parameters)
+        :
+        : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "memory");
+  } else {
+    register int32_t columns __asm__("r6") = window.kernel_width;
+    register int32_t rows __asm__("r7") = window.kernel_height;
+    __asm__ volatile(  //
+        REDS_LOAD_BIAS
+        "1:\n"
+        "mov r10, r7\n"
+        "2:\n"  //
+        REDS_ADD_TAP
+        "subs r10, #1\n"
+        "bne 2b\n"
+        "ldr r8, [lr], #4\n"
+        "add r12, r12, r8\n"
+        "subs r6, #1\n"
+        "bne 1b\n"  //
+        REDS_FINISH
+        : "=r"(value0), "=r"(value1), "=r"(value2), "=r"(value3), "+r"(in_patch), "+r"(in_parameters),
+          "+r"(columns), "+r"(rows)
+        :
+        : "r4", "r5", "r8", "r9", "r10", "r11", "cc", "memory");
+  }
+  values[0] = value0;
+  values[1] = value1;
+  values[2] = value2;
+  values[3] = value3;
+}
+
+#undef REDS_LOAD_BIAS
+#undef REDS_MULTIPLY_TAP
+#undef REDS_ADD_TAP
+#undef REDS_ADD_COLUMN_OF_THREE
+#undef REDS_FINISH
+
+inline uint32_t* StoreGroup(uint32_t word, uint32_t* to) {
+  to[0] = armv7em::WidenedEvenBytes(word);
+  to[1] = armv7em::WidenedOddBytes(word);
+  return to + kTapWords;
+}
+
+// A rectangle of the output.
+struct Tile {
+  int32_t y;
+  int32_t x;
+  int32_t rows;
+  int32_t columns;
+};
+
+// How much of the map the windows of some outputs cover in one direction.
+int32_t Covered(int32_t outputs, int32_t stride, int32_t kernel) { return (outputs - 1) * stride + kernel; }
+
+int32_t PartsOf(int32_t size, int32_t part) { return (size + part - 1) / part; }
+
+// The tile size, no larger than the output, with the fewest tiles among those whose patch fits; no rows where
+// none fits.
+Tile ChooseTile(const Window& window) {
+  Tile best = {};
+  int32_t fewest = INT32_MAX;
+  for (int32_t columns = 1; columns <= window.output_width; ++columns) {
+    const int32_t covered_columns = Covered(columns, window.stride_width, window.kernel_width);
+    const int32_t covered_rows = kPatchGroups / covered_columns;
+    if (covered_rows < window.kernel_height) break;
+    const int32_t fitting = (covered_rows - window.kernel_height) / window.stride_height + 1;
+    const int32_t rows = fitting < window.output_height ? fitting : window.output_height;
+    const int32_t tiles = PartsOf(window.output_width, columns) * PartsOf(window.output_height, rows);
+    if (tiles < fewest) {
+      fewest = tiles;
+      best = {0, 0, rows, columns};
+    }
+  }
+  return best;
+}
+
+// A column of the patch.
+int32_t ColumnWords(const Window& window, const Tile& tile) {
+  return Covered(tile.rows, window.stride_height, window.kernel_height) * kTapWords;
+}
+
+void FillParameters(const DepthwiseConv2D<int8_t>& conv, int32_t channel, int32_t column_words,
+                    uint32_t* to) {
+  const Window& window = conv.window;
+  const int32_t row_pitch = window.kernel_width * conv.weights_pitch;
+  const int32_t to_next_column = column_words - window.kernel_height * kTapWords;
+  memcpy(to, conv.stage.bias + channel, kChannels * sizeof(int32_t));
+  to += kChannels;
+  for (int32_t tap_x = 0; tap_x < window.kernel_width; ++tap_x) {
+    const int8_t* from = conv.weights + tap_x * conv.weights_pitch + channel;
+    for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
+      to = StoreGroup(armv7em::LoadWord(from), to);
+      from += row_pitch;
+    }
+    *to++ = static_cast<uint32_t>(to_next_column) * sizeof(uint32_t);
+  }
+  Stage stage;
+  for (int32_t i = 0; i < kChannels; ++i) {
+    stage.scale[i] = armv7em::MakeScale(conv.stage.multiplier[channel + i], conv.stage.shift[channel + i]);
+  }
+  stage.zero_point = conv.stage.zero_point;
+  memcpy(to, &stage, sizeof stage);
+}
+
+// Stores `count` groups that lie `from_step` elements and `to_step` words apart.
+inline void CopyGroups(const int8_t* from, int32_t from_step, int32_t count, uint32_t* to, int32_t to_step) {
+  for (; count > 0; --count) {
+    StoreGroup(armv7em::LoadWord(from), to);
+    from += from_step;
+    to += to_step;
+  }
+}
+
+// Fills the patch with what the windows of a tile cover.
+void FillPatch(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile& tile, int32_t column_words,
+               uint32_t* patch) {
+  const Window& window = conv.window;
+  const int8_t zero_point = static_cast<int8_t>(conv.input_zero_point);
+  const int8_t padding[kChannels] = {zero_point, zero_point, zero_point, zero_point};
+  const int32_t rows = Covered(tile.rows, window.stride_height, window.kernel_height);
+  const int32_t columns = Covered(tile.columns, window.stride_width, window.kernel_width);
+  const int32_t y = tile.y * window.stride_height - window.padding_top;
+  const int32_t x = tile.x * window.stride_width - window.padding_left;
+  const int32_t left = Clamped<int32_t>(-x, 0, columns);
+  const int32_t right = Clamped<int32_t>(window.input_width - x, left, columns);
+  for (int32_t row = 0; row < rows; ++row) {
+    uint32_t* to = patch + row * kTapWords;
+    if (y + row < 0 || y + row >= window.input_height) {
+      CopyGroups(padding, 0, columns, to, column_words);
+      continue;
+    }
+    const int8_t* from =
+        conv.input + ((y + row) * window.input_width + x + left) * conv.input_channels + channel;
+    CopyGroups(padding, 0, left, to, column_words);
+    CopyGroups(from, conv.input_channels, right - left, to + left * column_words, column_words);
+    CopyGroups(padding, 0, columns - right, to + right * column_words, column_words);
+  }
+}
+
+// Computes a row of a tile.
+template <int32_t kTaps>
+void WriteRow(const DepthwiseConv2D<int8_t>& conv, const uint32_t* patch, int32_t patch_step,
+              const uint32_t* parameters, int8_t* output, int32_t count) {
+  const int32_t output_step = conv.input_channels;
+  const Clamp<int32_t> clamp = conv.stage.clamp;
+  const bool is_narrow = !armv7em::IsWholeRange(clamp);
+  for (; count > 0; --count) {
+    int32_t values[kChannels];
+    Compute<kTaps>(patch, parameters, conv.window, values);
+    if (is_narrow) {
+#pragma GCC unroll 4
+      for (int32_t& value : values) value = Clamped(value, clamp.minimum, clamp.maximum);
+    }
+#pragma GCC unroll 4
+    for (int32_t i = 0; i < kChannels; ++i) output[i] = static_cast<int8_t>(values[i]);
+    patch += patch_step;
+    output += output_step;
+  }
+}
+
+void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t column_words,
+               const uint32_t* patch, const uint32_t* parameters, int8_t* output) {
+  const Window& window = conv.window;
+  const bool is_3x3 = window.kernel_height == 3 && window.kernel_width == 3;
+  const int32_t patch_step = window.stride_width * column_words;
+  for (int32_t row = 0; row < tile.rows; ++row) {
+    if (is_3x3) {
+      WriteRow<9>(conv, patch, patch_step, parameters, output, tile.columns);
+    } else {
+      WriteRow<0>(conv, patch, patch_step, parameters, output, tile.columns);
+    }
+    patch += window.stride_height * kTapWords;
+    output += window.output_width * conv.input_channels;
+  }
+}
+
+// Four channels of the whole map.
+void RunGroup(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile& whole) {
+  const Window& window = conv.window;
+  const int32_t column_words = ColumnWords(window, whole);
+  alignas(8) uint32_t parameters[kParameterWords];
+  alignas(8) uint32_t patch[kPatchGroups * kTapWords];
+  FillParameters(conv, channel, column_words, parameters);
+  for (int32_t y = 0; y < window.output_height; y += whole.rows) {
+    for (int32_t x = 0; x < window.output_width; x += whole.columns) {
+      const Tile tile = {y, x, Clamped<int32_t>(window.output_height - y, 0, whole.rows),
+                         Clamped<int32_t>(window.output_width - x, 0, whole.columns)};
+      FillPatch(conv, channel, tile, column_words, patch);
+      int8_t* output = conv.output + (y * window.output_width + x) * conv.input_channels + channel;
+      WriteTile(conv, tile, column_words, patch, parameters, output);
+    }
+  }
+}
+
+bool IsSupported(const DepthwiseConv2D<int8_t>& conv) {
+  const Window& window = conv.window;
+  return conv.multiplier == 1 && conv.input_channels >= kChannels && window.dilation_height == 1 &&
+         window.dilation_width == 1 && window.kernel_height <= kMostTaps &&
+         window.kernel_width <= kMostTaps && window.kernel_height * window.kernel_width <= kMostTaps &&
+         armv7em::HaveScales(conv.stage, conv.input_channels);
+}
+
+}  // namespace
+
+void Run(const DepthwiseConv2D<int8_t>& conv) {
+  if (!IsSupported(conv)) return depthwise_conv2d_int8::Walk(conv);
+  const Tile tile = ChooseTile(conv.window);
+  if (tile.rows == 0) return depthwise_conv2d_int8::Walk(conv);
+  const int32_t channels = conv.input_channels;
+  for (int32_t channel = 0; channel < channels; channel += kChannels) {
+    // Where the last group is not full it begins earlier and computes some channels again.
+    RunGroup(conv, channel + kChannels <= channels ? channel : channels - kChannels, tile);
+  }
+}
+
+}  // namespace reds

@@ -1,0 +1,35 @@
+"""Draws random layers."""
+
+from typing import Any, Literal
+
+import numpy as np
+from model_builder import Operation
+
+from reds.graph import Conv2D, DepthwiseConv2D, Pool2D
+
+
+class Draw:
+    """Draws layers. One seed decides all, so that examples differ in every respect at once."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+
+    def size(self, largest: int) -> int:
+        return int(self._random.integers(1, largest + 1))
+
+    def pair(self, largest_height: int, largest_width: int) -> tuple[int, int]:
+        return self.size(largest_height), self.size(largest_width)
+
+    def choice(self, *values: Any) -> Any:
+        return values[self._random.integers(len(values))]
+
+    def activation(self) -> str:
+        return self.choice("none", "relu", "relu6")
+
+    def convolution(self, kind: type[Conv2D] | type[DepthwiseConv2D]) -> Operation:
+        # Keras has no convolution that is both strided and dilated.
+        strides, dilation = self.choice((self.pair(3, 3), (1, 1)), ((1, 1), self.pair(3, 3)))
+        return kind(self.pair(5, 4), strides, self.choice("valid", "same", "same"), dilation)
+
+    def pool(self, kind: Literal["average", "max"]) -> Operation:
+        return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))

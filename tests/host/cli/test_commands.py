@@ -1,0 +1,112 @@
+"""What commands print and write when all is well."""
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reds.emitting import extract
+from reds.runtime import Runtime
+
+needs_qemu = pytest.mark.skipif(
+    shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is missing; install that package"
+)
+
+
+def test_inspect_json(reds: Any, model: Path) -> None:
+    report = reds("inspect", model, "--json").json
+    full, *others = report["subnetworks"]
+    assert [row["id"] for row in report["subnetworks"]] == [0, 1, 2, 3]
+    assert set(full) >= {
+        *("id", "name", "exit", "macs", "parameters", "flash_bytes", "arena_bytes", "accuracy", "targets")
+    }
+    assert full["macs"] > others[0]["macs"] > others[1]["macs"]
+    assert all(0 <= row["accuracy"] <= 1 for row in report["subnetworks"])
+
+
+def test_inspect_shows_every_subnetwork(reds: Any, model: Path) -> None:
+    answer = reds("inspect", model)
+    assert (answer.code, answer.err) == (0, "")
+    assert all(name in answer.out for name in ("100%", "60%", "30%", "exit_depthwise"))
+
+
+def test_solve_json(reds: Any, keras_file: Path) -> None:
+    answer = reds("solve", keras_file, "--budgets", "0.5,2000", "--json")
+    assert answer.code == 0
+    result = answer.json
+    assert set(result) >= {"budgets", "seconds", "peak_memory_bytes"}
+    for one in result["budgets"]:
+        assert set(one) >= {"budget", "value", "bound", "gap", "widths", "macs", "arena_bytes"}
+        assert one["macs"] <= one["budget"]
+
+
+def test_run_json_and_output(reds: Any, model: Path, inputs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "y.npy"
+    answer = reds("run", model, "--input", inputs, "--subnetwork", 1, "-o", output, "--json")
+    assert answer.code == 0
+    runtime = Runtime(model)
+    runtime.select(1)
+    expected = runtime.invoke(np.load(inputs))
+    np.testing.assert_array_equal(np.load(output), expected)
+    assert answer.json == {
+        "subnetwork": 1,
+        "instructions": None,
+        "switch_instructions": None,
+        "arena_bytes": runtime.subnetworks[1].arena_bytes,
+        "outputs_sha256": hashlib.sha256(expected.tobytes()).hexdigest(),
+    }
+
+
+@needs_qemu
+def test_one_input_alone_is_a_batch_of_one_on_every_board(reds: Any, model: Path, inputs: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one.npy"
+    np.save(one, np.load(inputs)[0])
+    here = reds("run", model, "--input", one, "--json").json
+    board = reds("run", model, "--input", one, "--board", "qemu:cortex-m4", "--json").json
+    assert board["outputs_sha256"] == here["outputs_sha256"]
+    assert board["instructions"] > board["switch_instructions"] > 0
+
+
+def test_extract(reds: Any, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "one.tflite"
+    assert reds("extract", model, "--subnetwork", 2, "-o", path).code == 0
+    assert path.read_bytes() == extract(model, 2)
+
+
+def test_emit_again_in_float32_and_as_a_c_array(reds: Any, run_folder: Path, model: Path, tmp_path: Path) -> None:
+    path, header = tmp_path / "float.tflite", tmp_path / "model.h"
+    answer = reds("emit", run_folder, "-o", path, "--type", "float32", "--c-array", header)
+    assert answer.code == 0
+    assert [info.macs for info in Runtime(path).subnetworks] == [info.macs for info in Runtime(model).subnetworks]
+    subprocess.run(["g++", "-fsyntax-only", "-x", "c++", header], check=True)
+
+
+def test_verify_json(reds: Any, model: Path, inputs: Path) -> None:
+    report = reds("verify", model, "--input", inputs, "--json").json
+    assert report["passed"]
+    assert {check["proof"] for check in report["checks"]} == {2, 3, 5}
+
+
+def test_bench_on_the_board_in_this_process(reds: Any, model: Path, inputs: Path) -> None:
+    report = reds("bench", model, "--board", "x86", "--input", inputs, "--json").json
+    assert [row["id"] for row in report["subnetworks"]] == [0, 1, 2, 3]
+    assert report["stats"]["subnetworks"] == 4
+
+
+def test_prune_writes_the_run_and_says_what_comes_next(
+    reds: Any, keras_file: Path, pictures: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    options = ("--budgets", "0.5", "--epochs", "0", "--importance", "l1")
+    answer = reds("prune", keras_file, "--data", pictures, *options, "--out", folder)
+    assert answer.code == 0
+    assert "reds verify" in answer.out
+    assert {"model.tflite", "table.json", "settings.json"} <= {path.name for path in folder.iterdir()}
+
+
+def test_help_and_version(reds: Any) -> None:
+    assert reds("--help").code == reds("run", "--help").code == reds("--version").code == 0

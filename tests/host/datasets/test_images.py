@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from reds.datasets.dataset import Split
+from reds.datasets.images import ImagePreprocessing
+from reds.errors import UsageError
+
+
+@pytest.mark.parametrize("shift", [0, 2, 4])
+def test_augmentation_flips_and_crops_whole_pixels(shift: int) -> None:
+    size = 10
+    image = np.arange(size * size * 3).reshape(size, size, 3)
+    borders = ((shift, shift), (shift, shift), (0, 0))
+    possible = {
+        np.pad(source, borders, mode="symmetric")[row : row + size, column : column + size].tobytes()
+        for source in (image, image[:, ::-1])
+        for row in range(2 * shift + 1)
+        for column in range(2 * shift + 1)
+    }
+    preprocessing = ImagePreprocessing(image.shape, largest_shift=shift)
+    varied = preprocessing.augment(np.repeat(image[None], 2000, axis=0), np.random.default_rng(0))
+    assert {one.tobytes() for one in varied} == possible
+
+
+def test_features_are_normalized_per_channel_in_any_shape_of_that_size() -> None:
+    images = np.array([0, 51, 255], np.uint8) * np.ones((4, 2, 2, 1), np.uint8)
+    preprocessing = ImagePreprocessing((2, 2, 3), mean=(0.0, 0.1, 0.5), deviation=(1.0, 0.5, 0.25))
+    features = preprocessing.features(images)
+    np.testing.assert_allclose(features, np.broadcast_to([0.0, 0.2, 2.0], (4, 2, 2, 3)), rtol=1e-6)
+    flat = preprocessing.with_output_shape((12,)).features(images)
+    np.testing.assert_array_equal(flat, features.reshape(4, 12))
+    with pytest.raises(UsageError, match="fit each other"):
+        preprocessing.with_output_shape((2, 2, 1))
+
+
+def test_batches_without_augmentation_are_the_images_in_order_of_the_epoch() -> None:
+    images = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    split = Split(images, np.arange(10), ImagePreprocessing((4, 4, 1)))
+    pairs = list(split.batches(batch_size=4, augment=False))
+    x, y = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    assert sorted(y) == list(range(10)) != list(y)
+    np.testing.assert_array_equal(x, split.features()[0][y])

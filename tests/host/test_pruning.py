@@ -1,0 +1,66 @@
+"""Run folders: what binds them, what does not, and what calibration takes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from small_run import CLASSES, SETTINGS, SHAPE, small_dataset, small_model
+
+from reds.datasets import Dataset
+from reds.errors import UsageError
+from reds.pruning import CALIBRATION_SAMPLES, calibration_samples, prune
+
+QUICK = replace(SETTINGS, exits=(), epochs=0, importance="l1")
+
+
+def test_a_folder_belongs_to_one_model_its_data_and_its_settings(tmp_path: Path) -> None:
+    model, dataset = small_model(), small_dataset()
+    first = prune(model, dataset, tmp_path, QUICK)
+    content = first.model.read_bytes()
+    for others in (
+        (small_model(seed=1), dataset, QUICK),
+        (model, small_dataset(seed=1), QUICK),
+        (model, dataset, replace(QUICK, seed=1)),
+    ):
+        with pytest.raises(UsageError, match="Name another folder"):
+            prune(others[0], others[1], tmp_path, others[2])
+    assert prune(model, dataset, tmp_path, QUICK).accuracy == first.accuracy
+    assert first.model.read_bytes() == content
+
+
+def test_settings_that_cannot_be_met_leave_the_folder_free(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for wrong in (replace(QUICK, budgets=(3.0,)), replace(QUICK, max_arena=8), replace(QUICK, exits=("nowhere",))):
+        with pytest.raises(UsageError):
+            prune(small_model(), small_dataset(), folder, wrong)
+        assert not folder.exists()
+    folder.mkdir()
+    (folder / "notes").touch()
+    with pytest.raises(UsageError):
+        prune(small_model(), small_dataset(), folder, replace(QUICK, budgets=(3.0,)))
+    assert [path.name for path in folder.iterdir()] == ["notes"]
+    prune(small_model(), small_dataset(), folder, QUICK)
+
+
+def test_a_network_for_other_classes(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.layers.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(2)])
+    with pytest.raises(UsageError, match="3 classes"):
+        prune(model, small_dataset(), tmp_path / "run", QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_calibration_is_balanced_and_repeatable() -> None:
+    dataset = small_dataset()
+    samples = calibration_samples(dataset, 3)
+    np.testing.assert_array_equal(samples, calibration_samples(dataset, 3))
+    x, y = dataset.train.features()
+    labels = [int(y[np.flatnonzero((x == sample).all(axis=(1, 2, 3)))[0]]) for sample in samples]
+    assert np.bincount(labels).tolist() == [CALIBRATION_SAMPLES // len(CLASSES)] * len(CLASSES)
+
+
+def test_calibration_takes_a_sample_of_each_of_many_classes() -> None:
+    count = CALIBRATION_SAMPLES + 10
+    split = (np.arange(count, dtype=np.float32)[:, np.newaxis], np.arange(count))
+    assert len(calibration_samples(Dataset.from_arrays(split, split, split))) == count

@@ -1,0 +1,115 @@
+"""Compiling to int8: shared weights, one input and output, and refusals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import random_supernet
+
+from reds.compiled import CompiledNetwork
+from reds.emitting import encode
+from reds.errors import UsageError
+from reds.graph import Graph, Node, Supernet
+from reds.quantizing import quantize
+from reds.runtime import Runtime
+
+
+def samples_of(supernet: Supernet, seed: int = 0, scale: float = 1.0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return (scale * generator.standard_normal((40, *supernet.family.graph.input_shape))).astype(np.float32)
+
+
+def with_weight(supernet: Supernet, value: float) -> Supernet:
+    """The family with one weight of its first weighted node replaced."""
+    graph = supernet.family.graph
+    index = next(index for index, node in enumerate(graph.nodes) if "kernel" in node.weights)
+    nodes = list(graph.nodes)
+    nodes[index] = changed(nodes[index], value)
+    graph = Graph(graph.name, graph.input_shape, graph.output_shape, tuple(nodes), graph.groups)
+    return replace(supernet, family=replace(supernet.family, graph=graph))
+
+
+def changed(node: Node, value: float) -> Node:
+    kernel = node.weights["kernel"].copy()
+    kernel.flat[0] = value
+    return replace(node, weights={**node.weights, "kernel": kernel})
+
+
+def int8_of(seed: int) -> tuple[Supernet, CompiledNetwork]:
+    supernet = random_supernet(seed)
+    return supernet, quantize(supernet, "int8", samples_of(supernet, seed))
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1))
+def test_input_and_output_are_the_same_in_every_subnetwork(seed: int) -> None:
+    _, network = int8_of(seed)
+    assert len({(s.steps[0].input_quantization, s.steps[-1].output_quantization) for s in network.subnetworks}) == 1
+    for subnetwork in network.subnetworks:
+        for before, after in zip(subnetwork.steps, subnetwork.steps[1:], strict=False):
+            assert before.output_quantization == after.input_quantization
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1))
+def test_int8_outputs_are_near_the_float_ones(seed: int) -> None:
+    """Of the full network, whose ranges its own calibration covers; a wrong scale would be far off."""
+    supernet, network = int8_of(seed)
+    samples = samples_of(supernet, seed)
+    exact = Runtime(encode(quantize(supernet, "float32"))).invoke(samples)
+    runtime = Runtime(encode(network))
+    found = runtime.dequantize(runtime.invoke(runtime.quantize(samples)))
+    span = float(exact.max() - exact.min())
+    assert np.abs(found - exact).mean() <= 0.1 * span + 2 / 256
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-42, 1e-12, 1e6])
+def test_extreme_inputs_still_make_a_model_that_libreds_takes(scale: float) -> None:
+    for seed in range(8):
+        supernet = random_supernet(seed)
+        network = quantize(supernet, "int8", samples_of(supernet, seed, scale))
+        runtime = Runtime(encode(network))
+        runtime.invoke(runtime.quantize(samples_of(supernet, seed, scale)))
+
+
+def test_inputs_that_int8_arithmetic_cannot_shrink_are_refused_before_a_file_is_written() -> None:
+    supernet = random_supernet(1)
+    network = quantize(supernet, "int8", samples_of(supernet, scale=1e12))
+    with pytest.raises(UsageError, match="Scale the network's inputs"):
+        encode(network)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_and_samples_that_are_not_finite(value: float) -> None:
+    supernet = random_supernet(1)
+    samples = samples_of(supernet)
+    for type in ("int8", "float32"):
+        with pytest.raises(UsageError, match="Layer 'layer0' has weights"):
+            quantize(with_weight(supernet, value), type, samples)
+    samples.flat[0] = value
+    with pytest.raises(UsageError, match="finite"):
+        quantize(supernet, "int8", samples)
+
+
+def test_statistics_that_are_not_finite() -> None:
+    supernet = next(s for s in map(random_supernet, range(100)) if s.batch_norms[1])
+    name, weights = next(iter(supernet.batch_norms[1].items()))
+    broken = {**weights, "moving_mean": np.full_like(weights["moving_mean"], np.nan)}
+    batch_norms = list(supernet.batch_norms)
+    batch_norms[1] = {**batch_norms[1], name: broken}
+    with pytest.raises(UsageError, match=f"Layer '{name}' has weights"):
+        quantize(replace(supernet, batch_norms=tuple(batch_norms)), "float32")
+
+
+def test_wrong_arguments() -> None:
+    supernet = random_supernet(1)
+    with pytest.raises(UsageError, match="`type` must be"):
+        quantize(supernet, "int4")
+    with pytest.raises(UsageError, match="`calibration` must hold input samples"):
+        quantize(supernet, "int8")
+    with pytest.raises(UsageError, match="`calibration` must hold input samples"):
+        quantize(supernet, "int8", samples_of(supernet)[:0])
+    with pytest.raises(UsageError, match="`calibration` must have shape"):
+        quantize(supernet, "int8", np.zeros((3, 99), np.float32))
