@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reds.pruning import PruneSettings, prune
     from reds.quantizing import quantize
     from reds.ranking import permute, rank
+    from reds.reporting import report
     from reds.runtime import Runtime
     from reds.solving import solve
     from reds.store import load, save
@@ -59,6 +60,7 @@ _HOMES = {
     "prune": "pruning",
     "quantize": "quantizing",
     "rank": "ranking",
+    "report": "reporting",
     "save": "store",
     "solve": "solving",
     "trace": "tracing",
@@ -93,6 +95,7 @@ __all__ = [
     "prune",
     "quantize",
     "rank",
+    "report",
     "save",
     "solve",
     "trace",

@@ -20,6 +20,15 @@ from reds.finetuning import EpochReport, finetune
 from reds.graph import Family, Graph, Ranked, Subnetwork, Supernet
 from reds.measuring import measure_accuracy
 from reds.ranking import Method, rank
+from reds.run_folder import (
+    CALIBRATION_FILE,
+    EPOCHS_FILE,
+    FAMILY_FILE,
+    MODEL_FILE,
+    RANKED_FILE,
+    SETTINGS_FILE,
+    SUPERNET_FILE,
+)
 from reds.solving import solve
 from reds.solving.chain import Objective
 from reds.solving.family import Order
@@ -32,13 +41,6 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 240
 """Samples, balanced over the classes, that activation ranges are measured on."""
 
-SETTINGS_FILE = "settings.json"
-RANKED_FILE = "ranked.npz"
-FAMILY_FILE = "family.npz"
-SUPERNET_FILE = "supernet.npz"
-EPOCHS_FILE = "epochs.json"
-CALIBRATION_FILE = "calibration.npy"
-MODEL_FILE = "model.tflite"
 
 Stage = TypeVar("Stage")
 
@@ -130,12 +132,13 @@ def calibration_samples(dataset: Dataset, seed: int = 0) -> NDArray[np.float32]:
     Returns:
         (samples, *input shape) float32.
     """
-    x, y = dataset.train.features()
+    labels = dataset.train.labels
     generator = np.random.default_rng(seed)
     each = max(1, CALIBRATION_SAMPLES // len(dataset.classes))
-    of_classes = (np.flatnonzero(y == label) for label in range(len(dataset.classes)))
+    of_classes = (np.flatnonzero(labels == label) for label in range(len(dataset.classes)))
     chosen = [generator.permutation(members)[:each] for members in of_classes]
-    return np.asarray(x[np.sort(np.concatenate(chosen))], np.float32)
+    x, _ = dataset.train.take(np.sort(np.concatenate(chosen))).features()
+    return x
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from reds.datasets import Dataset, Split
 from reds.errors import UsageError
-
-MODEL_FILE = "model.keras"
-CHECKPOINT_FILE = "train-checkpoint.npz"
+from reds.run_folder import BASELINE_CHECKPOINT_FILE, BASELINE_FILE
 
 DEFAULT_LEARNING_RATE = 6e-3
 EVALUATION_BATCH = 500
@@ -82,7 +80,7 @@ def train(
     dataset = _fitting(model, dataset)
     steps_per_epoch = len(dataset.train.batches(batch_size))
     _compile(model, learning_rate, steps=epochs * steps_per_epoch)
-    checkpoint = None if run_dir is None else _Checkpoint(Path(run_dir) / CHECKPOINT_FILE)
+    checkpoint = None if run_dir is None else _Checkpoint(Path(run_dir) / BASELINE_CHECKPOINT_FILE)
     done: list[Epoch] = []
     if checkpoint is not None:
         identity = _identity(model, dataset, epochs, seed, batch_size)
@@ -96,7 +94,7 @@ def train(
             if on_epoch is not None:
                 on_epoch(done[-1])
     if run_dir is not None:
-        save_model(model, Path(run_dir) / MODEL_FILE)
+        save_model(model, Path(run_dir) / BASELINE_FILE)
     return History(tuple(done))
 
 

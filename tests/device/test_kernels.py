@@ -13,7 +13,7 @@ from model_builder import LayerSpec, NetworkBuilder, Operation, output_shape
 
 from reds.compiled import ElementType
 from reds.emitting import encode, extract
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Shape
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
 

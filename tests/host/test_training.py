@@ -6,7 +6,8 @@ import pytest
 
 from reds.datasets import Dataset
 from reds.errors import UsageError
-from reds.training import CHECKPOINT_FILE, MODEL_FILE, Epoch, accuracy, train
+from reds.run_folder import BASELINE_CHECKPOINT_FILE, BASELINE_FILE
+from reds.training import Epoch, accuracy, train
 
 
 def blobs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,16 +70,16 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(dataset: Dataset, tmp_p
     history = train(unbroken, dataset, epochs=4, seed=3, batch_size=50)
     with pytest.raises(InterruptedTrainingError):
         train(broken, dataset, epochs=4, seed=3, batch_size=50, run_dir=tmp_path, on_epoch=interrupt)
-    assert not (tmp_path / MODEL_FILE).exists()
+    assert not (tmp_path / BASELINE_FILE).exists()
     seen: list[Epoch] = []
     again = train(resumed, dataset, epochs=4, seed=3, batch_size=50, run_dir=tmp_path, on_epoch=seen.append)
     assert [epoch.number for epoch in seen] == [3, 4]
     assert again == history
     assert same_weights(resumed, unbroken)
-    saved = keras.saving.load_model(tmp_path / MODEL_FILE)
+    saved = keras.saving.load_model(tmp_path / BASELINE_FILE)
     assert same_weights(saved, unbroken)
     assert saved.layers[1].momentum == unbroken.layers[1].momentum == 0.99
-    assert sorted(path.name for path in tmp_path.iterdir()) == [MODEL_FILE, CHECKPOINT_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [BASELINE_FILE, BASELINE_CHECKPOINT_FILE]
 
 
 def test_the_seed_decides(dataset: Dataset) -> None:
@@ -92,7 +93,7 @@ def test_a_folder_of_another_training_is_refused(dataset: Dataset, tmp_path: Pat
     train(network(), dataset, epochs=1, batch_size=50, run_dir=tmp_path)
     with pytest.raises(UsageError, match="other data, settings or first weights"):
         train(network(), dataset, epochs=2, batch_size=50, run_dir=tmp_path)
-    (tmp_path / CHECKPOINT_FILE).write_bytes(b"PK damaged")
+    (tmp_path / BASELINE_CHECKPOINT_FILE).write_bytes(b"PK damaged")
     with pytest.raises(UsageError, match="damaged"):
         train(network(), dataset, epochs=1, batch_size=50, run_dir=tmp_path)
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/armv7em/dual_products.h"
+#include "kernels/armv7em/pointwise_int8.h"
 #include "kernels/armv7em/requantize.h"
 #include "kernels/fixed_point.h"
 #include "kernels/kernels.h"
@@ -85,8 +86,10 @@ class Gatherer {
   void GatherRow(int32_t y, const TapRange& columns, int8_t* to) const {
     const Window& window = conv_.window;
     const int32_t channels = conv_.input_channels;
-    Fill(to, columns.first * channels);
-    Fill(to + columns.end * channels, (window.kernel_width - columns.end) * channels);
+    if (columns.end - columns.first != window.kernel_width) {
+      Fill(to, columns.first * channels);
+      Fill(to + columns.end * channels, (window.kernel_width - columns.end) * channels);
+    }
     const int8_t* from = At(y, columns.origin + columns.first * window.dilation_width);
     to += columns.first * channels;
     if (window.dilation_width == 1) return Copy(from, (columns.end - columns.first) * channels, to);
@@ -98,17 +101,26 @@ class Gatherer {
   }
 
   void Fill(int8_t* to, int32_t count) const {
-    for (int32_t i = 0; i < count; ++i) to[i] = static_cast<int8_t>(conv_.input_zero_point);
+    for (; count > 0; --count) *to++ = static_cast<int8_t>(conv_.input_zero_point);
   }
 
+  static void CopyWord(const int8_t* from, int8_t* to) {
+    const uint32_t word = armv7em::LoadWord(from);
+    memcpy(to, &word, sizeof word);
+  }
+
+  // What remains after the full words is copied with the word that ends with it.
   static void Copy(const int8_t* from, int32_t count, int8_t* to) {
-    for (; count >= kGroup; count -= kGroup) {
-      const uint32_t word = armv7em::LoadWord(from);
-      memcpy(to, &word, sizeof word);
+    if (count < kGroup) {
+      for (; count > 0; --count) *to++ = *from++;
+      return;
+    }
+    for (; count > kGroup; count -= kGroup) {
+      CopyWord(from, to);
       from += kGroup;
       to += kGroup;
     }
-    for (; count > 0; --count) *to++ = *from++;
+    CopyWord(from + count - kGroup, to + count - kGroup);
   }
 
   const Conv2D<int8_t>& conv_;
@@ -137,10 +149,8 @@ void Widen(const Runs& runs, const int8_t* from, uint32_t* to) {
 // Adds the products of all runs of two rows.
 inline void AddRuns(const Runs& runs, const int8_t* row0, const int8_t* row1, const uint32_t* columns,
                     armv7em::Sums2x2& sums) {
-  if (runs.count == 1 && runs.remainder == 0) {
-    return armv7em::AddProducts2x2(row0, row1, columns, runs.full, sums);
-  }
-  for (int32_t run = 0; run < runs.count; ++run) {
+  int32_t left = runs.count;
+  do {
     const int8_t* run0 = row0;
     const int8_t* run1 = row1;
     armv7em::AddProducts2x2(run0, run1, columns, runs.full, sums);
@@ -151,72 +161,45 @@ inline void AddRuns(const Runs& runs, const int8_t* row0, const int8_t* row1, co
     }
     row0 += runs.pitch;
     row1 += runs.pitch;
-  }
+  } while (--left != 0);
 }
 
-// The output of two positions; they may be the same.
-struct Outputs {
-  int8_t* first;
-  int8_t* second;
-};
-
-// Sums without bias.
-void FinishAny(const OutputStage<int8_t>& stage, int32_t channel0, int32_t channel1,
-               const armv7em::Sums2x2& sums, const Outputs& outputs) __attribute__((noinline));
-
-void FinishAny(const OutputStage<int8_t>& stage, int32_t channel0, int32_t channel1,
-               const armv7em::Sums2x2& sums, const Outputs& outputs) {
-  outputs.first[channel0] = Finish(stage, channel0, sums.s00);
-  outputs.second[channel0] = Finish(stage, channel0, sums.s01);
-  outputs.first[channel1] = Finish(stage, channel1, sums.s10);
-  outputs.second[channel1] = Finish(stage, channel1, sums.s11);
-}
-
-inline void FinishScaled(const OutputStage<int8_t>& stage, int32_t channel0, int32_t channel1,
-                         const armv7em::Sums2x2& sums, const Outputs& outputs) {
-  const int32_t bias0 = stage.bias[channel0];
-  const int32_t bias1 = stage.bias[channel1];
-  const armv7em::Scale scale0 = armv7em::MakeScale(stage.multiplier[channel0], stage.shift[channel0]);
-  const armv7em::Scale scale1 = armv7em::MakeScale(stage.multiplier[channel1], stage.shift[channel1]);
-  int32_t values[4] = {armv7em::Requantized(WrappingAdd(sums.s00, bias0), scale0, stage.zero_point),
-                       armv7em::Requantized(WrappingAdd(sums.s01, bias0), scale0, stage.zero_point),
-                       armv7em::Requantized(WrappingAdd(sums.s10, bias1), scale1, stage.zero_point),
-                       armv7em::Requantized(WrappingAdd(sums.s11, bias1), scale1, stage.zero_point)};
-  armv7em::ClampFour(stage.clamp, values);
-  outputs.first[channel0] = static_cast<int8_t>(values[0]);
-  outputs.second[channel0] = static_cast<int8_t>(values[1]);
-  outputs.first[channel1] = static_cast<int8_t>(values[2]);
-  outputs.second[channel1] = static_cast<int8_t>(values[3]);
-}
-
-// All channels of two positions. An odd last channel is computed as both rows.
-template <bool kScaled>
-void WriteColumns(const Conv2D<int8_t>& conv, const Runs& runs, const uint32_t* columns,
-                  const Outputs& outputs) {
-  const int8_t* row = conv.weights;
-  for (int32_t channel = 0; channel < conv.output_channels; channel += 2) {
-    const bool is_pair = channel + 1 < conv.output_channels;
-    armv7em::Sums2x2 sums = {};
-    AddRuns(runs, row, is_pair ? row + runs.row_pitch : row, columns, sums);
-    const int32_t channel1 = channel + (is_pair ? 1 : 0);
-    if (kScaled) {
-      FinishScaled(conv.stage, channel, channel1, sums, outputs);
-    } else {
-      FinishAny(conv.stage, channel, channel1, sums, outputs);
-    }
+// All channels of two positions of the output, which may be the same. An odd last channel is computed twice.
+__attribute__((noinline)) void WriteColumns(const OutputStage<int8_t>& stage, const Runs& runs,
+                                            const int8_t* row, int32_t channels, const uint32_t* columns,
+                                            int8_t* output0, int8_t* output1) {
+  int32_t channel = 0;
+  do {
+    const int32_t next = channel + 1 < channels ? 1 : 0;
+    const int32_t bias0 = stage.bias[channel];
+    const int32_t bias1 = stage.bias[channel + next];
+    armv7em::Sums2x2 sums = {bias0, bias0, bias1, bias1};
+    AddRuns(runs, row, row + next * runs.row_pitch, columns, sums);
+    const armv7em::Scale scale0 = armv7em::MakeScale(stage.multiplier[channel], stage.shift[channel]);
+    const armv7em::Scale scale1 =
+        armv7em::MakeScale(stage.multiplier[channel + next], stage.shift[channel + next]);
+    int32_t values[4] = {armv7em::Requantized(sums.s00, scale0, stage.zero_point),
+                         armv7em::Requantized(sums.s01, scale0, stage.zero_point),
+                         armv7em::Requantized(sums.s10, scale1, stage.zero_point),
+                         armv7em::Requantized(sums.s11, scale1, stage.zero_point)};
+    armv7em::ClampFour(stage.clamp, values);
+    output0[channel] = static_cast<int8_t>(values[0]);
+    output1[channel] = static_cast<int8_t>(values[1]);
+    output0[channel + next] = static_cast<int8_t>(values[2]);
+    output1[channel + next] = static_cast<int8_t>(values[3]);
     row += 2 * runs.row_pitch;
-  }
+    channel += 2;
+  } while (channel < channels);
 }
 
 struct Products {
-  template <int32_t kRows>
   static void Add(const int8_t* input, const int8_t* weights, int32_t row_pitch, int32_t count,
-                  int32_t (&sums)[kRows]) {
-    for (int32_t element = 0; element < count; ++element) {
-      const int32_t activation = input[element];
-#pragma GCC unroll 4
-      for (int32_t row = 0; row < kRows; ++row) sums[row] += activation * weights[row * row_pitch + element];
-    }
+                  int32_t (&sums)[4]) {
+    armv7em::AddProducts4Rows(input, weights, row_pitch, count, sums);
+  }
+
+  static void Add(const int8_t* input, const int8_t* weights, int32_t, int32_t count, int32_t (&sums)[1]) {
+    armv7em::AddProducts1Row(input, weights, count, sums[0]);
   }
 };
 
@@ -225,13 +208,12 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
   int8_t* const gathered = reinterpret_cast<int8_t*>(buffer + runs.Groups() * kStep);
   const Gatherer gatherer(conv);
   const bool is_trivial = gatherer.IsTrivial();
-  const bool has_scales = armv7em::HaveScales(conv.stage, conv.output_channels);
-  const int32_t positions = conv.window.output_height * conv.window.output_width;
-  Outputs outputs = {conv.output, conv.output};
+  int32_t positions = conv.window.output_height * conv.window.output_width;
+  int8_t* output = conv.output;
   int32_t y = 0;
   int32_t x = 0;
-  for (int32_t position = 0; position < positions; position += kColumns) {
-    const bool is_pair = position + 1 < positions;  // an odd last position fills both columns
+  for (; positions > 0; positions -= kColumns) {
+    const bool is_pair = positions > 1;  // an odd last position fills both columns
     for (int32_t column = 0; column < kColumns; ++column) {
       const int8_t* window = gathered;
       if (is_trivial) {
@@ -245,13 +227,9 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
         ++y;
       }
     }
-    outputs.second = outputs.first + (is_pair ? conv.output_channels : 0);
-    if (has_scales) {
-      WriteColumns<true>(conv, runs, buffer, outputs);
-    } else {
-      WriteColumns<false>(conv, runs, buffer, outputs);
-    }
-    outputs.first += kColumns * conv.output_channels;
+    WriteColumns(conv.stage, runs, conv.weights, conv.output_channels, buffer, output,
+                 is_pair ? output + conv.output_channels : output);
+    output += kColumns * conv.output_channels;
   }
 }
 
@@ -266,8 +244,9 @@ bool FitsBuffer(const Conv2D<int8_t>& conv, const Runs& runs) {
 }  // namespace
 
 void Run(const Conv2D<int8_t>& conv) {
+  if (armv7em::Pointwise::Supports(conv)) return armv7em::Pointwise::Run(conv);
   const Runs runs = MakeRuns(conv);
-  if (FitsBuffer(conv, runs)) {
+  if (FitsBuffer(conv, runs) && armv7em::HaveScales(conv.stage, conv.output_channels)) {
     RunBuffered(conv, runs);
   } else {
     conv2d_int8::Walk<Products>(conv);

@@ -18,8 +18,8 @@ namespace reds {
 namespace {
 
 constexpr int32_t kChannels = armv7em::kGroup;
-constexpr int32_t kTapWords = 2;  // a widened group: channels 0 and 2, channels 1 and 3
-constexpr int32_t kPatchGroups = 64;
+constexpr int32_t kTapWords = 2;       // a widened group: channels 0 and 2, channels 1 and 3
+constexpr int32_t kBufferWords = 204;  // for the parameters and the patch
 constexpr int32_t kMostTaps = 25;
 
 // What four channels are computed with, in the order in which it is read below: the biases, for each column of
@@ -30,7 +30,10 @@ struct Stage {
 };
 
 constexpr int32_t kStageWords = sizeof(Stage) / sizeof(int32_t);
-constexpr int32_t kParameterWords = kChannels + kMostTaps * kTapWords + kMostTaps + kStageWords;
+
+int32_t ParameterWords(const Window& window) {
+  return kChannels + window.kernel_width * (window.kernel_height * kTapWords + 1) + kStageWords;
+}
 
 // Registers: r0 to r3 the sums, r4 to r7 two taps of the map, r8 to r11 two taps of the weights, r12 where to go
 // on in the patch, lr where to go on in the parameters.
@@ -154,16 +157,17 @@ int32_t PartsOf(int32_t size, int32_t part) { return (size + part - 1) / part; }
 // The tile size, no larger than the output, with the fewest tiles among those whose patch fits; no rows where
 // none fits.
 Tile ChooseTile(const Window& window) {
+  const int32_t patch_groups = (kBufferWords - ParameterWords(window)) / kTapWords;
   Tile best = {};
   int32_t fewest = INT32_MAX;
   for (int32_t columns = 1; columns <= window.output_width; ++columns) {
     const int32_t covered_columns = Covered(columns, window.stride_width, window.kernel_width);
-    const int32_t covered_rows = kPatchGroups / covered_columns;
+    const int32_t covered_rows = patch_groups / covered_columns;
     if (covered_rows < window.kernel_height) break;
     const int32_t fitting = (covered_rows - window.kernel_height) / window.stride_height + 1;
     const int32_t rows = fitting < window.output_height ? fitting : window.output_height;
     const int32_t tiles = PartsOf(window.output_width, columns) * PartsOf(window.output_height, rows);
-    if (tiles < fewest) {
+    if (tiles <= fewest) {
       fewest = tiles;
       best = {0, 0, rows, columns};
     }
@@ -201,6 +205,7 @@ void FillParameters(const DepthwiseConv2D<int8_t>& conv, int32_t channel, int32_
 
 // Stores `count` groups that lie `from_step` elements and `to_step` words apart.
 inline void CopyGroups(const int8_t* from, int32_t from_step, int32_t count, uint32_t* to, int32_t to_step) {
+#pragma GCC unroll 2
   for (; count > 0; --count) {
     StoreGroup(armv7em::LoadWord(from), to);
     from += from_step;
@@ -275,8 +280,8 @@ void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t co
 void RunGroup(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile& whole) {
   const Window& window = conv.window;
   const int32_t column_words = ColumnWords(window, whole);
-  alignas(8) uint32_t parameters[kParameterWords];
-  alignas(8) uint32_t patch[kPatchGroups * kTapWords];
+  uint32_t parameters[kBufferWords];
+  uint32_t* const patch = parameters + ParameterWords(window);
   FillParameters(conv, channel, column_words, parameters);
   for (int32_t y = 0; y < window.output_height; y += whole.rows) {
     for (int32_t x = 0; x < window.output_width; x += whole.columns) {

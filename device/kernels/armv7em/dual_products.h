@@ -82,6 +82,75 @@ inline void AddProducts2x2(const int8_t*& row0, const int8_t*& row1, const uint3
 
 #undef REDS_PRODUCTS_2X2
 
+// sums[i] += products of `count` activations and the weights of row i. Registers: 4 sums; the row, its pitch
+// and three times it; input and groups; o and e the odd and even bytes of the activations, w and f those of a
+// row.
+inline void AddProducts4Rows(const int8_t* input, const int8_t* row, int32_t pitch, int32_t count,
+                             int32_t (&sums)[4]) {
+  int32_t sum0 = sums[0];
+  int32_t sum1 = sums[1];
+  int32_t sum2 = sums[2];
+  int32_t sum3 = sums[3];
+  int32_t groups = count / kGroup;
+  if (groups != 0) {
+    uint32_t o, e, w, f;
+#define REDS_ADD_ROW(load, sum)      \
+  "ldr    %[w], " load               \
+  "\n"                               \
+  "sxtb16 %[f], %[w]\n"              \
+  "sxtb16 %[w], %[w], ror #8\n"      \
+  "smlad  " sum ", %[f], %[e], " sum \
+  "\n"                               \
+  "smlad  " sum ", %[w], %[o], " sum "\n"
+#define REDS_ADD_ROWS                                                                                      \
+  "ldr    %[o], [%[input]], #4\n"                                                                          \
+  "sxtb16 %[e], %[o]\n"                                                                                    \
+  "sxtb16 %[o], %[o], ror #8\n" REDS_ADD_ROW("[%[row], %[pitch]]", "%[sum1]")                              \
+      REDS_ADD_ROW("[%[row], %[pitch], lsl #1]", "%[sum2]") REDS_ADD_ROW("[%[row], %[pitch3]]", "%[sum3]") \
+          REDS_ADD_ROW("[%[row]], #4", "%[sum0]")
+    __asm__ volatile(
+        "tst    %[groups], #1\n"
+        "itt    ne\n"
+        "addne  %[groups], #1\n"
+        "bne    2f\n"
+        "1:\n" REDS_ADD_ROWS  //
+        "2:\n" REDS_ADD_ROWS
+        "subs   %[groups], #2\n"
+        "bne    1b\n"
+        : [sum0] "+r"(sum0), [sum1] "+r"(sum1), [sum2] "+r"(sum2), [sum3] "+r"(sum3), [input] "+r"(input),
+          [row] "+r"(row), [groups] "+r"(groups), [o] "=&r"(o), [e] "=&r"(e), [w] "=&r"(w), [f] "=&r"(f)
+        : [pitch] "r"(pitch), [pitch3] "r"(3 * pitch)
+        : "cc", "memory");
+#undef REDS_ADD_ROW
+#undef REDS_ADD_ROWS
+  }
+  for (int32_t left = count % kGroup; left > 0; --left) {
+    const int32_t activation = *input++;
+    sum0 += activation * row[0];
+    sum1 += activation * row[pitch];
+    sum2 += activation * row[2 * pitch];
+    sum3 += activation * row[3 * pitch];
+    ++row;
+  }
+  sums[0] = sum0;
+  sums[1] = sum1;
+  sums[2] = sum2;
+  sums[3] = sum3;
+}
+
+// sum += products of `count` activations and the weights of a row.
+inline void AddProducts1Row(const int8_t* input, const int8_t* row, int32_t count, int32_t& sum) {
+  for (; count >= kGroup; count -= kGroup) {
+    const uint32_t x = LoadWord(input);
+    const uint32_t w = LoadWord(row);
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(WidenedEvenBytes(x)), "r"(WidenedEvenBytes(w)));
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(WidenedOddBytes(x)), "r"(WidenedOddBytes(w)));
+    input += kGroup;
+    row += kGroup;
+  }
+  for (; count > 0; --count) sum += *input++ * *row++;
+}
+
 }  // namespace armv7em
 }  // namespace reds
 

@@ -76,6 +76,23 @@ inline void ClampFour(const Clamp<int32_t>& clamp, int32_t (&values)[4]) {
   }
 }
 
+// The elements to store for four output channels, from their sums of products.
+inline void FinishFour(const OutputStage<int8_t>& stage, bool have_scales, int32_t channel,
+                       int32_t (&sums)[4], int8_t* output) {
+  if (have_scales) {
+#pragma GCC unroll 4
+    for (int32_t i = 0; i < 4; ++i) {
+      const Scale scale = MakeScale(stage.multiplier[channel + i], stage.shift[channel + i]);
+      sums[i] = Requantized(WrappingAdd(sums[i], stage.bias[channel + i]), scale, stage.zero_point);
+    }
+    ClampFour(stage.clamp, sums);
+#pragma GCC unroll 4
+    for (int32_t i = 0; i < 4; ++i) output[i] = static_cast<int8_t>(sums[i]);
+  } else {
+    for (int32_t i = 0; i < 4; ++i) output[i] = Finish(stage, channel + i, sums[i]);
+  }
+}
+
 }  // namespace armv7em
 }  // namespace reds
 

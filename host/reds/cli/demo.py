@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reds.cli import options, output
 from reds.files import write_atomically
+from reds.run_folder import BASELINE_FILE, MODEL_FILE, PLOT_FILE, TABLE_FILE, TRACE_FILE
 
 if TYPE_CHECKING:
     import keras
@@ -33,9 +34,6 @@ VERIFICATION_SAMPLES = 200
 BOARD_SAMPLES = 20
 TRACE_INFERENCES = 5
 TRACE_FRACTIONS = (1.0, 0.75, 0.5, 0.25, 0.5, 1.0, 0.8)
-PLOT_FILE = "demo.png"
-TABLE_FILE = "table.json"
-TRACE_FILE = "trace.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _finished(folder: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
     """The table of an earlier run with the same request whose model is still as it was."""
-    path, model = folder / TABLE_FILE, folder / "model.tflite"
+    path, model = folder / TABLE_FILE, folder / MODEL_FILE
     if not path.exists() or not model.exists():
         return None
     table = json.loads(path.read_text(encoding="utf-8"))
@@ -129,14 +127,14 @@ def _prove_and_play(
 def _show(folder: Path, table: Mapping[str, Any]) -> None:
     from reds.inspecting import inspect
 
-    output.print_model(inspect(folder / "model.tflite"), table["switch_instructions"])
+    output.print_model(inspect(folder / MODEL_FILE), table["switch_instructions"])
     trace = table["trace"]
     output.OUT.print(
         f"The device answered {trace['right']} of {trace['inferences']} clips right while the budget changed "
         f"{len(TRACE_FRACTIONS) - 1} times; a budget request costs {table['budget_instructions']} instructions.\n"
         f"Written to {folder}: model.tflite, {TABLE_FILE}, {TRACE_FILE}, {PLOT_FILE}.\n"
         "Next:\n"
-        f"  reds inspect {folder}/model.tflite\n"
+        f"  reds report {folder}                                    all of it as one page\n"
         f"  reds emit {folder} -o model.tflite --c-array model.h      for your firmware\n"
         "  reds prune YOUR.keras --data NAME --budgets 0.25,0.5      for your network"
     )
@@ -148,9 +146,9 @@ def _sha256(path: Path) -> str:
 
 def _baseline(dataset: "Dataset", folder: Path, seed: int, stages: output.Stages) -> "keras.Model":
     from reds import zoo
-    from reds.training import MODEL_FILE, train
+    from reds.training import train
 
-    path = folder / MODEL_FILE
+    path = folder / BASELINE_FILE
     if path.exists():
         return options.load_keras_model(path)
     model = zoo.build(ARCHITECTURE, seed)

@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Emits."""
     from reds.emitting import emit, write_c_array
     from reds.graph import Supernet
-    from reds.pruning import CALIBRATION_FILE, SUPERNET_FILE
+    from reds.run_folder import CALIBRATION_FILE, SUPERNET_FILE
     from reds.store import load
 
     if not (arguments.run / SUPERNET_FILE).exists():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reds.cli import options, output
 from reds.files import write_atomically
+from reds.run_folder import TABLE_FILE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed)
     pruned = prune(model, dataset, folder, settings, stages)
     report = inspect(pruned.model)
-    write_atomically(folder / "table.json", (json.dumps(report.as_dict(), indent=2) + "\n").encode())
+    write_atomically(folder / TABLE_FILE, (json.dumps(report.as_dict(), indent=2) + "\n").encode())
     if arguments.json:
         output.print_json(report.as_dict())
         return

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from reds.cli import options, output
+from reds.run_folder import REPORT_FILE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Reports."""
     from reds.reporting import report
 
-    written = report(arguments.run, arguments.output or arguments.run / "report.html", arguments.png)
+    written = report(arguments.run, arguments.output or arguments.run / REPORT_FILE, arguments.png)
     if arguments.json:
         output.print_json({"page": str(written.page), "plots": [str(plot) for plot in written.plots]})
         return

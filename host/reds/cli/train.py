@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Trains."""
     from reds import zoo
-    from reds.training import MODEL_FILE, accuracy, train
+    from reds.run_folder import BASELINE_FILE
+    from reds.training import accuracy, train
 
     stages = output.Stages()
     model = zoo.build(arguments.architecture, arguments.seed)
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         on_epoch=lambda epoch: stages(f"epoch {epoch.number}: validation accuracy {epoch.validation_accuracy:.1%}"),
     )
     test = accuracy(model, dataset.test)
-    path = folder / MODEL_FILE
+    path = folder / BASELINE_FILE
     if arguments.json:
         validation = history.epochs[-1].validation_accuracy
         output.print_json({"model": str(path), "validation_accuracy": validation, "test_accuracy": test})

@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 from reds.errors import UsageError
 from reds.graph import INPUT, Family, Ranked
 from reds.inspecting import ModelReport, inspect
+from reds.run_folder import (
+    EPOCHS_FILE,
+    FAMILY_FILE,
+    MODEL_FILE,
+    RANKED_FILE,
+    SETTINGS_FILE,
+    TABLE_FILE,
+    TRACE_FILE,
+)
 from reds.store import load
 from reds_bench.scenario import Budget, Record
-
-MODEL_FILE = "model.tflite"
-FAMILY_FILE = "family.npz"
-RANKED_FILE = "ranked.npz"
-SETTINGS_FILE = "settings.json"
-EPOCHS_FILE = "epochs.json"
-TABLE_FILE = "table.json"
-TRACE_FILE = "trace.json"
 
 Value = TypeVar("Value")
 
