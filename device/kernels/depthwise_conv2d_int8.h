@@ -1,5 +1,5 @@
-// The walk of an int8 depthwise convolution over map and weights where they lie, without a buffer. Four
-// channels are computed together and their sums stay in registers over all taps.
+// The walk of an int8 depthwise convolution over map and weights where they lie, without a buffer.
+// kBlock channels are computed together and their sums stay in registers over all taps.
 
 #ifndef REDS_KERNELS_DEPTHWISE_CONV2D_INT8_H
 #define REDS_KERNELS_DEPTHWISE_CONV2D_INT8_H
@@ -12,8 +12,6 @@
 
 namespace reds {
 namespace depthwise_conv2d_int8 {
-
-constexpr int32_t kBlock = 4;
 
 // One position of the output.
 struct Position {
@@ -98,6 +96,7 @@ inline int8_t* WriteBlock(const Position& position, int32_t input_channel, int32
 }
 
 // Every input channel makes one output channel.
+template <int32_t kBlock>
 inline int8_t* WriteChannels(const Position& position, int8_t* output) {
   const int32_t channels = position.conv.input_channels;
   int32_t channel = 0;
@@ -119,14 +118,15 @@ inline int8_t* WriteMultipliedChannels(const Position& position, int8_t* output)
   return output;
 }
 
+template <int32_t kBlock>
 inline void Walk(const DepthwiseConv2D<int8_t>& conv) {
   int8_t* output = conv.output;
   for (int32_t y = 0; y < conv.window.output_height; ++y) {
     const TapRange rows = RowsInside(conv.window, y);
     for (int32_t x = 0; x < conv.window.output_width; ++x) {
       const Position position = MakePosition(conv, rows, x);
-      output =
-          conv.multiplier == 1 ? WriteChannels(position, output) : WriteMultipliedChannels(position, output);
+      output = conv.multiplier == 1 ? WriteChannels<kBlock>(position, output)
+                                    : WriteMultipliedChannels(position, output);
     }
   }
 }

@@ -51,18 +51,6 @@ class Gatherer {
  public:
   explicit Gatherer(const Conv2D<int8_t>& conv) : conv_(conv) {}
 
-  // Whether windows already lie in the map as they are needed.
-  bool IsTrivial() const {
-    const Window& window = conv_.window;
-    return window.kernel_height * window.kernel_width == 1 && window.padding_top == 0 &&
-           window.padding_left == 0;
-  }
-
-  const int8_t* InMap(int32_t y, int32_t x) const {
-    const Window& window = conv_.window;
-    return At(y * window.stride_height, x * window.stride_width);
-  }
-
   void Gather(int32_t y, int32_t x, int8_t* to) const {
     const Window& window = conv_.window;
     const TapRange rows = RowsInside(window, y);
@@ -155,9 +143,8 @@ inline void AddRuns(const Runs& runs, const int8_t* row0, const int8_t* row1, co
     const int8_t* run1 = row1;
     armv7em::AddProducts2x2(run0, run1, columns, runs.full, sums);
     if (runs.remainder != 0) {
-      run0 -= kGroup - runs.remainder;
-      run1 -= kGroup - runs.remainder;
-      armv7em::AddProducts2x2(run0, run1, columns, 1, sums);
+      const int32_t back = kGroup - runs.remainder;
+      armv7em::AddGroup2x2(run0 - back, run1 - back, columns, sums);
     }
     row0 += runs.pitch;
     row1 += runs.pitch;
@@ -207,7 +194,6 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
   alignas(8) uint32_t buffer[kBufferWords];
   int8_t* const gathered = reinterpret_cast<int8_t*>(buffer + runs.Groups() * kStep);
   const Gatherer gatherer(conv);
-  const bool is_trivial = gatherer.IsTrivial();
   int32_t positions = conv.window.output_height * conv.window.output_width;
   int8_t* output = conv.output;
   int32_t y = 0;
@@ -215,13 +201,8 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
   for (; positions > 0; positions -= kColumns) {
     const bool is_pair = positions > 1;  // an odd last position fills both columns
     for (int32_t column = 0; column < kColumns; ++column) {
-      const int8_t* window = gathered;
-      if (is_trivial) {
-        window = gatherer.InMap(y, x);
-      } else {
-        gatherer.Gather(y, x, gathered);
-      }
-      Widen(runs, window, buffer + column * kGroupWords);
+      gatherer.Gather(y, x, gathered);
+      Widen(runs, gathered, buffer + column * kGroupWords);
       if (is_pair && ++x == conv.window.output_width) {
         x = 0;
         ++y;
@@ -234,11 +215,10 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
 }
 
 // Whether both widened columns and one gathered window fit the buffer, and no run is shorter than a word.
-bool FitsBuffer(const Conv2D<int8_t>& conv, const Runs& runs) {
-  const int32_t gathered = Gatherer(conv).IsTrivial() ? 0 : runs.count * runs.elements;
+bool FitsBuffer(const Runs& runs) {
   constexpr int32_t kRoom = kBufferWords * static_cast<int32_t>(sizeof(uint32_t));
   if (runs.full == 0 || runs.count > kRoom || runs.full > kRoom) return false;
-  return int64_t{runs.Groups()} * kGroupBytes + gathered <= kRoom;
+  return int64_t{runs.Groups()} * kGroupBytes + runs.count * runs.elements <= kRoom;
 }
 
 }  // namespace
@@ -246,7 +226,7 @@ bool FitsBuffer(const Conv2D<int8_t>& conv, const Runs& runs) {
 void Run(const Conv2D<int8_t>& conv) {
   if (armv7em::Pointwise::Supports(conv)) return armv7em::Pointwise::Run(conv);
   const Runs runs = MakeRuns(conv);
-  if (FitsBuffer(conv, runs) && armv7em::HaveScales(conv.stage, conv.output_channels)) {
+  if (FitsBuffer(runs) && armv7em::HaveScales(conv.stage, conv.output_channels)) {
     RunBuffered(conv, runs);
   } else {
     conv2d_int8::Walk<Products>(conv);

@@ -2,7 +2,8 @@
 // on the stack: padded, and widened to int16 once for all windows. It lies there column by column, as do the
 // weights of the four channels, so that the taps of a window's column are one run of words.
 //
-// What does not fit, and scales of unusual size, are left to the walk without a buffer.
+// What does not fit, and scales of unusual size, are left to the walk without a buffer, one channel at a time to
+// keep it small.
 
 #include "kernels/depthwise_conv2d_int8.h"
 
@@ -305,9 +306,8 @@ bool IsSupported(const DepthwiseConv2D<int8_t>& conv) {
 }  // namespace
 
 void Run(const DepthwiseConv2D<int8_t>& conv) {
-  if (!IsSupported(conv)) return depthwise_conv2d_int8::Walk(conv);
-  const Tile tile = ChooseTile(conv.window);
-  if (tile.rows == 0) return depthwise_conv2d_int8::Walk(conv);
+  const Tile tile = IsSupported(conv) ? ChooseTile(conv.window) : Tile{};
+  if (tile.rows == 0) return depthwise_conv2d_int8::Walk<1>(conv);
   const int32_t channels = conv.input_channels;
   for (int32_t channel = 0; channel < channels; channel += kChannels) {
     // Where the last group is not full it begins earlier and computes some channels again.

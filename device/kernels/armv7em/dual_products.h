@@ -80,6 +80,16 @@ inline void AddProducts2x2(const int8_t*& row0, const int8_t*& row1, const uint3
       : "r8", "r9", "r10", "r11", "cc", "memory");
 }
 
+// Adds the products of one group.
+inline void AddGroup2x2(const int8_t* row0, const int8_t* row1, const uint32_t*& columns, Sums2x2& sums) {
+  uint32_t w, e;
+  __asm__ volatile(REDS_PRODUCTS_2X2
+                   : [s00] "+r"(sums.s00), [s01] "+r"(sums.s01), [s10] "+r"(sums.s10), [s11] "+r"(sums.s11),
+                     [row0] "+r"(row0), [row1] "+r"(row1), [columns] "+r"(columns), [w] "=&r"(w), [e] "=&r"(e)
+                   :
+                   : "r8", "r9", "r10", "r11", "memory");
+}
+
 #undef REDS_PRODUCTS_2X2
 
 // sums[i] += products of `count` activations and the weights of row i. Registers: 4 sums; the row, its pitch

@@ -2,6 +2,6 @@
 
 namespace reds {
 
-void Run(const DepthwiseConv2D<int8_t>& conv) { depthwise_conv2d_int8::Walk(conv); }
+void Run(const DepthwiseConv2D<int8_t>& conv) { depthwise_conv2d_int8::Walk<4>(conv); }
 
 }  // namespace reds
