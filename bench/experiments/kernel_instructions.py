@@ -71,11 +71,11 @@ def _rows(network: CompiledNetwork, index: int, costs: tuple[OperationCost, ...]
 
 def _description(layer: CompiledLayer, step: CompiledStep) -> str:
     operation = layer.operation
-    is_convolution = isinstance(operation, Conv2D | DepthwiseConv2D)
-    window = "x".join(str(size) for size in operation.kernel_size) + " " if is_convolution else ""
+    window = ""
+    if isinstance(operation, Conv2D | DepthwiseConv2D):
+        window = "x".join(str(size) for size in operation.kernel_size) + " "
     positions = "x".join(str(size) for size in layer.output_shape[:2])
-    channels = f"{step.input_channels}->{step.output_channels}"
-    return f"{type(operation).__name__} {window}{channels} at {positions}"
+    return f"{type(operation).__name__} {window}{step.input_channels}->{step.output_channels} at {positions}"
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ namespace {
 
 using armv7em::kGroup;
 
-constexpr int32_t kBufferWords = 200;
+constexpr int32_t kBufferWords = 188;  // all frames together stay below 1 kB
 constexpr int32_t kColumns = 2;
 constexpr int32_t kGroupWords = 2;                 // of one widened column
 constexpr int32_t kStep = kColumns * kGroupWords;  // words from group to group of one column
@@ -51,7 +51,7 @@ class Gatherer {
  public:
   explicit Gatherer(const Conv2D<int8_t>& conv) : conv_(conv) {}
 
-  void Gather(int32_t y, int32_t x, int8_t* to) const {
+  __attribute__((noinline)) void Gather(int32_t y, int32_t x, int8_t* to) const {
     const Window& window = conv_.window;
     const TapRange rows = RowsInside(window, y);
     const TapRange columns = ColumnsInside(window, x);
@@ -214,6 +214,11 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
   }
 }
 
+// A function of its own, so that its frame does not lie under the buffer.
+__attribute__((noinline)) void RunUnbuffered(const Conv2D<int8_t>& conv) {
+  conv2d_int8::Walk<Products>(conv);
+}
+
 // Whether both widened columns and one gathered window fit the buffer, and no run is shorter than a word.
 bool FitsBuffer(const Runs& runs) {
   constexpr int32_t kRoom = kBufferWords * static_cast<int32_t>(sizeof(uint32_t));
@@ -229,7 +234,7 @@ void Run(const Conv2D<int8_t>& conv) {
   if (FitsBuffer(runs) && armv7em::HaveScales(conv.stage, conv.output_channels)) {
     RunBuffered(conv, runs);
   } else {
-    conv2d_int8::Walk<Products>(conv);
+    RunUnbuffered(conv);
   }
 }
 

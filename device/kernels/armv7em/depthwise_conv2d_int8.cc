@@ -19,8 +19,9 @@ namespace reds {
 namespace {
 
 constexpr int32_t kChannels = armv7em::kGroup;
-constexpr int32_t kTapWords = 2;       // a widened group: channels 0 and 2, channels 1 and 3
-constexpr int32_t kBufferWords = 204;  // for the parameters and the patch
+constexpr int32_t kTapWords = 2;  // a widened group: channels 0 and 2, channels 1 and 3
+// Room for the parameters and the patch. All frames together stay below 1 kB.
+constexpr int32_t kBufferWords = 184;
 constexpr int32_t kMostTaps = 25;
 
 // What four channels are computed with, in the order in which it is read below: the biases, for each column of

@@ -104,20 +104,22 @@ inline void AddProducts4Rows(const int8_t* input, const int8_t* row, int32_t pit
   int32_t groups = count / kGroup;
   if (groups != 0) {
     uint32_t o, e, w, f;
-#define REDS_ADD_ROW(load, sum)      \
-  "ldr    %[w], " load               \
-  "\n"                               \
-  "sxtb16 %[f], %[w]\n"              \
-  "sxtb16 %[w], %[w], ror #8\n"      \
-  "smlad  " sum ", %[f], %[e], " sum \
-  "\n"                               \
+// clang-format off
+#define REDS_ADD_ROW(load, sum)            \
+  "ldr    %[w], " load "\n"                \
+  "sxtb16 %[f], %[w]\n"                    \
+  "sxtb16 %[w], %[w], ror #8\n"            \
+  "smlad  " sum ", %[f], %[e], " sum "\n"  \
   "smlad  " sum ", %[w], %[o], " sum "\n"
-#define REDS_ADD_ROWS                                                                                      \
-  "ldr    %[o], [%[input]], #4\n"                                                                          \
-  "sxtb16 %[e], %[o]\n"                                                                                    \
-  "sxtb16 %[o], %[o], ror #8\n" REDS_ADD_ROW("[%[row], %[pitch]]", "%[sum1]")                              \
-      REDS_ADD_ROW("[%[row], %[pitch], lsl #1]", "%[sum2]") REDS_ADD_ROW("[%[row], %[pitch3]]", "%[sum3]") \
-          REDS_ADD_ROW("[%[row]], #4", "%[sum0]")
+#define REDS_ADD_ROWS                                   \
+  "ldr    %[o], [%[input]], #4\n"                       \
+  "sxtb16 %[e], %[o]\n"                                 \
+  "sxtb16 %[o], %[o], ror #8\n"                         \
+  REDS_ADD_ROW("[%[row], %[pitch]]", "%[sum1]")         \
+  REDS_ADD_ROW("[%[row], %[pitch], lsl #1]", "%[sum2]") \
+  REDS_ADD_ROW("[%[row], %[pitch3]]", "%[sum3]")        \
+  REDS_ADD_ROW("[%[row]], #4", "%[sum0]")
+    // clang-format on
     __asm__ volatile(
         "tst    %[groups], #1\n"
         "itt    ne\n"
@@ -127,8 +129,9 @@ inline void AddProducts4Rows(const int8_t* input, const int8_t* row, int32_t pit
         "2:\n" REDS_ADD_ROWS
         "subs   %[groups], #2\n"
         "bne    1b\n"
-        : [sum0] "+r"(sum0), [sum1] "+r"(sum1), [sum2] "+r"(sum2), [sum3] "+r"(sum3), [input] "+r"(input),
-          [row] "+r"(row), [groups] "+r"(groups), [o] "=&r"(o), [e] "=&r"(e), [w] "=&r"(w), [f] "=&r"(f)
+        : [sum0] "+&r"(sum0), [sum1] "+&r"(sum1), [sum2] "+&r"(sum2), [sum3] "+&r"(sum3),
+          [input] "+&r"(input), [row] "+&r"(row), [groups] "+&r"(groups), [o] "=&r"(o), [e] "=&r"(e),
+          [w] "=&r"(w), [f] "=&r"(f)
         : [pitch] "r"(pitch), [pitch3] "r"(3 * pitch)
         : "cc", "memory");
 #undef REDS_ADD_ROW
