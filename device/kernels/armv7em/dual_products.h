@@ -104,7 +104,7 @@ inline void AddProducts4Rows(const int8_t* input, const int8_t* row, int32_t pit
   int32_t groups = count / kGroup;
   if (groups != 0) {
     uint32_t o, e, w, f;
-// clang-format off
+    // clang-format off
 #define REDS_ADD_ROW(load, sum)            \
   "ldr    %[w], " load "\n"                \
   "sxtb16 %[f], %[w]\n"                    \
