@@ -20,9 +20,9 @@ struct Patch {
   int32_t row_step;     // elements from row to row
 };
 
-// Calls `reduce(patch)` for every output element in order and stores what it returns.
-template <typename Element, typename Reduce>
-inline void ForEachPatch(const Pool2D<Element>& pool, const Reduce& reduce) {
+// Calls `visit(patch, output)` for every position of the output in order, with the patch of its first channel.
+template <typename Element, typename Visit>
+inline void ForEachPosition(const Pool2D<Element>& pool, const Visit& visit) {
   const Window& window = pool.window;
   const int32_t row_step = window.input_width * pool.channels;
   Element* output = pool.output;
@@ -32,12 +32,23 @@ inline void ForEachPatch(const Pool2D<Element>& pool, const Reduce& reduce) {
       const TapRange columns = ColumnsInside(window, x);
       const Element* corner = pool.input + (rows.origin + rows.first) * row_step +
                               (columns.origin + columns.first) * pool.channels;
-      for (int32_t channel = 0; channel < pool.channels; ++channel) {
-        *output++ = reduce(Patch<Element>{corner + channel, rows.end - rows.first,
-                                          columns.end - columns.first, pool.channels, row_step});
-      }
+      visit(
+          Patch<Element>{corner, rows.end - rows.first, columns.end - columns.first, pool.channels, row_step},
+          output);
+      output += pool.channels;
     }
   }
+}
+
+// Calls `reduce(patch)` for every output element in order and stores what it returns.
+template <typename Element, typename Reduce>
+inline void ForEachPatch(const Pool2D<Element>& pool, const Reduce& reduce) {
+  ForEachPosition(pool, [&](Patch<Element> patch, Element* output) {
+    for (int32_t channel = 0; channel < pool.channels; ++channel) {
+      *output++ = reduce(patch);
+      ++patch.first;
+    }
+  });
 }
 
 // Calls `take(element)` for every element of a patch.

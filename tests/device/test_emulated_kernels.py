@@ -13,7 +13,7 @@ from model_builder import LayerSpec, NetworkBuilder, output_shape
 
 from reds.compiled import ElementType
 from reds.emitting import encode
-from reds.graph import Conv2D, Dense, DepthwiseConv2D, Shape
+from reds.graph import Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
@@ -111,3 +111,19 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
 def test_sizes_at_the_limits_of_the_buffers(folder: Path, specs: list[LayerSpec], loudness: float) -> None:
     specs = [*specs, LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (5, 7, 1), specs, narrow(Draw(3), specs), 3, loudness)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        Pool2D("average", (15, 17), (15, 17)),
+        Pool2D("average", (16, 17), (1, 1)),
+        Pool2D("average", (3, 2), (2, 1), "same"),
+        Pool2D("max", (3, 2), (2, 1), "same"),
+    ],
+    ids=["as many elements as fit", "more elements than fit", "padded", "largest"],
+)
+def test_pools_of_every_width(folder: Path, pool: Pool2D) -> None:
+    specs = [LayerSpec(Conv2D((1, 1)), 11), LayerSpec(pool), LayerSpec(Conv2D((1, 1)), 3)]
+    widths = [[width, width, 3] for width in (8, 5, 3)]
+    check(folder / "model", (16, 17, 2), specs, widths, 5, LOUD)

@@ -1,0 +1,71 @@
+// Four channels at a time: a word of the map is added to two pairs of int16 sums.
+
+#include "kernels/average_pool2d_int8.h"
+
+#include <cstdint>
+
+#include "kernels/armv7em/dual_products.h"
+#include "kernels/kernels.h"
+#include "kernels/pool.h"
+
+namespace reds {
+namespace {
+
+using armv7em::kGroup;
+
+// Elements whose sum surely fits an int16: 255 * 128 < 2^15.
+constexpr int32_t kMaximumElements = 255;
+
+// Sums of four channels, two in each word: channels 0 and 2 in `even`, 1 and 3 in `odd`.
+struct PairedSums {
+  uint32_t even;
+  uint32_t odd;
+
+  void Add(uint32_t word) {
+    asm("sxtab16 %[even], %[even], %[word]\n\t"
+        "sxtab16 %[odd], %[odd], %[word], ror #8"
+        : [even] "+r"(even), [odd] "+r"(odd)
+        : [word] "r"(word));
+  }
+};
+
+PairedSums SumOfWords(const Patch<int8_t>& patch) {
+  PairedSums sums = {0, 0};
+  const int8_t* row = patch.first;
+  for (int32_t y = 0; y < patch.rows; ++y) {
+    const int8_t* word = row;
+    for (int32_t x = 0; x < patch.columns; ++x) {
+      sums.Add(armv7em::LoadWord(word));
+      word += patch.column_step;
+    }
+    row += patch.row_step;
+  }
+  return sums;
+}
+
+int32_t LowHalf(uint32_t pair) { return static_cast<int16_t>(pair); }
+int32_t HighHalf(uint32_t pair) { return static_cast<int32_t>(pair) >> 16; }
+
+}  // namespace
+
+void RunAverage(const Pool2D<int8_t>& pool) {
+  ForEachPosition(pool, [&pool](Patch<int8_t> patch, int8_t* output) {
+    const int32_t count = patch.rows * patch.columns;
+    int32_t left = pool.channels;
+    for (; left >= kGroup && count <= kMaximumElements; left -= kGroup) {
+      const PairedSums sums = SumOfWords(patch);
+      output[0] = average_pool2d_int8::Rounded(LowHalf(sums.even), count, pool.clamp);
+      output[1] = average_pool2d_int8::Rounded(LowHalf(sums.odd), count, pool.clamp);
+      output[2] = average_pool2d_int8::Rounded(HighHalf(sums.even), count, pool.clamp);
+      output[3] = average_pool2d_int8::Rounded(HighHalf(sums.odd), count, pool.clamp);
+      patch.first += kGroup;
+      output += kGroup;
+    }
+    for (; left > 0; --left) {
+      *output++ = average_pool2d_int8::Average(patch, pool.clamp);
+      ++patch.first;
+    }
+  });
+}
+
+}  // namespace reds
