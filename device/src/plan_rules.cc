@@ -16,16 +16,6 @@ using schema::Step;
 using schema::Subnetwork;
 using schema::Tensor;
 
-// No network for a microcontroller comes near these; they bound the time that a hostile file can take.
-constexpr uint32_t kMaximumLayers = 1024;
-constexpr uint32_t kMaximumSubnetworks = 1024;
-
-// Products of two int8 values that one output may sum without overflow: 2^17 * (-128) * (-128) = 2^31.
-constexpr uint64_t kMaximumTaps = (1u << 17) - 1;
-
-// Channels of an int8 softmax, so that its sum of exponentials, with 19 fractional bits, does not overflow.
-constexpr uint32_t kMaximumSoftmaxChannels = (1u << 12) - 1;
-
 // Sizes and offsets are below 2^31, so that kernels can count in int32_t.
 constexpr uint64_t kMaximumBytes = INT32_MAX;
 
@@ -124,14 +114,15 @@ bool ShapesHold(const Layer& layer) {
     case Operation::Relu:
       return KeepsArea(layer) && KeepsChannels(layer);
     case Operation::Softmax:
-      return KeepsArea(layer) && KeepsChannels(layer) && layer.output_channels() <= kMaximumSoftmaxChannels;
+      return KeepsArea(layer) && KeepsChannels(layer) &&
+             layer.output_channels() <= conventions::kMaximumSoftmaxChannels;
   }
   return false;
 }
 
 bool LayerHolds(const Checked& checked, const Layer& layer) {
   return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX &&
-         ShapesHold(layer) && Taps(layer) <= kMaximumTaps && WeightsHold(checked, layer);
+         ShapesHold(layer) && Taps(layer) <= conventions::kMaximumTaps && WeightsHold(checked, layer);
 }
 
 // ---- Tensors ----
@@ -318,7 +309,8 @@ bool WritesPort(const RunList& list, const Step& last) {
 bool SubnetworkHolds(const Checked& checked, const Subnetwork& subnetwork) {
   if (subnetwork.name() == nullptr || subnetwork.exit() >= checked.plan.exits()->size()) return false;
   if (!HasElements(subnetwork.steps()) || !HasElements(subnetwork.tensors())) return false;
-  if (subnetwork.steps()->size() > kMaximumLayers || subnetwork.arena_bytes() > kMaximumBytes) return false;
+  if (subnetwork.steps()->size() > conventions::kMaximumLayers || subnetwork.arena_bytes() > kMaximumBytes)
+    return false;
   for (const Tensor* tensor : *subnetwork.tensors()) {
     if (!TensorHolds(checked, *tensor)) return false;
   }
@@ -366,9 +358,9 @@ bool TargetsHold(const Checked& checked) {
 bool IsComplete(const Checked& checked) {
   const schema::Plan& plan = checked.plan;
   return checked.model.buffers() != nullptr && plan.element_type() <= ElementType::MAX &&
-         HasElements(plan.layers()) && plan.layers()->size() <= kMaximumLayers && HasElements(plan.exits()) &&
-         HasElements(plan.subnetworks()) && plan.subnetworks()->size() <= kMaximumSubnetworks &&
-         HasElements(plan.ranking());
+         HasElements(plan.layers()) && plan.layers()->size() <= conventions::kMaximumLayers &&
+         HasElements(plan.exits()) && HasElements(plan.subnetworks()) &&
+         plan.subnetworks()->size() <= conventions::kMaximumSubnetworks && HasElements(plan.ranking());
 }
 
 bool IsSupported(const Checked& checked) {

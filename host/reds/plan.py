@@ -106,6 +106,12 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
     Raises:
         UsageError: if a size is larger than the format can hold.
     """
+    for what, count, limit in (
+        ("layers", len(network.layers), conventions.MAXIMUM_LAYERS),
+        ("subnetworks", len(network.subnetworks), conventions.MAXIMUM_SUBNETWORKS),
+    ):
+        if count > limit:
+            raise UsageError(f"The network has {count} {what}; the file format holds up to {limit}.")
     pool = ConstantPool()
     output_at = output_offset([network.tensor_sizes(i) for i in range(len(network.subnetworks))])
     plan = schema.PlanT()
@@ -171,6 +177,7 @@ def _ranking(plan: schema.PlanT) -> list[schema.RankT]:
 
 
 def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
+    _check_sums(layer)
     result = schema.LayerT()
     result.weights = buffer
     result.inputHeight, result.inputWidth, result.inputChannels = _uint16(layer, layer.input_shape)
@@ -191,6 +198,19 @@ def _uint16(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
 
 def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
     return _limited(layer, values, LARGEST_UINT8)
+
+
+def _check_sums(layer: CompiledLayer) -> None:
+    """Refuses what could overflow the device's 32-bit sums."""
+    taps = 0 if layer.weights is None else layer.weights.size // layer.output_shape[2]
+    if isinstance(layer.operation, Pool2D):
+        taps = math.prod(layer.operation.pool_size)
+    if taps > conventions.MAXIMUM_TAPS:
+        limit = conventions.MAXIMUM_TAPS
+        raise UsageError(f"Layer '{layer.name}' sums {taps} products for each output; libreds takes up to {limit}.")
+    if layer.is_softmax and layer.output_shape[2] > conventions.MAXIMUM_SOFTMAX_CHANNELS:
+        limit = conventions.MAXIMUM_SOFTMAX_CHANNELS
+        raise UsageError(f"Layer '{layer.name}' has {layer.output_shape[2]} classes; libreds takes up to {limit}.")
 
 
 def _limited(layer: CompiledLayer, values: tuple[int, ...], limit: int) -> tuple[int, ...]:

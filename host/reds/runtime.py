@@ -104,7 +104,7 @@ class Runtime:
 
     Example:
         runtime = Runtime("model.tflite")
-        runtime.set_budget(macs=600_000)
+        runtime.set_budget(macs=700_000)
         scores = runtime.dequantize(runtime.invoke(runtime.quantize(samples)))
     """
 

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from random_networks import random_supernet
 
-from reds.compiled import CompiledLayer
+from reds.compiled import (
+    CompiledExit,
+    CompiledLayer,
+    CompiledNetwork,
+    CompiledStep,
+    CompiledSubnetwork,
+    ElementType,
+)
 from reds.emitting import annotate, emit, encode
 from reds.errors import UsageError
 from reds.graph import INPUT, Conv2D
@@ -15,6 +22,7 @@ from reds.inspecting import inspect
 from reds.model_file import read_model_file
 from reds.plan import ConstantPool, TargetCosts, geometry
 from reds.quantizing import quantize
+from reds.requantize import Quantization
 from reds.runtime import Runtime
 
 
@@ -100,3 +108,22 @@ def test_a_size_that_the_format_cannot_hold() -> None:
     wide = replace(network.layers[0], input_shape=(70_000, *network.layers[0].input_shape[1:]))
     with pytest.raises(UsageError, match="size of 70000"):
         encode(replace(network, layers=(wide, *network.layers[1:])))
+
+
+def test_sums_that_could_overflow_are_refused() -> None:
+    taps = 300 * 300 * 2
+    weights = np.zeros((1, 300, 300, 2), np.int8)
+    layer = CompiledLayer("wide", Conv2D((300, 300)), "none", INPUT, (300, 300, 2), (1, 1, 1), 0, weights)
+    one = Quantization(np.float32(1), 0)
+    step = CompiledStep(0, 2, 1, one, one, np.ones(1, np.float32), np.zeros(1, np.int32))
+    network = CompiledNetwork(
+        "net",
+        ElementType.INT8,
+        (300, 300, 2),
+        (1,),
+        (layer,),
+        (CompiledExit("output", 0),),
+        (CompiledSubnetwork("full", 0, (), (step,)),),
+    )
+    with pytest.raises(UsageError, match=f"'wide' sums {taps} products"):
+        encode(network)

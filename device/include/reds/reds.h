@@ -8,7 +8,7 @@
 //   const reds_config config = {
 //       .model = model, .model_bytes = model_size, .arena = arena, .arena_bytes = sizeof arena};
 //   if (reds_open(&network, &config) != REDS_OK) { ... }
-//   reds_budget budget = {.macs = 600000};
+//   reds_budget budget = {.macs = 700000};
 //   reds_set_budget(&network, &budget);             // the most accurate subnetwork that fits
 //   memcpy(reds_input(&network).data, sample, reds_input(&network).bytes);
 //   reds_invoke(&network);
