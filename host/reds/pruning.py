@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from reds import cost
 from reds.datasets import Dataset
 from reds.emitting import emit
 from reds.errors import UsageError
 from reds.exits import attach_exits
 from reds.files import save_array, write_atomically
 from reds.finetuning import EpochReport, finetune
-from reds.graph import Family, Graph, Ranked, Subnetwork, Supernet
+from reds.graph import Exit, Family, Graph, Ranked, Subnetwork, Supernet
 from reds.measuring import measure_accuracy
 from reds.ranking import Method, rank
 from reds.run_folder import (
@@ -228,10 +229,21 @@ def _solve(ranked: Ranked, settings: PruneSettings, progress: Callable[[str], No
         return family
     taps = "auto" if settings.exits == ("auto",) else settings.exits
     exits = attach_exits(ranked, taps, settings.seed).exits
+    _warn_of_costly_exits(family, exits, progress)
     shallow = tuple(
         Subnetwork(exit.name, family.subnetworks[0].widths, exit=index) for index, exit in enumerate(exits, start=1)
     )
     return replace(family, exits=exits, subnetworks=family.subnetworks + shallow)
+
+
+def _warn_of_costly_exits(family: Family, exits: Sequence[Exit], progress: Callable[[str], None]) -> None:
+    """A head has the same layers wherever it sits, so on a small network it can cost more than it saves."""
+    widths = family.subnetworks[0].widths
+    full = cost.macs(family.graph, widths)
+    for exit in exits:
+        shallow = cost.macs(family.graph, widths, leave=exit)
+        if shallow >= full:
+            progress(f"{exit.name} costs {shallow} multiply-accumulates, the full network {full}: tap an earlier layer")
 
 
 def _finetune(

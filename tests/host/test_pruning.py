@@ -64,3 +64,10 @@ def test_calibration_takes_a_sample_of_each_of_many_classes() -> None:
     count = CALIBRATION_SAMPLES + 10
     split = (np.arange(count, dtype=np.float32)[:, np.newaxis], np.arange(count))
     assert len(calibration_samples(Dataset.from_arrays(split, split, split))) == count
+
+
+def test_an_exit_that_costs_more_than_the_network_is_named(tmp_path: Path) -> None:
+    lines: list[str] = []
+    settings = replace(QUICK, exits=SETTINGS.exits, exit_epochs=0)
+    prune(small_model(), small_dataset(), tmp_path, settings, lines.append)
+    assert any("tap an earlier layer" in line for line in lines)
