@@ -132,7 +132,7 @@ def _searches(record: dict) -> str:
         f"Keras model. {machine['cores']} cores ({machine['processor']}).",
         link("solver.json"),
     )
-    header = ("network", "importance", "gap 75 %", "50 %", "25 %", "search s", "process s", "peak MB")
+    header = ("network", "importance", "gap 25 %", "50 %", "75 %", "search s", "process s", "peak MB")
     return f"## Search\n\n    python bench/experiments/solver.py\n\n{text}\n\n{table(header, rows)}"
 
 
