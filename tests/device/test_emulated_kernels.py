@@ -17,9 +17,10 @@ from reds.graph import Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
-from reds_bench.emulator import QEMU, boot
+from reds_bench.emulator import QEMU, QEMU_BOARDS, boot
 
 BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus")
+"""One for each instruction set that has kernels of its own."""
 SAMPLES = 1
 LOUD = 2.0**9
 """Makes requantisation multiply by more than 1."""
@@ -39,13 +40,14 @@ def check(
     widths: Sequence[Sequence[int]],
     seed: int,
     loudness: float = 1.0,
+    boards: Sequence[str] = BOARDS,
 ) -> None:
     """Compares the full network and the narrow ones on the boards with this machine."""
     builder = NetworkBuilder(ElementType.INT8, input_shape, seed, loudness)
     path.write_bytes(encode(builder.build(specs, widths)))
     x = builder.input(SAMPLES)
     runtime = Runtime(path)
-    for board in BOARDS:
+    for board in boards:
         with boot(board, path) as url, Bench(url) as bench:
             for subnetwork in range(len(widths) + 1):
                 runtime.select(subnetwork)
@@ -111,6 +113,20 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
 def test_sizes_at_the_limits_of_the_buffers(folder: Path, specs: list[LayerSpec], loudness: float) -> None:
     specs = [*specs, LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (5, 7, 1), specs, narrow(Draw(3), specs), 3, loudness)
+
+
+@pytest.mark.parametrize("board", QEMU_BOARDS)
+def test_every_board(folder: Path, board: str) -> None:
+    specs = [
+        LayerSpec(Conv2D((3, 3), (2, 2), "same"), 21),
+        LayerSpec(DepthwiseConv2D((3, 3), (1, 1), "same")),
+        LayerSpec(Conv2D((1, 1)), 18),
+        LayerSpec(Pool2D("max", (2, 2), (2, 2))),
+        LayerSpec(Pool2D("average", (2, 2), (2, 2))),
+        LayerSpec(Conv2D((2, 2)), 10),
+        LayerSpec(Dense(), 7),
+    ]
+    check(folder / "model", (16, 16, 3), specs, narrow(Draw(7), specs), 7, boards=(board,))
 
 
 @pytest.mark.parametrize(
