@@ -1,0 +1,185 @@
+// The output stage on a core whose multiplier yields 32 bits, equal to fixed_point.h to the bit.
+//
+// Let v be the sum with its bias, b the multiplier, e the shift to the right and n 1 where v < 0, otherwise 0.
+// Rounding half up after the product and half away from zero after the shift is, in one,
+//
+//   floor((v * b + 2^30 - 2^31 n + 2^(30+e)) / 2^(31+e))   for b >= 0, e >= 1.
+//
+// (Half away from zero is half up after 1 is taken off a negative product. Where v < 0 and the product is
+// rounded to 0 instead, both are 0.) With b = high * 2^21 + middle * 2^11 + low and signed parts, floors of
+// floors yield the quotient from products that all fit a word where |v| < 2^21:
+//
+//   t = ((v * low >> 11) + v * middle >> 10) + v * high   is floor(v * b / 2^21),
+//
+// and what remains is t + 2^9 - 2^10 n, shifted by 10 + e and rounded with the last bit that is shifted out.
+
+#ifndef REDS_KERNELS_ARMV6M_REQUANTIZE_H
+#define REDS_KERNELS_ARMV6M_REQUANTIZE_H
+
+#include <cstdint>
+
+#include "kernels/fixed_point.h"
+#include "kernels/kernels.h"
+
+namespace reds {
+namespace armv6m {
+
+constexpr int32_t kMostValue = (1 << 21) - 1;  // of |v|
+constexpr int32_t kMostProduct = INT8_MIN * INT8_MIN;
+
+// How the sums of one output channel become elements.
+struct Scale {
+  int32_t low;
+  int32_t middle;
+  int32_t high;
+  int32_t right_shift;  // 10 + e
+};
+
+// What the sums of an output stage need before they are requantised with a Scale.
+enum class Requantization {
+  kDirect,     // nothing: no sum with its bias exceeds kMostValue
+  kSaturated,  // to be saturated there, because what lies beyond is clamped anyway
+  kGeneral,    // a constant that has no Scale
+};
+
+inline Requantization RequantizationOf(const OutputStage<int8_t>& stage, int32_t channel, int32_t most_sum) {
+  const int32_t multiplier = stage.multiplier[channel];
+  const int32_t right_shift = -stage.shift[channel];
+  const int32_t most_bias = kMostValue - most_sum;
+  if (multiplier < 0 || right_shift < 1 || right_shift > 21) return Requantization::kGeneral;
+  if (stage.bias[channel] <= most_bias && stage.bias[channel] >= -most_bias) return Requantization::kDirect;
+  // 2^21 * 2^30 / 2^(31+11) is 2^9.
+  return multiplier >= 1 << 30 && right_shift <= 11 ? Requantization::kSaturated : Requantization::kGeneral;
+}
+
+// What all output channels need, whose sums are of `products` products.
+inline Requantization RequantizationOf(const OutputStage<int8_t>& stage, int32_t channels, int64_t products) {
+  const int32_t most_sum =
+      products <= kMostValue / kMostProduct ? static_cast<int32_t>(products) * kMostProduct : kMostValue;
+  Requantization most = Requantization::kDirect;
+  for (int32_t channel = 0; channel < channels; ++channel) {
+    const Requantization needed = RequantizationOf(stage, channel, most_sum);
+    if (needed > most) most = needed;
+  }
+  return most;
+}
+
+inline int32_t SignedLow(int32_t value, int bits) {
+  return WrappingShiftLeft(value, 32 - bits) >> (32 - bits);
+}
+
+inline Scale MakeScale(const OutputStage<int8_t>& stage, int32_t channel) {
+  const int32_t multiplier = stage.multiplier[channel];
+  const int32_t low = SignedLow(multiplier, 11);
+  const int32_t above = (multiplier - low) >> 11;
+  const int32_t middle = SignedLow(above, 10);
+  return {low, middle, (above - middle) >> 10, 10 - stage.shift[channel]};
+}
+
+// Four values of one output channel.
+struct Four {
+  int32_t v0;
+  int32_t v1;
+  int32_t v2;
+  int32_t v3;
+};
+
+inline Four Sum(const Four& a, const Four& b) { return {a.v0 + b.v0, a.v1 + b.v1, a.v2 + b.v2, a.v3 + b.v3}; }
+
+inline Four WithBias(const Four& sums, int32_t bias) {
+  return {WrappingAdd(sums.v0, bias), WrappingAdd(sums.v1, bias), WrappingAdd(sums.v2, bias),
+          WrappingAdd(sums.v3, bias)};
+}
+
+inline Four Saturated(const Four& values) {
+  return {Clamped(values.v0, -kMostValue, kMostValue), Clamped(values.v1, -kMostValue, kMostValue),
+          Clamped(values.v2, -kMostValue, kMostValue), Clamped(values.v3, -kMostValue, kMostValue)};
+}
+
+// Requantises four sums with their bias and stores the elements `step` apart.
+__attribute__((always_inline)) inline void StoreFour(const OutputStage<int8_t>& stage, const Scale& scale,
+                                                     const Four& values, int8_t* output, int32_t step) {
+  const int32_t minimum = stage.clamp.minimum;
+  const int32_t range = stage.clamp.maximum - minimum;
+  register int32_t value0 __asm__("r8") = values.v0;
+  register int32_t value1 __asm__("r9") = values.v1;
+  register int32_t value2 __asm__("r10") = values.v2;
+  register int32_t value3 __asm__("r11") = values.v3;
+  int32_t value, quotient, other;
+  // The shift of the sign leaves n in the carry, the last one the bit that rounds.
+#define REDS_REQUANTIZE(register) \
+  "mov  %[value], " register "\n"      \
+  "mov  %[quotient], " register "\n"   \
+  "muls %[quotient], %[low]\n"         \
+  "asrs %[quotient], #11\n"            \
+  "mov  %[other], " register "\n"      \
+  "muls %[other], %[middle]\n"         \
+  "adds %[quotient], %[other]\n"       \
+  "asrs %[quotient], #10\n"            \
+  "asrs %[other], %[value], #31\n"     \
+  "eors %[other], %[half]\n"           \
+  "adcs %[quotient], %[other]\n"       \
+  "muls %[value], %[high]\n"           \
+  "adds %[quotient], %[value]\n"       \
+  "mov  %[other], %[addend]\n"         \
+  "asrs %[quotient], %[right_shift]\n" \
+  "adcs %[quotient], %[other]\n"       \
+  "mov  " register ", %[quotient]\n"
+  __asm__(".syntax unified\n"  //
+          REDS_REQUANTIZE("r8") REDS_REQUANTIZE("r9") REDS_REQUANTIZE("r10") REDS_REQUANTIZE("r11")
+          : [value] "=&l"(value), [quotient] "=&l"(quotient), [other] "=&l"(other), "+h"(value0),
+            "+h"(value1), "+h"(value2), "+h"(value3)
+          : [low] "l"(scale.low), [middle] "l"(scale.middle), [high] "l"(scale.high),
+            [right_shift] "l"(scale.right_shift), [half] "l"(1 << 9), [addend] "h"(stage.zero_point - minimum)
+          : "cc");
+#undef REDS_REQUANTIZE
+  // What is outside the range becomes 0 or the range.
+#define REDS_STORE(register) \
+  "mov  %[value], " register "\n"   \
+  "cmp  %[value], %[range]\n"       \
+  "bls  1f\n"                       \
+  "mvns %[value], %[value]\n"       \
+  "asrs %[value], #31\n"            \
+  "ands %[value], %[range]\n"       \
+  "1:\n"                            \
+  "adds %[value], %[minimum]\n"     \
+  "strb %[value], [%[output]]\n"
+#define REDS_STEP "adds %[output], %[step]\n"
+  __asm__ volatile(".syntax unified\n"  //
+                   REDS_STORE("r8") REDS_STEP REDS_STORE("r9") REDS_STEP REDS_STORE("r10")
+                       REDS_STEP REDS_STORE("r11")
+                   : [value] "=&l"(value), [output] "+l"(output)
+                   : [range] "l"(range), [minimum] "l"(minimum), [step] "l"(step), "h"(value0), "h"(value1),
+                     "h"(value2), "h"(value3)
+                   : "cc", "memory");
+#undef REDS_STEP
+#undef REDS_STORE
+}
+
+// One element, from the sum with its bias.
+inline int8_t Requantized(const OutputStage<int8_t>& stage, const Scale& scale, int32_t value) {
+  int8_t element;
+  StoreFour(stage, scale, {value, value, value, value}, &element, 0);
+  return element;
+}
+
+// Stores `count` elements, four at most, of an output channel of any kind.
+__attribute__((noinline)) inline void Finish(const OutputStage<int8_t>& stage, Requantization requantization,
+                                             int32_t channel, const Four& sums, int32_t count, int8_t* output,
+                                             int32_t step) {
+  int8_t elements[4];
+  if (requantization == Requantization::kGeneral) {
+    elements[0] = reds::Finish(stage, channel, sums.v0);
+    elements[1] = reds::Finish(stage, channel, sums.v1);
+    elements[2] = reds::Finish(stage, channel, sums.v2);
+    elements[3] = reds::Finish(stage, channel, sums.v3);
+  } else {
+    StoreFour(stage, MakeScale(stage, channel), Saturated(WithBias(sums, stage.bias[channel])), elements, 1);
+  }
+  for (int32_t i = 0; i < count; ++i) output[i * step] = elements[i];
+}
+
+}  // namespace armv6m
+}  // namespace reds
+
+#endif
