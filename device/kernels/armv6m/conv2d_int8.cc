@@ -14,12 +14,16 @@ namespace {
 using armv6m::kElementWords;
 using armv6m::kPositions;
 
-constexpr int32_t kBufferWords = 192;                            // all frames together stay below 1 kB
-constexpr int32_t kMostElements = kBufferWords / kElementWords;  // of windows that are packed at once
-constexpr int32_t kChunkElements = 48;
-constexpr int32_t kChannelsPerChunk = (kBufferWords - kChunkElements * kElementWords) / kPositions;
+// All frames together stay below 1 kB.
+constexpr int32_t kWindowElements = 64;  // of windows that are packed at once
+constexpr int32_t kPaddedWindowElements =
+    60;  // of those with several taps: padding takes the room of the last ones
+constexpr int32_t kChunkElements = 32;
+constexpr int32_t kChunkChannels = 16;
 
-static_assert(kMostElements <= armv6m::kMostProducts, "a chunk has to fit its packed sums");
+static_assert(kPaddedWindowElements / 2 <= (kWindowElements - kPaddedWindowElements) * kElementWords * 4,
+              "padding has to be as long as the channels of one of two taps");
+static_assert(kWindowElements <= armv6m::kMostProducts, "a window has to fit its packed sums");
 
 // Taps of a window, or some channels of one tap.
 struct Chunk {
@@ -32,14 +36,10 @@ struct Chunk {
 class Chunks {
  public:
   explicit Chunks(const Conv2D<int8_t>& conv)
-      : taps_(conv.window.kernel_height * conv.window.kernel_width), channels_(conv.input_channels) {
-    is_one_ = channels_ <= kMostElements && taps_ <= kMostElements && taps_ * channels_ <= kMostElements;
-    const int32_t elements = is_one_ ? kMostElements : kChunkElements;
-    most_channels_ = channels_ < elements ? channels_ : elements;
-    most_taps_ = most_channels_ < channels_ ? 1 : elements / channels_;
-  }
-
-  bool IsOne() const { return is_one_; }
+      : taps_(conv.window.kernel_height * conv.window.kernel_width),
+        channels_(conv.input_channels),
+        most_channels_(channels_ < kChunkElements ? channels_ : kChunkElements),
+        most_taps_(kChunkElements / most_channels_) {}
 
   Chunk First() const { return {0, Taps(0), 0, most_channels_}; }
 
@@ -63,8 +63,7 @@ class Chunks {
   int32_t taps_;
   int32_t channels_;
   int32_t most_channels_;
-  int32_t most_taps_;
-  bool is_one_;
+  int32_t most_taps_;  // 1 where a tap has more than one chunk
 };
 
 // Where tap (0, 0) of a window lies, inside the map or not.
@@ -97,13 +96,12 @@ class Cursor {
 class Convolution {
  public:
   explicit Convolution(const Conv2D<int8_t>& conv)
-      : conv_(conv),
-        chunks_(conv),
-        row_pitch_(conv.window.kernel_height * conv.window.kernel_width * conv.weights_pitch) {
-    const int64_t products =
-        int64_t{conv.window.kernel_height} * conv.window.kernel_width * conv.input_channels;
+      : conv_(conv), taps_(conv.window.kernel_height * conv.window.kernel_width) {
+    const int64_t products = int64_t{taps_} * conv.input_channels;
     requantization_ = armv6m::RequantizationOf(conv.stage, conv.output_channels, products);
-    for (int8_t& element : padding_) element = static_cast<int8_t>(conv.input_zero_point);
+    const bool is_one_run = taps_ == 1 || conv.input_channels == conv.weights_pitch;
+    is_usual_ = products <= (taps_ == 1 ? kWindowElements : kPaddedWindowElements) && is_one_run &&
+                requantization_ == armv6m::Requantization::kDirect;
   }
 
   void Run() {
@@ -116,79 +114,102 @@ class Convolution {
       for (int32_t position = 0; position < kPositions; ++position) {
         corners_[position] = position < positions ? cursor.Next() : corners_[position - 1];
       }
-      Write(positions, output);
+      if (is_usual_ && positions == kPositions) {
+        WriteFromWindow(output);
+      } else {
+        WriteFromChunks(positions, output);
+      }
       output += positions * conv_.output_channels;
     }
   }
 
  private:
-  // All output channels of some positions.
-  void Write(int32_t positions, int8_t* output) {
-    if (!chunks_.IsOne()) return WriteFromChunks(positions, output);
-    PackChunk(chunks_.First());
-    const Chunk window = chunks_.First();
-    const bool usual = requantization_ == armv6m::Requantization::kDirect && positions == kPositions;
-    if (usual && IsOneRun(window)) {
-      WriteFromOneRun(window.taps * window.channels, output);
-    } else {
-      WriteFromOneChunk(window, positions, output);
-    }
+  // All output channels of four positions whose windows are one run of the weights.
+  __attribute__((noinline)) void WriteFromWindow(int8_t* output) const {
+    uint32_t elements[kWindowElements * kElementWords];
+    auto* const padding = reinterpret_cast<int8_t*>(elements + kPaddedWindowElements * kElementWords);
+    if (taps_ > 1) FillPadding(conv_.input_channels, padding);
+    PackChunk({0, taps_, 0, conv_.input_channels}, padding, elements);
+    WriteChannels(elements, output);
   }
 
-  __attribute__((noinline)) void WriteFromOneRun(int32_t elements, int8_t* output) const {
+  __attribute__((noinline)) void WriteChannels(const uint32_t* elements, int8_t* output) const {
     const OutputStage<int8_t>& stage = conv_.stage;
+    const int32_t row_pitch = taps_ * conv_.weights_pitch;
+    const int32_t run = taps_ * conv_.input_channels;
     const int32_t channels = conv_.output_channels;
     const int8_t* row = conv_.weights;
     for (int32_t channel = 0; channel < channels; ++channel) {
       armv6m::PackedSums packed = {};
-      armv6m::AddProducts(buffer_, row, elements, packed);
+      armv6m::AddProducts(elements, row, run, packed);
       const armv6m::Four values = armv6m::WithBias(armv6m::Unpacked(packed), stage.bias[channel]);
       armv6m::StoreFour(stage, armv6m::MakeScale(stage, channel), values, output++, channels);
-      row += row_pitch_;
+      row += row_pitch;
     }
   }
 
-  __attribute__((noinline)) void WriteFromOneChunk(const Chunk& window, int32_t positions,
-                                                   int8_t* output) const {
-    const int8_t* row = conv_.weights;
-    for (int32_t channel = 0; channel < conv_.output_channels; ++channel) {
-      Finish(channel, armv6m::Unpacked(ChunkSums(window, row)), positions, output++);
-      row += row_pitch_;
-    }
-  }
-
-  __attribute__((noinline)) void WriteFromChunks(int32_t positions, int8_t* output) {
-    auto* const sums = reinterpret_cast<armv6m::Four*>(buffer_ + kChunkElements * kElementWords);
+  // All output channels of some positions, however large their windows.
+  __attribute__((noinline)) void WriteFromChunks(int32_t positions, int8_t* output) const {
+    uint32_t elements[kChunkElements * kElementWords];
+    armv6m::Four sums[kChunkChannels];
+    int8_t padding[kChunkElements];
+    FillPadding(kChunkElements, padding);
+    const Chunks chunks(conv_);
+    const int32_t row_pitch = taps_ * conv_.weights_pitch;
     const int8_t* rows = conv_.weights;
-    for (int32_t first = 0; first < conv_.output_channels; first += kChannelsPerChunk) {
+    for (int32_t first = 0; first < conv_.output_channels; first += kChunkChannels) {
       const int32_t left = conv_.output_channels - first;
-      const int32_t channels = left < kChannelsPerChunk ? left : kChannelsPerChunk;
-      for (int32_t i = 0; i < channels; ++i) sums[i] = {};
-      Chunk chunk = chunks_.First();
+      const int32_t channels = left < kChunkChannels ? left : kChunkChannels;
+      for (armv6m::Four& sum : sums) sum = {};
+      Chunk chunk = chunks.First();
       do {
-        PackChunk(chunk);
-        for (int32_t i = 0; i < channels; ++i) {
-          sums[i] = Sum(sums[i], armv6m::Unpacked(ChunkSums(chunk, rows + i * row_pitch_)));
-        }
-      } while (chunks_.Next(chunk));
-      for (int32_t i = 0; i < channels; ++i) Finish(first + i, sums[i], positions, output++);
-      rows += channels * row_pitch_;
+        PackChunk(chunk, padding, elements);
+        AddChunk(chunk, elements, rows, row_pitch, channels, sums);
+      } while (chunks.Next(chunk));
+      for (int32_t i = 0; i < channels; ++i) {
+        armv6m::Finish(conv_.stage, requantization_, first + i, sums[i], positions, output++,
+                       conv_.output_channels);
+      }
+      rows += channels * row_pitch;
     }
   }
 
-  void Finish(int32_t channel, const armv6m::Four& sums, int32_t positions, int8_t* output) const {
-    armv6m::Finish(conv_.stage, requantization_, channel, sums, positions, output, conv_.output_channels);
+  __attribute__((noinline)) void AddChunk(const Chunk& chunk, const uint32_t* elements, const int8_t* rows,
+                                          int32_t row_pitch, int32_t channels, armv6m::Four* sums) const {
+    const int32_t pitch = conv_.weights_pitch;
+    const bool is_one_run = chunk.taps == 1 || chunk.channels == pitch;
+    const int32_t runs = is_one_run ? 1 : chunk.taps;
+    const int32_t run = is_one_run ? chunk.taps * chunk.channels : chunk.channels;
+    rows += chunk.tap * pitch + chunk.channel;
+    for (; channels > 0; --channels) {
+      const uint32_t* of_run = elements;
+      const int8_t* weights = rows;
+      armv6m::PackedSums packed = {};
+      int32_t left = runs;
+      do {
+        of_run = armv6m::AddProducts(of_run, weights, run, packed);
+        weights += pitch;
+      } while (--left != 0);
+      *sums = Sum(*sums, armv6m::Unpacked(packed));
+      ++sums;
+      rows += row_pitch;
+    }
   }
 
-  __attribute__((noinline)) void PackChunk(const Chunk& chunk) {
+  void FillPadding(int32_t count, int8_t* padding) const {
+    for (; count > 0; --count) *padding++ = static_cast<int8_t>(conv_.input_zero_point);
+  }
+
+  __attribute__((noinline)) void PackChunk(const Chunk& chunk, const int8_t* padding, uint32_t* to) const {
     const int32_t kernel_width = conv_.window.kernel_width;
     int32_t tap_y = chunk.tap / kernel_width;
     int32_t tap_x = chunk.tap % kernel_width;
-    uint32_t* to = buffer_;
     for (int32_t tap = 0; tap < chunk.taps; ++tap) {
       const int8_t* x[kPositions];
+#pragma GCC unroll 1
       for (int32_t position = 0; position < kPositions; ++position) {
-        x[position] = At(corners_[position], tap_y, tap_x, chunk.channel);
+        const int8_t* channels = Tap(corners_[position], tap_y, tap_x);
+        x[position] = channels == nullptr ? padding : channels + chunk.channel;
       }
       to = armv6m::Pack(x, chunk.channels, to);
       if (++tap_x == kernel_width) {
@@ -198,38 +219,20 @@ class Convolution {
     }
   }
 
-  const int8_t* At(const Corner& corner, int32_t tap_y, int32_t tap_x, int32_t channel) const {
+  // The channels of a tap, or nullptr where it lies in the padding.
+  const int8_t* Tap(const Corner& corner, int32_t tap_y, int32_t tap_x) const {
     const Window& window = conv_.window;
     const int32_t y = corner.y + tap_y * window.dilation_height;
     const int32_t x = corner.x + tap_x * window.dilation_width;
-    if (y < 0 || y >= window.input_height || x < 0 || x >= window.input_width) return padding_;
-    return conv_.input + (y * window.input_width + x) * conv_.input_channels + channel;
-  }
-
-  bool IsOneRun(const Chunk& chunk) const { return chunk.taps == 1 || chunk.channels == conv_.weights_pitch; }
-
-  armv6m::PackedSums ChunkSums(const Chunk& chunk, const int8_t* row) const {
-    const int32_t pitch = conv_.weights_pitch;
-    const bool is_one_run = IsOneRun(chunk);
-    const int32_t run = is_one_run ? chunk.taps * chunk.channels : chunk.channels;
-    const int8_t* weights = row + chunk.tap * pitch + chunk.channel;
-    const uint32_t* elements = buffer_;
-    armv6m::PackedSums packed = {};
-    int32_t runs = is_one_run ? 1 : chunk.taps;
-    do {
-      elements = armv6m::AddProducts(elements, weights, run, packed);
-      weights += pitch;
-    } while (--runs != 0);
-    return packed;
+    if (y < 0 || y >= window.input_height || x < 0 || x >= window.input_width) return nullptr;
+    return conv_.input + (y * window.input_width + x) * conv_.input_channels;
   }
 
   const Conv2D<int8_t>& conv_;
-  Chunks chunks_;
-  int32_t row_pitch_;
+  int32_t taps_;
   armv6m::Requantization requantization_;
+  bool is_usual_;
   Corner corners_[kPositions];
-  uint32_t buffer_[kBufferWords];
-  int8_t padding_[kMostElements];
 };
 
 }  // namespace

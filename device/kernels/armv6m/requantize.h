@@ -42,7 +42,8 @@ enum class Requantization {
   kGeneral,    // a constant that has no Scale
 };
 
-inline Requantization RequantizationOf(const OutputStage<int8_t>& stage, int32_t channel, int32_t most_sum) {
+inline Requantization RequantizationOfOne(const OutputStage<int8_t>& stage, int32_t channel,
+                                          int32_t most_sum) {
   const int32_t multiplier = stage.multiplier[channel];
   const int32_t right_shift = -stage.shift[channel];
   const int32_t most_bias = kMostValue - most_sum;
@@ -58,7 +59,7 @@ inline Requantization RequantizationOf(const OutputStage<int8_t>& stage, int32_t
       products <= kMostValue / kMostProduct ? static_cast<int32_t>(products) * kMostProduct : kMostValue;
   Requantization most = Requantization::kDirect;
   for (int32_t channel = 0; channel < channels; ++channel) {
-    const Requantization needed = RequantizationOf(stage, channel, most_sum);
+    const Requantization needed = RequantizationOfOne(stage, channel, most_sum);
     if (needed > most) most = needed;
   }
   return most;

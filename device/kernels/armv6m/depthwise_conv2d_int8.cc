@@ -1,0 +1,301 @@
+// One channel at a time: a part of its map is widened to words in a buffer on the stack, the padding around it
+// included, so that no window is clipped and several elements are loaded at once. The sums take the place of
+// elements that no later window needs, until all are requantised.
+
+#include "kernels/depthwise_conv2d_int8.h"
+
+#include <cstdint>
+
+#include "kernels/armv6m/requantize.h"
+#include "kernels/kernels.h"
+
+namespace reds {
+namespace {
+
+using armv6m::Four;
+
+constexpr int32_t kBufferWords = 192;  // all frames together stay below 1 kB
+
+// A rectangle of the output and the part of the input that its windows cover.
+struct Tile {
+  int32_t y;
+  int32_t x;
+  int32_t height;
+  int32_t width;
+  int32_t input_y;
+  int32_t input_x;
+  int32_t input_height;
+  int32_t input_width;
+};
+
+// How many elements of the input `outputs` neighbours cover in one direction.
+inline int32_t Covered(int32_t outputs, int32_t stride, int32_t dilation, int32_t kernel) {
+  return (outputs - 1) * stride + (kernel - 1) * dilation + 1;
+}
+
+// How many neighbours cover no more than `elements`.
+inline int32_t Covering(int32_t elements, int32_t stride, int32_t dilation, int32_t kernel) {
+  return (elements - Covered(1, stride, dilation, kernel)) / stride + 1;
+}
+
+// The largest tiles for the buffer, square where the map is large, and where they are.
+class Tiles {
+ public:
+  Tiles(const Window& window, int32_t room) : window_(window) {
+    int32_t side = 1;
+    while ((side + 1) * (side + 1) <= room) ++side;
+    const int32_t narrowest = Covered(1, window.stride_width, window.dilation_width, window.kernel_width);
+    const int32_t lowest = Covered(1, window.stride_height, window.dilation_height, window.kernel_height);
+    if (side < narrowest) side = narrowest;
+    if (side > room / lowest) side = room / lowest;
+    width_ = Covering(side, window.stride_width, window.dilation_width, window.kernel_width);
+    if (width_ > window.output_width) width_ = window.output_width;
+    const int32_t rows =
+        room / Covered(width_, window.stride_width, window.dilation_width, window.kernel_width);
+    height_ = Covering(rows, window.stride_height, window.dilation_height, window.kernel_height);
+  }
+
+  Tile At(int32_t y, int32_t x) const {
+    const int32_t height = window_.output_height - y < height_ ? window_.output_height - y : height_;
+    const int32_t width = window_.output_width - x < width_ ? window_.output_width - x : width_;
+    return {y,
+            x,
+            height,
+            width,
+            y * window_.stride_height - window_.padding_top,
+            x * window_.stride_width - window_.padding_left,
+            Covered(height, window_.stride_height, window_.dilation_height, window_.kernel_height),
+            Covered(width, window_.stride_width, window_.dilation_width, window_.kernel_width)};
+  }
+
+  int32_t Height() const { return height_; }
+  int32_t Width() const { return width_; }
+
+ private:
+  const Window& window_;
+  int32_t height_;
+  int32_t width_;
+};
+
+inline bool IsInside(int32_t position, int32_t size) { return position >= 0 && position < size; }
+
+// Widens one channel of the input under a tile.
+__attribute__((noinline)) void Widen(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t channel,
+                                     int32_t* to) {
+  const Window& window = conv.window;
+  const int32_t before = tile.input_x < 0 ? -tile.input_x : 0;
+  const int32_t beyond = tile.input_x + tile.input_width - window.input_width;
+  const int32_t inside = tile.input_width - before - (beyond > 0 ? beyond : 0);
+  const int32_t step = conv.input_channels;
+  for (int32_t row = 0; row < tile.input_height; ++row) {
+    const int32_t y = tile.input_y + row;
+    int32_t* const end = to + tile.input_width;
+    if (IsInside(y, window.input_height)) {
+      const int8_t* from = conv.input + (y * window.input_width + tile.input_x + before) * step + channel;
+      for (int32_t left = before; left > 0; --left) *to++ = conv.input_zero_point;
+      for (int32_t left = inside; left > 0; --left) {
+        *to++ = *from;
+        from += step;
+      }
+    }
+    while (to != end) *to++ = conv.input_zero_point;
+  }
+}
+
+// Writes the sums of all windows of a tile one after the other where its elements begin. That is at or before
+// the window's first element, which no later window needs.
+__attribute__((noinline)) void Sum3x3(const Window& window, const Tile& tile, const int32_t* weights,
+                                      int32_t* elements) {
+  constexpr int32_t kBytes = sizeof(int32_t);
+  const int32_t next_row = (tile.input_width - 3) * kBytes;
+  const int32_t step = window.stride_width * kBytes;
+  const int32_t width = tile.width * kBytes;
+  const int32_t next_corner =
+      (window.stride_height * tile.input_width - tile.width * window.stride_width) * kBytes;
+  const int32_t* const end = elements + tile.height * tile.width;
+  register int32_t* element __asm__("r0") = elements;
+  register const int32_t* weight __asm__("r1") = weights;
+  // r2 to r4 elements, r5 to r7 weights, r8 the sum, r9 from the end of a window's row to the next one, r10 the
+  // window's corner, r11 from corner to corner, r12 where the sum goes, lr where those of the row end.
+#define REDS_MULTIPLY_ROW     \
+  "ldmia r0!, {r2, r3, r4}\n" \
+  "ldmia r1!, {r5, r6, r7}\n" \
+  "muls  r2, r5\n"            \
+  "muls  r3, r6\n"            \
+  "muls  r4, r7\n"            \
+  "adds  r2, r3\n"            \
+  "adds  r2, r4\n"
+  __asm__ volatile(
+      ".syntax unified\n"
+      "ldr   r2, %[next_row]\n"
+      "mov   r9, r2\n"
+      "ldr   r2, %[step]\n"
+      "mov   r11, r2\n"
+      "mov   r10, r0\n"
+      "mov   r12, r0\n"
+      "1:\n"
+      "ldr   r2, %[width]\n"
+      "add   r2, r12\n"
+      "mov   lr, r2\n"
+      "2:\n"
+      "mov   r0, r10\n"  //
+      REDS_MULTIPLY_ROW
+      "mov   r8, r2\n"
+      "add   r0, r9\n"  //
+      REDS_MULTIPLY_ROW
+      "add   r8, r2\n"
+      "add   r0, r9\n"  //
+      REDS_MULTIPLY_ROW
+      "add   r2, r8\n"
+      "subs  r1, #36\n"
+      "mov   r3, r12\n"
+      "stmia r3!, {r2}\n"
+      "mov   r12, r3\n"
+      "add   r10, r11\n"
+      "cmp   r12, lr\n"
+      "bne   2b\n"
+      "ldr   r2, %[next_corner]\n"
+      "add   r10, r2\n"
+      "ldr   r2, %[end]\n"
+      "cmp   r12, r2\n"
+      "bne   1b\n"
+      : "+l"(element), "+l"(weight)
+      : [next_row] "m"(next_row), [step] "m"(step), [width] "m"(width), [next_corner] "m"(next_corner),
+        [end] "m"(end)
+      : "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
+#undef REDS_MULTIPLY_ROW
+}
+
+// The same for windows of any kind.
+__attribute__((noinline)) void SumAny(const Window& window, const Tile& tile, const int32_t* weights,
+                                      int32_t* elements) {
+  const int32_t next_row =
+      window.dilation_height * tile.input_width - window.kernel_width * window.dilation_width;
+  int32_t* to = elements;
+  for (int32_t row = 0; row < tile.height; ++row) {
+    const int32_t* corner = elements;
+    for (int32_t left = tile.width; left > 0; --left) {
+      const int32_t* element = corner;
+      const int32_t* weight = weights;
+      int32_t sum = 0;
+      for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
+        for (int32_t tap_x = window.kernel_width; tap_x > 0; --tap_x) {
+          sum += *element * *weight++;
+          element += window.dilation_width;
+        }
+        element += next_row;
+      }
+      *to++ = sum;
+      corner += window.stride_width;
+    }
+    elements += window.stride_height * tile.input_width;
+  }
+}
+
+class Convolution {
+ public:
+  explicit Convolution(const DepthwiseConv2D<int8_t>& conv)
+      : conv_(conv),
+        taps_(conv.window.kernel_height * conv.window.kernel_width),
+        channels_(conv.input_channels * conv.multiplier),
+        requantization_(armv6m::RequantizationOf(conv.stage, channels_, taps_)) {}
+
+  void Run() {
+    const Window& window = conv_.window;
+    const Tiles tiles(window, kBufferWords - taps_);
+    for (int32_t y = 0; y < window.output_height; y += tiles.Height()) {
+      for (int32_t x = 0; x < window.output_width; x += tiles.Width()) WriteTile(tiles.At(y, x));
+    }
+  }
+
+ private:
+  void WriteTile(const Tile& tile) {
+    int32_t channel = 0;
+    for (int32_t input_channel = 0; input_channel < conv_.input_channels; ++input_channel) {
+      for (int32_t copy = 0; copy < conv_.multiplier; ++copy) {
+        Widen(conv_, tile, input_channel, buffer_ + taps_);
+        WriteChannel(tile, channel++);
+      }
+    }
+  }
+
+  void WriteChannel(const Tile& tile, int32_t channel) {
+    const Window& window = conv_.window;
+    const int8_t* weight = conv_.weights + channel;
+    for (int32_t tap = 0; tap < taps_; ++tap) {
+      buffer_[tap] = *weight;
+      weight += conv_.weights_pitch;
+    }
+    if (window.kernel_height == 3 && window.kernel_width == 3 && window.dilation_height == 1 &&
+        window.dilation_width == 1) {
+      Sum3x3(window, tile, buffer_, buffer_ + taps_);
+    } else {
+      SumAny(window, tile, buffer_, buffer_ + taps_);
+    }
+    Store(tile, channel);
+  }
+
+  // Rows that are as wide as the output follow each other like one.
+  void Store(const Tile& tile, int32_t channel) const {
+    const int32_t output_width = conv_.window.output_width;
+    const bool is_one_row = tile.width == output_width;
+    const int32_t count = is_one_row ? tile.height * tile.width : tile.width;
+    const int32_t* sums = buffer_ + taps_;
+    int8_t* output = conv_.output + (tile.y * output_width + tile.x) * channels_ + channel;
+    for (int32_t rows = is_one_row ? 1 : tile.height; rows > 0; --rows) {
+      if (count >= 4 && requantization_ == armv6m::Requantization::kDirect) {
+        StoreFours(channel, sums, count, output);
+      } else {
+        for (int32_t i = 0; i < count; ++i) {
+          armv6m::Finish(conv_.stage, requantization_, channel, {sums[i], 0, 0, 0}, 1, output + i * channels_,
+                         0);
+        }
+      }
+      sums += count;
+      output += output_width * channels_;
+    }
+  }
+
+  // The last four overlap those before them where the count is no multiple of four.
+  __attribute__((noinline)) void StoreFours(int32_t channel, const int32_t* sums, int32_t count,
+                                            int8_t* output) const {
+    const int32_t channels = channels_;
+    const armv6m::Scale scale = armv6m::MakeScale(conv_.stage, channel);
+    const int32_t bias = conv_.stage.bias[channel];
+    while (true) {
+      armv6m::StoreFour(conv_.stage, scale, armv6m::WithBias({sums[0], sums[1], sums[2], sums[3]}, bias),
+                        output, channels);
+      count -= 4;
+      if (count == 0) return;
+      const int32_t next = count < 4 ? count : 4;
+      if (count < 4) count = 4;
+      sums += next;
+      output += next * channels;
+    }
+  }
+
+  const DepthwiseConv2D<int8_t>& conv_;
+  int32_t taps_;
+  int32_t channels_;
+  armv6m::Requantization requantization_;
+  int32_t buffer_[kBufferWords];
+};
+
+// Whether the weights and one window fit the buffer.
+bool FitsBuffer(const Window& window) {
+  const int64_t height = Covered(1, window.stride_height, window.dilation_height, window.kernel_height);
+  const int64_t width = Covered(1, window.stride_width, window.dilation_width, window.kernel_width);
+  return height * width + int64_t{window.kernel_height} * window.kernel_width <= kBufferWords;
+}
+
+}  // namespace
+
+void Run(const DepthwiseConv2D<int8_t>& conv) {
+  if (FitsBuffer(conv.window)) {
+    Convolution(conv).Run();
+  } else {
+    depthwise_conv2d_int8::Walk<4>(conv);
+  }
+}
+
+}  // namespace reds
