@@ -167,7 +167,7 @@ class Convolution {
         AddChunk(chunk, elements, rows, row_pitch, channels, sums);
       } while (chunks.Next(chunk));
       for (int32_t i = 0; i < channels; ++i) {
-        armv6m::Finish(conv_.stage, requantization_, first + i, sums[i], positions, output++,
+        armv6m::Finish(conv_.stage, requantization_, first + i, &sums[i].v0, positions, output++,
                        conv_.output_channels);
       }
       rows += channels * row_pitch;

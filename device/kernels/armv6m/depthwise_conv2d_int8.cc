@@ -12,9 +12,7 @@
 namespace reds {
 namespace {
 
-using armv6m::Four;
-
-constexpr int32_t kBufferWords = 192;  // all frames together stay below 1 kB
+constexpr int32_t kBufferWords = 198;  // all frames together stay below 1 kB
 
 // A rectangle of the output and the part of the input that its windows cover.
 struct Tile {
@@ -77,7 +75,28 @@ class Tiles {
   int32_t width_;
 };
 
-inline bool IsInside(int32_t position, int32_t size) { return position >= 0 && position < size; }
+// Widens the elements at 0, step, 2 * step and so on before `end`. Returns where the next ones go.
+inline int32_t* WidenRun(const int8_t* from, int32_t step, int32_t end, int32_t* to) {
+  int32_t offset = 0;
+  int32_t element;
+  __asm__ volatile(
+      ".syntax unified\n"
+      "1:\n"
+      "ldrsb %[element], [%[from], %[offset]]\n"
+      "stmia %[to]!, {%[element]}\n"
+      "adds  %[offset], %[step]\n"
+      "cmp   %[offset], %[end]\n"
+      "bne   1b\n"
+      : [element] "=&l"(element), [offset] "+l"(offset), [to] "+l"(to)
+      : [from] "l"(from), [step] "l"(step), [end] "h"(end)
+      : "cc", "memory");
+  return to;
+}
+
+inline int32_t* Fill(int32_t value, int32_t* to, const int32_t* end) {
+  while (to != end) *to++ = value;
+  return to;
+}
 
 // Widens one channel of the input under a tile.
 __attribute__((noinline)) void Widen(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t channel,
@@ -85,20 +104,23 @@ __attribute__((noinline)) void Widen(const DepthwiseConv2D<int8_t>& conv, const 
   const Window& window = conv.window;
   const int32_t before = tile.input_x < 0 ? -tile.input_x : 0;
   const int32_t beyond = tile.input_x + tile.input_width - window.input_width;
-  const int32_t inside = tile.input_width - before - (beyond > 0 ? beyond : 0);
   const int32_t step = conv.input_channels;
-  for (int32_t row = 0; row < tile.input_height; ++row) {
-    const int32_t y = tile.input_y + row;
-    int32_t* const end = to + tile.input_width;
-    if (IsInside(y, window.input_height)) {
-      const int8_t* from = conv.input + (y * window.input_width + tile.input_x + before) * step + channel;
-      for (int32_t left = before; left > 0; --left) *to++ = conv.input_zero_point;
-      for (int32_t left = inside; left > 0; --left) {
-        *to++ = *from;
-        from += step;
-      }
+  const int32_t inside_end = (tile.input_width - before - (beyond > 0 ? beyond : 0)) * step;
+  const int32_t row_step = window.input_width * step;
+  const int32_t width = tile.input_width;
+  const int32_t height = window.input_height;
+  const int32_t padding = conv.input_zero_point;
+  const int32_t first = tile.input_y;
+  const int32_t end = first + tile.input_height;
+  const int8_t* row = conv.input + first * row_step + (tile.input_x + before) * step + channel;
+  for (int32_t y = first; y < end; ++y) {
+    int32_t* const row_end = to + width;
+    if (y >= 0 && y < height && inside_end > 0) {
+      to = Fill(padding, to, to + before);
+      to = WidenRun(row, step, inside_end, to);
     }
-    while (to != end) *to++ = conv.input_zero_point;
+    to = Fill(padding, to, row_end);
+    row += row_step;
   }
 }
 
@@ -236,41 +258,16 @@ class Convolution {
   }
 
   // Rows that are as wide as the output follow each other like one.
-  void Store(const Tile& tile, int32_t channel) const {
+  void Store(const Tile& tile, int32_t channel) {
     const int32_t output_width = conv_.window.output_width;
     const bool is_one_row = tile.width == output_width;
     const int32_t count = is_one_row ? tile.height * tile.width : tile.width;
-    const int32_t* sums = buffer_ + taps_;
+    int32_t* sums = buffer_ + taps_;
     int8_t* output = conv_.output + (tile.y * output_width + tile.x) * channels_ + channel;
     for (int32_t rows = is_one_row ? 1 : tile.height; rows > 0; --rows) {
-      if (count >= 4 && requantization_ == armv6m::Requantization::kDirect) {
-        StoreFours(channel, sums, count, output);
-      } else {
-        for (int32_t i = 0; i < count; ++i) {
-          armv6m::Finish(conv_.stage, requantization_, channel, {sums[i], 0, 0, 0}, 1, output + i * channels_,
-                         0);
-        }
-      }
+      armv6m::Finish(conv_.stage, requantization_, channel, sums, count, output, channels_);
       sums += count;
       output += output_width * channels_;
-    }
-  }
-
-  // The last four overlap those before them where the count is no multiple of four.
-  __attribute__((noinline)) void StoreFours(int32_t channel, const int32_t* sums, int32_t count,
-                                            int8_t* output) const {
-    const int32_t channels = channels_;
-    const armv6m::Scale scale = armv6m::MakeScale(conv_.stage, channel);
-    const int32_t bias = conv_.stage.bias[channel];
-    while (true) {
-      armv6m::StoreFour(conv_.stage, scale, armv6m::WithBias({sums[0], sums[1], sums[2], sums[3]}, bias),
-                        output, channels);
-      count -= 4;
-      if (count == 0) return;
-      const int32_t next = count < 4 ? count : 4;
-      if (count < 4) count = 4;
-      sums += next;
-      output += next * channels;
     }
   }
 

@@ -92,92 +92,153 @@ inline Four WithBias(const Four& sums, int32_t bias) {
           WrappingAdd(sums.v3, bias)};
 }
 
-inline Four Saturated(const Four& values) {
-  return {Clamped(values.v0, -kMostValue, kMostValue), Clamped(values.v1, -kMostValue, kMostValue),
-          Clamped(values.v2, -kMostValue, kMostValue), Clamped(values.v3, -kMostValue, kMostValue)};
+// From a value to addend + the quotient above. The shift of the sign leaves n in the carry, the last one the bit
+// that rounds. `get_addend` puts the addend into the register `other`.
+#define REDS_REQUANTIZE(get_addend)         \
+  "mov  %[quotient], %[value]\n"            \
+  "muls %[quotient], %[low]\n"              \
+  "asrs %[quotient], #11\n"                 \
+  "mov  %[other], %[value]\n"               \
+  "muls %[other], %[middle]\n"              \
+  "adds %[quotient], %[other]\n"            \
+  "asrs %[quotient], #10\n"                 \
+  "asrs %[other], %[value], #31\n"          \
+  "eors %[other], %[half]\n"                \
+  "adcs %[quotient], %[other]\n"            \
+  "muls %[value], %[high]\n"                \
+  "adds %[quotient], %[value]\n" get_addend \
+  "asrs %[quotient], %[right_shift]\n"      \
+  "adcs %[quotient], %[other]\n"
+
+// A value outside the range becomes 0 or the range.
+#define REDS_CLAMP(register) \
+  "cmp  " register ", %[range]\n"     \
+  "bls  1f\n"                         \
+  "mvns " register ", " register "\n" \
+  "mov  %[other], %[range]\n"         \
+  "asrs " register ", #31\n"          \
+  "ands " register ", %[other]\n"     \
+  "1:\n"
+
+constexpr int32_t kHalf = 1 << 9;
+
+// Stores an element from its sum with the bias.
+inline void StoreOne(const OutputStage<int8_t>& stage, const Scale& scale, int32_t value, int8_t* output) {
+  const int32_t minimum = stage.clamp.minimum;
+  int32_t quotient, other;
+  __asm__(".syntax unified\n"  //
+          REDS_REQUANTIZE("mov %[other], %[addend]\n") REDS_CLAMP("%[quotient]")
+          : [value] "+l"(value), [quotient] "=&l"(quotient), [other] "=&l"(other)
+          : [low] "l"(scale.low), [middle] "l"(scale.middle), [high] "l"(scale.high),
+            [right_shift] "l"(scale.right_shift), [half] "l"(kHalf), [addend] "h"(stage.zero_point - minimum),
+            [range] "h"(stage.clamp.maximum - minimum)
+          : "cc");
+  *output = static_cast<int8_t>(quotient + minimum);
 }
 
-// Requantises four sums with their bias and stores the elements `step` apart.
+// Stores four elements, `step` apart, from their sums with the bias.
 __attribute__((always_inline)) inline void StoreFour(const OutputStage<int8_t>& stage, const Scale& scale,
                                                      const Four& values, int8_t* output, int32_t step) {
   const int32_t minimum = stage.clamp.minimum;
-  const int32_t range = stage.clamp.maximum - minimum;
   register int32_t value0 __asm__("r8") = values.v0;
   register int32_t value1 __asm__("r9") = values.v1;
   register int32_t value2 __asm__("r10") = values.v2;
   register int32_t value3 __asm__("r11") = values.v3;
   int32_t value, quotient, other;
-  // The shift of the sign leaves n in the carry, the last one the bit that rounds.
-#define REDS_REQUANTIZE(register) \
-  "mov  %[value], " register "\n"      \
-  "mov  %[quotient], " register "\n"   \
-  "muls %[quotient], %[low]\n"         \
-  "asrs %[quotient], #11\n"            \
-  "mov  %[other], " register "\n"      \
-  "muls %[other], %[middle]\n"         \
-  "adds %[quotient], %[other]\n"       \
-  "asrs %[quotient], #10\n"            \
-  "asrs %[other], %[value], #31\n"     \
-  "eors %[other], %[half]\n"           \
-  "adcs %[quotient], %[other]\n"       \
-  "muls %[value], %[high]\n"           \
-  "adds %[quotient], %[value]\n"       \
-  "mov  %[other], %[addend]\n"         \
-  "asrs %[quotient], %[right_shift]\n" \
-  "adcs %[quotient], %[other]\n"       \
-  "mov  " register ", %[quotient]\n"
+#define REDS_REQUANTIZE_IN(register)               \
+  "mov  %[value], " register "\n" REDS_REQUANTIZE( \
+      "mov %[other], %[addend]\n") "mov  " register ", %[quotient]\n"
   __asm__(".syntax unified\n"  //
-          REDS_REQUANTIZE("r8") REDS_REQUANTIZE("r9") REDS_REQUANTIZE("r10") REDS_REQUANTIZE("r11")
+          REDS_REQUANTIZE_IN("r8") REDS_REQUANTIZE_IN("r9") REDS_REQUANTIZE_IN("r10")
+              REDS_REQUANTIZE_IN("r11")
           : [value] "=&l"(value), [quotient] "=&l"(quotient), [other] "=&l"(other), "+h"(value0),
             "+h"(value1), "+h"(value2), "+h"(value3)
           : [low] "l"(scale.low), [middle] "l"(scale.middle), [high] "l"(scale.high),
-            [right_shift] "l"(scale.right_shift), [half] "l"(1 << 9), [addend] "h"(stage.zero_point - minimum)
+            [right_shift] "l"(scale.right_shift), [half] "l"(kHalf), [addend] "h"(stage.zero_point - minimum)
           : "cc");
-#undef REDS_REQUANTIZE
-  // What is outside the range becomes 0 or the range.
+#undef REDS_REQUANTIZE_IN
 #define REDS_STORE(register) \
   "mov  %[value], " register "\n"   \
-  "cmp  %[value], %[range]\n"       \
-  "bls  1f\n"                       \
-  "mvns %[value], %[value]\n"       \
-  "asrs %[value], #31\n"            \
-  "ands %[value], %[range]\n"       \
-  "1:\n"                            \
+  REDS_CLAMP("%[value]")            \
   "adds %[value], %[minimum]\n"     \
   "strb %[value], [%[output]]\n"
 #define REDS_STEP "adds %[output], %[step]\n"
   __asm__ volatile(".syntax unified\n"  //
                    REDS_STORE("r8") REDS_STEP REDS_STORE("r9") REDS_STEP REDS_STORE("r10")
                        REDS_STEP REDS_STORE("r11")
-                   : [value] "=&l"(value), [output] "+l"(output)
-                   : [range] "l"(range), [minimum] "l"(minimum), [step] "l"(step), "h"(value0), "h"(value1),
-                     "h"(value2), "h"(value3)
+                   : [value] "=&l"(value), [other] "=&l"(other), [output] "+l"(output)
+                   : [range] "l"(stage.clamp.maximum - minimum), [minimum] "l"(minimum), [step] "l"(step),
+                     "h"(value0), "h"(value1), "h"(value2), "h"(value3)
                    : "cc", "memory");
 #undef REDS_STEP
 #undef REDS_STORE
 }
 
-// One element, from the sum with its bias.
-inline int8_t Requantized(const OutputStage<int8_t>& stage, const Scale& scale, int32_t value) {
-  int8_t element;
-  StoreFour(stage, scale, {value, value, value, value}, &element, 0);
-  return element;
+// Stores `count` elements of one channel, one at least, `step` apart, from their sums of products.
+__attribute__((noinline)) inline void StoreAll(const OutputStage<int8_t>& stage, int32_t channel,
+                                               const int32_t* sums, int32_t count, int8_t* output,
+                                               int32_t step) {
+  const Scale scale = MakeScale(stage, channel);
+  const int32_t minimum = stage.clamp.minimum;
+  const int32_t addend = stage.zero_point - minimum;
+  const int32_t* const end = sums + count;
+  register const int32_t* sum __asm__("r8") = sums;
+  register int8_t* element __asm__("r9") = output;
+  int32_t value, quotient, other;
+  __asm__ volatile(
+      ".syntax unified\n"
+      "2:\n"
+      "mov   %[other], %[sum]\n"
+      "ldmia %[other]!, {%[value]}\n"
+      "mov   %[sum], %[other]\n"
+      "add   %[value], %[bias]\n"  //
+      REDS_REQUANTIZE("ldr %[other], %[addend]\n")
+      REDS_CLAMP("%[quotient]")
+      "ldr   %[other], %[minimum]\n"
+      "adds  %[quotient], %[other]\n"
+      "mov   %[other], %[element]\n"
+      "strb  %[quotient], [%[other]]\n"
+      "add   %[element], %[step]\n"
+      "ldr   %[other], %[end]\n"
+      "cmp   %[sum], %[other]\n"
+      "bne   2b\n"
+      : [value] "=&l"(value), [quotient] "=&l"(quotient), [other] "=&l"(other), [sum] "+h"(sum),
+        [element] "+h"(element)
+      : [low] "l"(scale.low), [middle] "l"(scale.middle), [high] "l"(scale.high),
+        [right_shift] "l"(scale.right_shift), [half] "l"(kHalf), [bias] "h"(stage.bias[channel]),
+        [range] "h"(stage.clamp.maximum - minimum), [step] "h"(step), [minimum] "m"(minimum),
+        [addend] "m"(addend), [end] "m"(end)
+      : "cc", "memory");
 }
 
-// Stores `count` elements, four at most, of an output channel of any kind.
-__attribute__((noinline)) inline void Finish(const OutputStage<int8_t>& stage, Requantization requantization,
-                                             int32_t channel, const Four& sums, int32_t count, int8_t* output,
-                                             int32_t step) {
-  int8_t elements[4];
-  if (requantization == Requantization::kGeneral) {
-    elements[0] = reds::Finish(stage, channel, sums.v0);
-    elements[1] = reds::Finish(stage, channel, sums.v1);
-    elements[2] = reds::Finish(stage, channel, sums.v2);
-    elements[3] = reds::Finish(stage, channel, sums.v3);
-  } else {
-    StoreFour(stage, MakeScale(stage, channel), Saturated(WithBias(sums, stage.bias[channel])), elements, 1);
+#undef REDS_CLAMP
+#undef REDS_REQUANTIZE
+
+__attribute__((noinline)) inline void FinishGenerally(const OutputStage<int8_t>& stage, int32_t channel,
+                                                      const int32_t* sums, int32_t count, int8_t* output,
+                                                      int32_t step) {
+  for (; count > 0; --count) {
+    *output = reds::Finish(stage, channel, *sums++);
+    output += step;
   }
-  for (int32_t i = 0; i < count; ++i) output[i * step] = elements[i];
+}
+
+// Changes sums such that with their bias they lie within kMostValue.
+__attribute__((noinline)) inline void Saturate(int32_t bias, int32_t* sums, int32_t count) {
+  for (; count > 0; --count) {
+    const int32_t value = Clamped(WrappingAdd(*sums, bias), -kMostValue, kMostValue);
+    *sums++ = static_cast<int32_t>(static_cast<uint32_t>(value) - static_cast<uint32_t>(bias));
+  }
+}
+
+// Stores elements as StoreAll does, whatever the constants.
+inline void Finish(const OutputStage<int8_t>& stage, Requantization requantization, int32_t channel,
+                   int32_t* sums, int32_t count, int8_t* output, int32_t step) {
+  if (requantization == Requantization::kGeneral) {
+    return FinishGenerally(stage, channel, sums, count, output, step);
+  }
+  if (requantization == Requantization::kSaturated) Saturate(stage.bias[channel], sums, count);
+  StoreAll(stage, channel, sums, count, output, step);
 }
 
 }  // namespace armv6m
