@@ -103,6 +103,9 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
         pytest.param([LayerSpec(Conv2D((1, 1)), 184), LayerSpec(Conv2D((1, 1)), 5)], id="as wide as the buffer"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 213), LayerSpec(Conv2D((1, 1)), 7)], id="wider than the buffer"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 45), LayerSpec(Conv2D((3, 3)), 9)], id="large window"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 64), LayerSpec(Conv2D((1, 1)), 65)], id="a window of 64 and of 65"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 10), LayerSpec(Conv2D((3, 2), (1, 1), "same"), 5)], id="6 padded taps"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 33), LayerSpec(Conv2D((3, 3), (2, 1), "same"), 18)], id="many chunks"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((5, 5), (1, 1), "same"))], id="5 x 5"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((7, 7), (1, 1), "same"))], id="7 x 7"),
     ],
@@ -111,6 +114,24 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
 def test_sizes_at_the_limits_of_the_buffers(folder: Path, specs: list[LayerSpec], loudness: float) -> None:
     specs = [*specs, LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (5, 7, 1), specs, narrow(Draw(3), specs), 3, loudness)
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        DepthwiseConv2D((3, 3), (1, 1), "same"),
+        DepthwiseConv2D((3, 3), (2, 1), "same"),
+        DepthwiseConv2D((3, 3), (1, 1), "same", dilation=(2, 3)),
+        DepthwiseConv2D((2, 15), (1, 2), "same"),
+        DepthwiseConv2D((11, 9), (1, 1), "same"),
+        DepthwiseConv2D((1, 1), (2, 3)),
+    ],
+    ids=["3 x 3", "unequal strides", "dilated", "wide window", "window larger than the buffer", "one tap"],
+)
+@pytest.mark.parametrize("loudness", [1.0, LOUD])
+def test_depthwise_convolutions_of_large_maps(folder: Path, convolution: DepthwiseConv2D, loudness: float) -> None:
+    specs = [LayerSpec(convolution, depth_multiplier=2), LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (21, 33, 3), specs, [], 7, loudness)
 
 
 @pytest.mark.parametrize(
