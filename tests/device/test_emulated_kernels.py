@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, output_shape
+from numpy.typing import NDArray
 
-from reds.compiled import ElementType
+from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.graph import Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.requantize import Quantization
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
@@ -42,15 +45,40 @@ def check(
 ) -> None:
     """Compares the full network and the narrow ones on the boards with this machine."""
     builder = NetworkBuilder(ElementType.INT8, input_shape, seed, loudness)
-    path.write_bytes(encode(builder.build(specs, widths)))
-    x = builder.input(SAMPLES)
+    compare(path, builder.build(specs, widths), builder.input(SAMPLES))
+
+
+def compare(path: Path, network: CompiledNetwork, x: NDArray) -> None:
+    """Compares all subnetworks on the boards with this machine."""
+    path.write_bytes(encode(network))
     runtime = Runtime(path)
     for board in BOARDS:
         with boot(board, path) as url, Bench(url) as bench:
-            for subnetwork in range(len(widths) + 1):
+            for subnetwork in range(len(network.subnetworks)):
                 runtime.select(subnetwork)
                 expected = runtime.invoke(x).reshape(SAMPLES, -1)
                 np.testing.assert_array_equal(run_batch(bench, subnetwork, x).outputs, expected, board)
+
+
+def with_extreme_constants(network: CompiledNetwork) -> CompiledNetwork:
+    """The network with the same input and output scale in every layer, and in its channels every kind of constants."""
+    below_one = np.nextafter(np.float32(1), np.float32(0))
+    shifts = [0, 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 28]
+    scales = np.outer([1, below_one], np.float32(2) ** -np.array(shifts)).astype(np.float32).ravel()
+    bias = np.array([0, 1 << 30, 1 << 20, -(1 << 20), -(1 << 30), 777, (1 << 21) + 7], np.int32)
+    steps = []
+    for step in network.subnetworks[0].steps:
+        quantization = Quantization(np.float32(1), int(step.output_quantization.zero_point))
+        steps.append(
+            replace(
+                step,
+                input_quantization=steps[-1].output_quantization if steps else quantization,
+                output_quantization=quantization,
+                weight_scales=np.resize(scales, step.output_channels),
+                bias=np.resize(bias, step.output_channels),
+            )
+        )
+    return replace(network, subnetworks=(replace(network.subnetworks[0], steps=tuple(steps)),))
 
 
 def narrow(draw: Draw, specs: Sequence[LayerSpec]) -> list[list[int]]:
@@ -114,6 +142,24 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
 def test_sizes_at_the_limits_of_the_buffers(folder: Path, specs: list[LayerSpec], loudness: float) -> None:
     specs = [*specs, LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (5, 7, 1), specs, narrow(Draw(3), specs), 3, loudness)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LayerSpec(Conv2D((1, 1)), 230),
+        LayerSpec(Conv2D((3, 3)), 230),
+        LayerSpec(DepthwiseConv2D((2, 2)), 230),
+        LayerSpec(DepthwiseConv2D((3, 3)), 230),
+        LayerSpec(Dense(), 230),
+    ],
+    ids=["1 x 1", "3 x 3", "depthwise 2 x 2", "depthwise 3 x 3", "fully connected"],
+)
+def test_every_kind_of_constants(folder: Path, spec: LayerSpec) -> None:
+    size = (1, 1, 9) if isinstance(spec.operation, Dense) else (4, 5, 9)
+    builder = NetworkBuilder(ElementType.INT8, size, 11)
+    first = LayerSpec(Dense() if isinstance(spec.operation, Dense) else Conv2D((1, 1)), spec.channels)
+    compare(folder / "model", with_extreme_constants(builder.build([first, spec])), builder.input(SAMPLES))
 
 
 @pytest.mark.parametrize(

@@ -98,10 +98,10 @@ class Convolution {
   explicit Convolution(const Conv2D<int8_t>& conv)
       : conv_(conv), taps_(conv.window.kernel_height * conv.window.kernel_width) {
     const int64_t products = int64_t{taps_} * conv.input_channels;
-    requantization_ = armv6m::RequantizationOf(conv.stage, conv.output_channels, products);
-    const bool is_one_run = taps_ == 1 || conv.input_channels == conv.weights_pitch;
-    is_usual_ = products <= (taps_ == 1 ? kWindowElements : kPaddedWindowElements) && is_one_run &&
-                requantization_ == armv6m::Requantization::kDirect;
+    most_sum_ = armv6m::MostSum(products);
+    is_usual_ = products <= (taps_ == 1 ? kWindowElements : kPaddedWindowElements) &&
+                (taps_ == 1 || conv.input_channels == conv.weights_pitch) &&
+                armv6m::AreDirect(conv.stage, conv.output_channels, most_sum_);
   }
 
   void Run() {
@@ -124,7 +124,7 @@ class Convolution {
   }
 
  private:
-  // All output channels of four positions whose windows are one run of the weights.
+  // All output channels of four positions, as is usual.
   __attribute__((noinline)) void WriteFromWindow(int8_t* output) const {
     uint32_t elements[kWindowElements * kElementWords];
     auto* const padding = reinterpret_cast<int8_t*>(elements + kPaddedWindowElements * kElementWords);
@@ -142,8 +142,9 @@ class Convolution {
     for (int32_t channel = 0; channel < channels; ++channel) {
       armv6m::PackedSums packed = {};
       armv6m::AddProducts(elements, row, run, packed);
-      const armv6m::Four values = armv6m::WithBias(armv6m::Unpacked(packed), stage.bias[channel]);
-      armv6m::StoreFour(stage, armv6m::MakeScale(stage, channel), values, output++, channels);
+      const armv6m::Four sums = armv6m::Unpacked(packed);
+      armv6m::StoreFour(stage, armv6m::MakeScale(stage, channel), armv6m::WithBias(sums, stage.bias[channel]),
+                        output++, channels);
       row += row_pitch;
     }
   }
@@ -167,7 +168,7 @@ class Convolution {
         AddChunk(chunk, elements, rows, row_pitch, channels, sums);
       } while (chunks.Next(chunk));
       for (int32_t i = 0; i < channels; ++i) {
-        armv6m::Finish(conv_.stage, requantization_, first + i, &sums[i].v0, positions, output++,
+        armv6m::Finish(conv_.stage, most_sum_, first + i, &sums[i].v0, positions, output++,
                        conv_.output_channels);
       }
       rows += channels * row_pitch;
@@ -230,8 +231,8 @@ class Convolution {
 
   const Conv2D<int8_t>& conv_;
   int32_t taps_;
-  armv6m::Requantization requantization_;
-  bool is_usual_;
+  int32_t most_sum_;
+  bool is_usual_;  // all windows fit the buffer, are one run of the weights and are requantised directly
   Corner corners_[kPositions];
 };
 

@@ -14,16 +14,12 @@ namespace {
 
 constexpr int32_t kBufferWords = 198;  // all frames together stay below 1 kB
 
-// A rectangle of the output and the part of the input that its windows cover.
+// A rectangle of the output.
 struct Tile {
   int32_t y;
   int32_t x;
   int32_t height;
   int32_t width;
-  int32_t input_y;
-  int32_t input_x;
-  int32_t input_height;
-  int32_t input_width;
 };
 
 // How many elements of the input `outputs` neighbours cover in one direction.
@@ -34,6 +30,15 @@ inline int32_t Covered(int32_t outputs, int32_t stride, int32_t dilation, int32_
 // How many neighbours cover no more than `elements`.
 inline int32_t Covering(int32_t elements, int32_t stride, int32_t dilation, int32_t kernel) {
   return (elements - Covered(1, stride, dilation, kernel)) / stride + 1;
+}
+
+// The size of the rectangle of the input that a tile's windows cover.
+inline int32_t InputHeight(const Window& window, const Tile& tile) {
+  return Covered(tile.height, window.stride_height, window.dilation_height, window.kernel_height);
+}
+
+inline int32_t InputWidth(const Window& window, const Tile& tile) {
+  return Covered(tile.width, window.stride_width, window.dilation_width, window.kernel_width);
 }
 
 // The largest tiles for the buffer, square where the map is large, and where they are.
@@ -56,14 +61,7 @@ class Tiles {
   Tile At(int32_t y, int32_t x) const {
     const int32_t height = window_.output_height - y < height_ ? window_.output_height - y : height_;
     const int32_t width = window_.output_width - x < width_ ? window_.output_width - x : width_;
-    return {y,
-            x,
-            height,
-            width,
-            y * window_.stride_height - window_.padding_top,
-            x * window_.stride_width - window_.padding_left,
-            Covered(height, window_.stride_height, window_.dilation_height, window_.kernel_height),
-            Covered(width, window_.stride_width, window_.dilation_width, window_.kernel_width)};
+    return {y, x, height, width};
   }
 
   int32_t Height() const { return height_; }
@@ -102,17 +100,18 @@ inline int32_t* Fill(int32_t value, int32_t* to, const int32_t* end) {
 __attribute__((noinline)) void Widen(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t channel,
                                      int32_t* to) {
   const Window& window = conv.window;
-  const int32_t before = tile.input_x < 0 ? -tile.input_x : 0;
-  const int32_t beyond = tile.input_x + tile.input_width - window.input_width;
+  const int32_t width = InputWidth(window, tile);
+  const int32_t x = tile.x * window.stride_width - window.padding_left;
+  const int32_t before = x < 0 ? -x : 0;
+  const int32_t beyond = x + width - window.input_width;
   const int32_t step = conv.input_channels;
-  const int32_t inside_end = (tile.input_width - before - (beyond > 0 ? beyond : 0)) * step;
+  const int32_t inside_end = (width - before - (beyond > 0 ? beyond : 0)) * step;
   const int32_t row_step = window.input_width * step;
-  const int32_t width = tile.input_width;
   const int32_t height = window.input_height;
   const int32_t padding = conv.input_zero_point;
-  const int32_t first = tile.input_y;
-  const int32_t end = first + tile.input_height;
-  const int8_t* row = conv.input + first * row_step + (tile.input_x + before) * step + channel;
+  const int32_t first = tile.y * window.stride_height - window.padding_top;
+  const int32_t end = first + InputHeight(window, tile);
+  const int8_t* row = conv.input + first * row_step + (x + before) * step + channel;
   for (int32_t y = first; y < end; ++y) {
     int32_t* const row_end = to + width;
     if (y >= 0 && y < height && inside_end > 0) {
@@ -129,11 +128,12 @@ __attribute__((noinline)) void Widen(const DepthwiseConv2D<int8_t>& conv, const 
 __attribute__((noinline)) void Sum3x3(const Window& window, const Tile& tile, const int32_t* weights,
                                       int32_t* elements) {
   constexpr int32_t kBytes = sizeof(int32_t);
-  const int32_t next_row = (tile.input_width - 3) * kBytes;
+  const int32_t input_width = InputWidth(window, tile);
+  const int32_t next_row = (input_width - 3) * kBytes;
   const int32_t step = window.stride_width * kBytes;
   const int32_t width = tile.width * kBytes;
   const int32_t next_corner =
-      (window.stride_height * tile.input_width - tile.width * window.stride_width) * kBytes;
+      (window.stride_height * input_width - tile.width * window.stride_width) * kBytes;
   const int32_t* const end = elements + tile.height * tile.width;
   register int32_t* element __asm__("r0") = elements;
   register const int32_t* weight __asm__("r1") = weights;
@@ -188,39 +188,53 @@ __attribute__((noinline)) void Sum3x3(const Window& window, const Tile& tile, co
 #undef REDS_MULTIPLY_ROW
 }
 
-// The same for windows of any kind.
+// How a window of any kind is walked.
+struct WindowWalk {
+  int32_t rows;
+  int32_t columns;
+  int32_t step;      // from element to element
+  int32_t next_row;  // from the end of a row to the next one
+};
+
+inline int32_t SumOfWindow(const WindowWalk& walk, const int32_t* weight, const int32_t* element) {
+  int32_t sum = 0;
+  for (int32_t rows = walk.rows; rows > 0; --rows) {
+    const int32_t* const end = weight + walk.columns;
+    do {
+      sum += *element * *weight++;
+      element += walk.step;
+    } while (weight != end);
+    element += walk.next_row;
+  }
+  return sum;
+}
+
+// Sum3x3 for windows of any kind.
 __attribute__((noinline)) void SumAny(const Window& window, const Tile& tile, const int32_t* weights,
                                       int32_t* elements) {
-  const int32_t next_row =
-      window.dilation_height * tile.input_width - window.kernel_width * window.dilation_width;
-  int32_t* to = elements;
-  for (int32_t row = 0; row < tile.height; ++row) {
-    const int32_t* corner = elements;
-    for (int32_t left = tile.width; left > 0; --left) {
-      const int32_t* element = corner;
-      const int32_t* weight = weights;
-      int32_t sum = 0;
-      for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
-        for (int32_t tap_x = window.kernel_width; tap_x > 0; --tap_x) {
-          sum += *element * *weight++;
-          element += window.dilation_width;
-        }
-        element += next_row;
-      }
-      *to++ = sum;
+  const int32_t input_width = InputWidth(window, tile);
+  const WindowWalk walk = {
+      window.kernel_height, window.kernel_width, window.dilation_width,
+      window.dilation_height * input_width - window.kernel_width * window.dilation_width};
+  const int32_t* row = elements;
+  for (int32_t y = 0; y < tile.height; ++y) {
+    const int32_t* corner = row;
+    for (int32_t* const end = elements + tile.width; elements != end; ++elements) {
+      *elements = SumOfWindow(walk, weights, corner);
       corner += window.stride_width;
     }
-    elements += window.stride_height * tile.input_width;
+    row += window.stride_height * input_width;
   }
 }
 
 class Convolution {
  public:
-  explicit Convolution(const DepthwiseConv2D<int8_t>& conv)
+  Convolution(const DepthwiseConv2D<int8_t>& conv, int32_t* buffer)
       : conv_(conv),
+        buffer_(buffer),
         taps_(conv.window.kernel_height * conv.window.kernel_width),
         channels_(conv.input_channels * conv.multiplier),
-        requantization_(armv6m::RequantizationOf(conv.stage, channels_, taps_)) {}
+        most_sum_(armv6m::MostSum(taps_)) {}
 
   void Run() {
     const Window& window = conv_.window;
@@ -265,17 +279,17 @@ class Convolution {
     int32_t* sums = buffer_ + taps_;
     int8_t* output = conv_.output + (tile.y * output_width + tile.x) * channels_ + channel;
     for (int32_t rows = is_one_row ? 1 : tile.height; rows > 0; --rows) {
-      armv6m::Finish(conv_.stage, requantization_, channel, sums, count, output, channels_);
+      armv6m::Finish(conv_.stage, most_sum_, channel, sums, count, output, channels_);
       sums += count;
       output += output_width * channels_;
     }
   }
 
   const DepthwiseConv2D<int8_t>& conv_;
+  int32_t* buffer_;
   int32_t taps_;
   int32_t channels_;
-  armv6m::Requantization requantization_;
-  int32_t buffer_[kBufferWords];
+  int32_t most_sum_;
 };
 
 // Whether the weights and one window fit the buffer.
@@ -289,9 +303,10 @@ bool FitsBuffer(const Window& window) {
 
 void Run(const DepthwiseConv2D<int8_t>& conv) {
   if (FitsBuffer(conv.window)) {
-    Convolution(conv).Run();
+    int32_t buffer[kBufferWords];
+    Convolution(conv, buffer).Run();
   } else {
-    depthwise_conv2d_int8::Walk<4>(conv);
+    depthwise_conv2d_int8::Walk<1>(conv);
   }
 }
 

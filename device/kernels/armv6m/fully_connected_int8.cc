@@ -48,22 +48,20 @@ inline Four SumsOfRows(const int8_t* input, const int8_t* const (&rows)[kRows], 
   return {sum0, sum1, sum2, sum3};
 }
 
-void Store(const OutputStage<int8_t>& stage, Requantization requantization, int32_t channel, int32_t sum,
-           int8_t* output) {
-  if (requantization == Requantization::kGeneral) {
+void Store(const OutputStage<int8_t>& stage, int32_t most_sum, int32_t channel, int32_t sum, int8_t* output) {
+  if (armv6m::RequantizationOf(stage, channel, most_sum) == Requantization::kGeneral) {
     *output = Finish(stage, channel, sum);
   } else {
-    const int32_t value =
-        Clamped(WrappingAdd(sum, stage.bias[channel]), -armv6m::kMostValue, armv6m::kMostValue);
-    armv6m::StoreOne(stage, armv6m::MakeScale(stage, channel), value, output);
+    const int32_t value = WrappingAdd(sum, stage.bias[channel]);
+    armv6m::StoreOne(stage, armv6m::MakeScale(stage, channel),
+                     Clamped(value, -armv6m::kMostValue, armv6m::kMostValue), output);
   }
 }
 
 }  // namespace
 
 void Run(const FullyConnected<int8_t>& layer) {
-  const Requantization requantization =
-      armv6m::RequantizationOf(layer.stage, layer.output_channels, layer.input_channels);
+  const int32_t most_sum = armv6m::MostSum(layer.input_channels);
   const int8_t* row = layer.weights;
   for (int32_t channel = 0; channel < layer.output_channels; channel += kRows) {
     // Missing rows repeat the last one.
@@ -76,8 +74,7 @@ void Run(const FullyConnected<int8_t>& layer) {
     for (int32_t sample = 0; sample < layer.samples; ++sample) {
       const Four sums = SumsOfRows(input, rows, layer.input_channels);
       const int32_t of_rows[kRows] = {sums.v0, sums.v1, sums.v2, sums.v3};
-      for (int32_t i = 0; i < count; ++i)
-        Store(layer.stage, requantization, channel + i, of_rows[i], output + i);
+      for (int32_t i = 0; i < count; ++i) Store(layer.stage, most_sum, channel + i, of_rows[i], output + i);
       input += layer.input_channels;
       output += layer.output_channels;
     }

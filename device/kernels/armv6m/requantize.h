@@ -35,34 +35,34 @@ struct Scale {
   int32_t right_shift;  // 10 + e
 };
 
-// What the sums of an output stage need before they are requantised with a Scale.
+// The largest magnitude of a sum of products, or kMostValue where that is smaller.
+inline int32_t MostSum(int64_t products) {
+  return products <= kMostValue / kMostProduct ? static_cast<int32_t>(products) * kMostProduct : kMostValue;
+}
+
+// What the sums of an output channel need before they are requantised with its Scale.
 enum class Requantization {
   kDirect,     // nothing: no sum with its bias exceeds kMostValue
   kSaturated,  // to be saturated there, because what lies beyond is clamped anyway
-  kGeneral,    // a constant that has no Scale
+  kGeneral,    // constants that have no Scale
 };
 
-inline Requantization RequantizationOfOne(const OutputStage<int8_t>& stage, int32_t channel,
-                                          int32_t most_sum) {
+inline Requantization RequantizationOf(const OutputStage<int8_t>& stage, int32_t channel, int32_t most_sum) {
   const int32_t multiplier = stage.multiplier[channel];
-  const int32_t right_shift = -stage.shift[channel];
+  const int32_t shift = stage.shift[channel];
   const int32_t most_bias = kMostValue - most_sum;
-  if (multiplier < 0 || right_shift < 1 || right_shift > 21) return Requantization::kGeneral;
+  if (multiplier < 0 || shift >= 0) return Requantization::kGeneral;
   if (stage.bias[channel] <= most_bias && stage.bias[channel] >= -most_bias) return Requantization::kDirect;
-  // 2^21 * 2^30 / 2^(31+11) is 2^9.
-  return multiplier >= 1 << 30 && right_shift <= 11 ? Requantization::kSaturated : Requantization::kGeneral;
+  // 2^21 * 2^30 / 2^(31+12) is 2^8: with any zero point it lies outside the range of int8.
+  return multiplier >= 1 << 30 && shift >= -12 ? Requantization::kSaturated : Requantization::kGeneral;
 }
 
-// What all output channels need, whose sums are of `products` products.
-inline Requantization RequantizationOf(const OutputStage<int8_t>& stage, int32_t channels, int64_t products) {
-  const int32_t most_sum =
-      products <= kMostValue / kMostProduct ? static_cast<int32_t>(products) * kMostProduct : kMostValue;
-  Requantization most = Requantization::kDirect;
+// Whether all output channels are requantised directly.
+inline bool AreDirect(const OutputStage<int8_t>& stage, int32_t channels, int32_t most_sum) {
   for (int32_t channel = 0; channel < channels; ++channel) {
-    const Requantization needed = RequantizationOfOne(stage, channel, most_sum);
-    if (needed > most) most = needed;
+    if (RequantizationOf(stage, channel, most_sum) != Requantization::kDirect) return false;
   }
-  return most;
+  return true;
 }
 
 inline int32_t SignedLow(int32_t value, int bits) {
@@ -72,7 +72,9 @@ inline int32_t SignedLow(int32_t value, int bits) {
 inline Scale MakeScale(const OutputStage<int8_t>& stage, int32_t channel) {
   const int32_t multiplier = stage.multiplier[channel];
   const int32_t low = SignedLow(multiplier, 11);
-  const int32_t above = (multiplier - low) >> 11;
+  // 2^31 where the multiplier is largest, which only an unsigned word holds.
+  const uint32_t without_low = static_cast<uint32_t>(multiplier) - static_cast<uint32_t>(low);
+  const int32_t above = static_cast<int32_t>(without_low >> 11);
   const int32_t middle = SignedLow(above, 10);
   return {low, middle, (above - middle) >> 10, 10 - stage.shift[channel]};
 }
@@ -231,9 +233,11 @@ __attribute__((noinline)) inline void Saturate(int32_t bias, int32_t* sums, int3
   }
 }
 
-// Stores elements as StoreAll does, whatever the constants.
-inline void Finish(const OutputStage<int8_t>& stage, Requantization requantization, int32_t channel,
-                   int32_t* sums, int32_t count, int8_t* output, int32_t step) {
+// Stores elements as StoreAll does, whatever the constants, from sums that are at most `most_sum` in magnitude
+// or of any magnitude where that is kMostValue.
+inline void Finish(const OutputStage<int8_t>& stage, int32_t most_sum, int32_t channel, int32_t* sums,
+                   int32_t count, int8_t* output, int32_t step) {
+  const Requantization requantization = RequantizationOf(stage, channel, most_sum);
   if (requantization == Requantization::kGeneral) {
     return FinishGenerally(stage, channel, sums, count, output, step);
   }
