@@ -13,7 +13,7 @@ from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, output_shape
 from numpy.typing import NDArray
 
-from reds.compiled import CompiledNetwork, ElementType
+from reds.compiled import CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import encode
 from reds.graph import Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
 from reds.requantize import Quantization
@@ -66,8 +66,9 @@ def with_extreme_constants(network: CompiledNetwork) -> CompiledNetwork:
     shifts = [0, 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 28]
     scales = np.outer([1, below_one], np.float32(2) ** -np.array(shifts)).astype(np.float32).ravel()
     bias = np.array([0, 1 << 30, 1 << 20, -(1 << 20), -(1 << 30), 777, (1 << 21) + 7], np.int32)
-    steps = []
+    steps: list[CompiledStep] = []
     for step in network.subnetworks[0].steps:
+        assert step.output_quantization is not None
         quantization = Quantization(np.float32(1), int(step.output_quantization.zero_point))
         steps.append(
             replace(
@@ -142,6 +143,12 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
 def test_sizes_at_the_limits_of_the_buffers(folder: Path, specs: list[LayerSpec], loudness: float) -> None:
     specs = [*specs, LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (5, 7, 1), specs, narrow(Draw(3), specs), 3, loudness)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (2, 2), (1, 7)])
+def test_maps_of_few_positions(folder: Path, size: tuple[int, int]) -> None:
+    specs = [LayerSpec(Conv2D((1, 1)), 19), LayerSpec(Conv2D((3, 3), (1, 1), "same"), 6), LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (*size, 5), specs, [[7, 5, 3]], 13)
 
 
 @pytest.mark.parametrize(

@@ -72,27 +72,6 @@ struct Corner {
   int32_t x;
 };
 
-// Positions of the output in their order.
-class Cursor {
- public:
-  explicit Cursor(const Window& window) : window_(window) {}
-
-  Corner Next() {
-    const Corner corner = {y_ * window_.stride_height - window_.padding_top,
-                           x_ * window_.stride_width - window_.padding_left};
-    if (++x_ == window_.output_width) {
-      x_ = 0;
-      ++y_;
-    }
-    return corner;
-  }
-
- private:
-  const Window& window_;
-  int32_t y_ = 0;
-  int32_t x_ = 0;
-};
-
 class Convolution {
  public:
   explicit Convolution(const Conv2D<int8_t>& conv)
@@ -105,25 +84,38 @@ class Convolution {
   }
 
   void Run() {
-    Cursor cursor(conv_.window);
-    int8_t* output = conv_.output;
-    int32_t left = conv_.window.output_height * conv_.window.output_width;
-    for (; left > 0; left -= kPositions) {
-      // Missing ones repeat the last one.
-      const int32_t positions = left < kPositions ? left : kPositions;
-      for (int32_t position = 0; position < kPositions; ++position) {
-        corners_[position] = position < positions ? cursor.Next() : corners_[position - 1];
-      }
-      if (is_usual_ && positions == kPositions) {
+    const int32_t positions = conv_.window.output_height * conv_.window.output_width;
+    const int32_t count = positions < kPositions ? positions : kPositions;
+    for (int32_t position = 0; position < positions; position += kPositions) {
+      // The last four overlap those before them.
+      const int32_t first = position < positions - count ? position : positions - count;
+      int8_t* const output = conv_.output + first * conv_.output_channels;
+      PlaceCorners(first, count);
+      if (is_usual_ && count == kPositions) {
         WriteFromWindow(output);
       } else {
-        WriteFromChunks(positions, output);
+        WriteFromChunks(count, output);
       }
-      output += positions * conv_.output_channels;
     }
   }
 
  private:
+  // Missing corners repeat the last one.
+  void PlaceCorners(int32_t first, int32_t count) {
+    const Window& window = conv_.window;
+    int32_t y = first / window.output_width;
+    int32_t x = first % window.output_width;
+    for (int32_t position = 0; position < kPositions; ++position) {
+      corners_[position] = {y * window.stride_height - window.padding_top,
+                            x * window.stride_width - window.padding_left};
+      if (position + 1 >= count) continue;
+      if (++x == window.output_width) {
+        x = 0;
+        ++y;
+      }
+    }
+  }
+
   // All output channels of four positions, as is usual.
   __attribute__((noinline)) void WriteFromWindow(int8_t* output) const {
     uint32_t elements[kWindowElements * kElementWords];
@@ -236,8 +228,27 @@ class Convolution {
   Corner corners_[kPositions];
 };
 
+// Whether it is a fully connected layer of fewer samples than the positions that are computed together.
+bool IsFullyConnected(const Window& window) {
+  const int32_t positions = window.output_height * window.output_width;
+  return window.kernel_height == 1 && window.kernel_width == 1 && positions < kPositions &&
+         positions == window.input_height * window.input_width;
+}
+
+__attribute__((noinline)) void RunFullyConnected(const Conv2D<int8_t>& conv) {
+  const int32_t samples = conv.window.output_height * conv.window.output_width;
+  Run(FullyConnected<int8_t>{conv.input, conv.weights, conv.output, samples, conv.input_channels,
+                             conv.output_channels, conv.weights_pitch, conv.stage});
+}
+
 }  // namespace
 
-void Run(const Conv2D<int8_t>& conv) { Convolution(conv).Run(); }
+void Run(const Conv2D<int8_t>& conv) {
+  if (IsFullyConnected(conv.window)) {
+    RunFullyConnected(conv);
+  } else {
+    Convolution(conv).Run();
+  }
+}
 
 }  // namespace reds

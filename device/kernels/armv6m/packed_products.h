@@ -50,20 +50,33 @@ inline Four Unpacked(const PackedSums& packed) {
           static_cast<int32_t>(packed.c - static_cast<uint32_t>(s1)) >> 8};
 }
 
-// Packs `count` activations of four positions. Returns where the next ones go.
+// Packs `count` activations, one at least, of four positions. Returns where the next ones go.
 inline uint32_t* Pack(const int8_t* const (&x)[kPositions], int32_t count, uint32_t* to) {
-  const int8_t* x0 = x[0];
-  const int8_t* x1 = x[1];
-  const int8_t* x2 = x[2];
-  const int8_t* x3 = x[3];
-  for (; count > 0; --count) {
-    const uint32_t second = static_cast<uint32_t>(int32_t{*x1++});
-    const uint32_t fourth = static_cast<uint32_t>(int32_t{*x3++});
-    to[0] = static_cast<uint32_t>(int32_t{*x0++}) + (second << 16);
-    to[1] = static_cast<uint32_t>(int32_t{*x2++}) + (fourth << 16);
-    to[2] = second + (fourth << 8);
-    to += kElementWords;
-  }
+  int32_t index = -count;  // up to 0: the only signed load of a byte adds two registers
+  int32_t element, other;
+  __asm__ volatile(
+      ".syntax unified\n"
+      "1:\n"
+      "ldrsb %[element], [%[x1], %[index]]\n"
+      "mov   r8, %[element]\n"
+      "lsls  %[element], #16\n"
+      "ldrsb %[other], [%[x0], %[index]]\n"
+      "adds  %[element], %[other]\n"
+      "stmia %[to]!, {%[element]}\n"
+      "ldrsb %[element], [%[x3], %[index]]\n"
+      "lsls  %[other], %[element], #8\n"
+      "add   r8, %[other]\n"
+      "lsls  %[element], #16\n"
+      "ldrsb %[other], [%[x2], %[index]]\n"
+      "adds  %[element], %[other]\n"
+      "stmia %[to]!, {%[element]}\n"
+      "mov   %[element], r8\n"
+      "stmia %[to]!, {%[element]}\n"
+      "adds  %[index], #1\n"
+      "bne   1b\n"
+      : [element] "=&l"(element), [other] "=&l"(other), [index] "+l"(index), [to] "+l"(to)
+      : [x0] "l"(x[0] + count), [x1] "l"(x[1] + count), [x2] "l"(x[2] + count), [x3] "l"(x[3] + count)
+      : "r8", "cc", "memory");
   return to;
 }
 
