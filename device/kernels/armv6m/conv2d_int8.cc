@@ -15,9 +15,8 @@ using armv6m::kElementWords;
 using armv6m::kPositions;
 
 // All frames together stay below 1 kB.
-constexpr int32_t kWindowElements = 64;  // of windows that are packed at once
-constexpr int32_t kPaddedWindowElements =
-    60;  // of those with several taps: padding takes the room of the last ones
+constexpr int32_t kWindowElements = 64;        // of windows that are packed at once
+constexpr int32_t kPaddedWindowElements = 60;  // the same with room for padding, where there are several taps
 constexpr int32_t kChunkElements = 32;
 constexpr int32_t kChunkChannels = 16;
 
@@ -160,7 +159,7 @@ class Convolution {
         AddChunk(chunk, elements, rows, row_pitch, channels, sums);
       } while (chunks.Next(chunk));
       for (int32_t i = 0; i < channels; ++i) {
-        armv6m::Finish(conv_.stage, most_sum_, first + i, &sums[i].v0, positions, output++,
+        armv6m::Finish(conv_.stage, most_sum_, first + i, sums[i].of, positions, output++,
                        conv_.output_channels);
       }
       rows += channels * row_pitch;

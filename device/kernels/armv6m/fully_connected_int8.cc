@@ -73,8 +73,7 @@ void Run(const FullyConnected<int8_t>& layer) {
     int8_t* output = layer.output + channel;
     for (int32_t sample = 0; sample < layer.samples; ++sample) {
       const Four sums = SumsOfRows(input, rows, layer.input_channels);
-      const int32_t of_rows[kRows] = {sums.v0, sums.v1, sums.v2, sums.v3};
-      for (int32_t i = 0; i < count; ++i) Store(layer.stage, most_sum, channel + i, of_rows[i], output + i);
+      for (int32_t i = 0; i < count; ++i) Store(layer.stage, most_sum, channel + i, sums.of[i], output + i);
       input += layer.input_channels;
       output += layer.output_channels;
     }

@@ -79,19 +79,18 @@ inline Scale MakeScale(const OutputStage<int8_t>& stage, int32_t channel) {
   return {low, middle, (above - middle) >> 10, 10 - stage.shift[channel]};
 }
 
-// Four values of one output channel.
+// Four sums, or four values of one output channel.
 struct Four {
-  int32_t v0;
-  int32_t v1;
-  int32_t v2;
-  int32_t v3;
+  int32_t of[4];
 };
 
-inline Four Sum(const Four& a, const Four& b) { return {a.v0 + b.v0, a.v1 + b.v1, a.v2 + b.v2, a.v3 + b.v3}; }
+inline Four Sum(const Four& a, const Four& b) {
+  return {a.of[0] + b.of[0], a.of[1] + b.of[1], a.of[2] + b.of[2], a.of[3] + b.of[3]};
+}
 
 inline Four WithBias(const Four& sums, int32_t bias) {
-  return {WrappingAdd(sums.v0, bias), WrappingAdd(sums.v1, bias), WrappingAdd(sums.v2, bias),
-          WrappingAdd(sums.v3, bias)};
+  return {WrappingAdd(sums.of[0], bias), WrappingAdd(sums.of[1], bias), WrappingAdd(sums.of[2], bias),
+          WrappingAdd(sums.of[3], bias)};
 }
 
 // From a value to addend + the quotient above. The shift of the sign leaves n in the carry, the last one the bit
@@ -142,10 +141,10 @@ inline void StoreOne(const OutputStage<int8_t>& stage, const Scale& scale, int32
 __attribute__((always_inline)) inline void StoreFour(const OutputStage<int8_t>& stage, const Scale& scale,
                                                      const Four& values, int8_t* output, int32_t step) {
   const int32_t minimum = stage.clamp.minimum;
-  register int32_t value0 __asm__("r8") = values.v0;
-  register int32_t value1 __asm__("r9") = values.v1;
-  register int32_t value2 __asm__("r10") = values.v2;
-  register int32_t value3 __asm__("r11") = values.v3;
+  register int32_t value0 __asm__("r8") = values.of[0];
+  register int32_t value1 __asm__("r9") = values.of[1];
+  register int32_t value2 __asm__("r10") = values.of[2];
+  register int32_t value3 __asm__("r11") = values.of[3];
   int32_t value, quotient, other;
 #define REDS_REQUANTIZE_IN(register)               \
   "mov  %[value], " register "\n" REDS_REQUANTIZE( \
