@@ -188,34 +188,51 @@ __attribute__((noinline)) void Sum3x3(const Window& window, const Tile& tile, co
 #undef REDS_MULTIPLY_ROW
 }
 
-// How a window of any kind is walked.
+// How a window of any kind is walked, in bytes.
 struct WindowWalk {
-  int32_t rows;
-  int32_t columns;
-  int32_t step;      // from element to element
-  int32_t next_row;  // from the end of a row to the next one
+  int32_t step;         // from element to element
+  int32_t next_row;     // from the end of a row to the next one
+  int32_t row_weights;  // of one row
+  int32_t weights;      // of the window
 };
 
 inline int32_t SumOfWindow(const WindowWalk& walk, const int32_t* weight, const int32_t* element) {
   int32_t sum = 0;
-  for (int32_t rows = walk.rows; rows > 0; --rows) {
-    const int32_t* const end = weight + walk.columns;
-    do {
-      sum += *element * *weight++;
-      element += walk.step;
-    } while (weight != end);
-    element += walk.next_row;
-  }
+  const int8_t* const end = reinterpret_cast<const int8_t*>(weight) + walk.weights;
+  int32_t product, other, row_end;
+  __asm__(
+      ".syntax unified\n"
+      "1:\n"
+      "mov   %[row_end], %[weight]\n"
+      "add   %[row_end], %[row_weights]\n"
+      "2:\n"
+      "ldr   %[product], [%[element]]\n"
+      "add   %[element], %[step]\n"
+      "ldmia %[weight]!, {%[other]}\n"
+      "muls  %[product], %[other]\n"
+      "adds  %[sum], %[product]\n"
+      "cmp   %[weight], %[row_end]\n"
+      "bne   2b\n"
+      "add   %[element], %[next_row]\n"
+      "cmp   %[weight], %[end]\n"
+      "bne   1b\n"
+      : [sum] "+l"(sum), [element] "+l"(element), [weight] "+l"(weight), [product] "=&l"(product),
+        [other] "=&l"(other), [row_end] "=&l"(row_end)
+      : [step] "h"(walk.step), [next_row] "h"(walk.next_row), [row_weights] "h"(walk.row_weights),
+        [end] "h"(end)
+      : "cc", "memory");
   return sum;
 }
 
 // Sum3x3 for windows of any kind.
 __attribute__((noinline)) void SumAny(const Window& window, const Tile& tile, const int32_t* weights,
                                       int32_t* elements) {
+  constexpr int32_t kBytes = sizeof(int32_t);
   const int32_t input_width = InputWidth(window, tile);
-  const WindowWalk walk = {
-      window.kernel_height, window.kernel_width, window.dilation_width,
-      window.dilation_height * input_width - window.kernel_width * window.dilation_width};
+  const int32_t row_elements = window.kernel_width * window.dilation_width;
+  const WindowWalk walk = {window.dilation_width * kBytes,
+                           (window.dilation_height * input_width - row_elements) * kBytes,
+                           window.kernel_width * kBytes, window.kernel_height * window.kernel_width * kBytes};
   const int32_t* row = elements;
   for (int32_t y = 0; y < tile.height; ++y) {
     const int32_t* corner = row;
@@ -293,18 +310,23 @@ class Convolution {
 };
 
 // Whether the weights and one window fit the buffer.
-bool FitsBuffer(const Window& window) {
+__attribute__((noinline)) bool FitsBuffer(const Window& window) {
   const int64_t height = Covered(1, window.stride_height, window.dilation_height, window.kernel_height);
   const int64_t width = Covered(1, window.stride_width, window.dilation_width, window.kernel_width);
   return height * width + int64_t{window.kernel_height} * window.kernel_width <= kBufferWords;
+}
+
+// A function of its own, so that its frame does not lie under the walk without a buffer.
+__attribute__((noinline)) void RunBuffered(const DepthwiseConv2D<int8_t>& conv) {
+  int32_t buffer[kBufferWords];
+  Convolution(conv, buffer).Run();
 }
 
 }  // namespace
 
 void Run(const DepthwiseConv2D<int8_t>& conv) {
   if (FitsBuffer(conv.window)) {
-    int32_t buffer[kBufferWords];
-    Convolution(conv, buffer).Run();
+    RunBuffered(conv);
   } else {
     depthwise_conv2d_int8::Walk<1>(conv);
   }
