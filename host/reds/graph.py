@@ -4,6 +4,7 @@ Every activation is a map (height, width, channels); a vector is a 1 x 1 map. We
 from `trace` to `emit` take and return the dataclasses of this module; they are never changed in place.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -68,7 +69,20 @@ class Pool2D:
     padding: Padding = "valid"
 
 
-Operation = Conv2D | DepthwiseConv2D | Dense | BatchNormalization | Activation | Pool2D
+@dataclass(frozen=True)
+class Add:
+    """Elementwise sum of two maps of one shape."""
+
+
+@dataclass(frozen=True)
+class Concatenate:
+    """Two or more maps of one height and width, one behind the other along the channels."""
+
+
+DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation | Add | Concatenate
+"""What a device runs: batch normalisation is folded into the operation before it."""
+
+Operation = DeviceOperation | BatchNormalization
 
 
 @dataclass(frozen=True)
@@ -78,15 +92,20 @@ class Node:
     name: str
     """The Keras layer's name; unique in the graph."""
     operation: Operation
-    input: int
-    """Index of the node whose output it takes, or INPUT."""
+    inputs: tuple[int, ...]
+    """Indices of the nodes whose outputs it takes, in order; INPUT stands for the network's input."""
     output_shape: Shape
     """(height, width, channels) at full width."""
     input_group: int | None
-    """Channel group of its input; None where the channels are fixed (the network's input)."""
+    """Channel group that all its inputs share; None where their channels are fixed, as those of the network's input."""
     output_group: int | None
     """Channel group of its output; None where the channels are fixed (the network's output)."""
     weights: Mapping[str, Array]
+
+    @property
+    def input(self) -> int:
+        """Its first input; the only one of most operations."""
+        return self.inputs[0]
 
 
 @dataclass(frozen=True)
@@ -108,6 +127,7 @@ class Graph:
     output_shape: tuple[int, ...]
     """The model's own output shape without the batch, such as (12,)."""
     nodes: tuple[Node, ...]
+    """In topological order; the last one's output is the network's, and needs all others."""
     groups: tuple[ChannelGroup, ...]
 
     @property
@@ -118,6 +138,18 @@ class Graph:
     def shape_of(self, node: int) -> Shape:
         """Full-width output shape of a node, or of the input for INPUT."""
         return self.input_map if node == INPUT else self.nodes[node].output_shape
+
+    def ancestors(self, last: int) -> tuple[int, ...]:
+        """Indices of the nodes that node `last` needs, itself included, in topological order."""
+        needed = {last}
+        for index in range(last, INPUT, -1):
+            if index in needed:
+                needed.update(self.nodes[index].inputs)
+        return tuple(sorted(needed - {INPUT}))
+
+    def readers(self) -> Counter[int]:
+        """How often each node's output, or INPUT, is taken."""
+        return Counter(source for node in self.nodes for source in node.inputs)
 
 
 def as_map(shape: tuple[int, ...]) -> Shape:
