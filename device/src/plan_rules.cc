@@ -62,6 +62,12 @@ bool WindowIsConsistent(const Layer& layer) {
   return vertical.IsConsistent() && horizontal.IsConsistent();
 }
 
+// The map lies inside the padded one.
+bool IsPadded(const Layer& layer) {
+  return layer.input_height() + layer.padding_top() <= layer.output_height() &&
+         layer.input_width() + layer.padding_left() <= layer.output_width();
+}
+
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
@@ -76,11 +82,23 @@ uint64_t Taps(const Layer& layer) {
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
       return KernelArea(layer);
-    case Operation::Relu:
-    case Operation::Softmax:
+    default:
       return 0;
   }
-  return 0;
+}
+
+// Whether every element of the output is a function of the input's element at its place.
+bool IsElementwise(Operation operation) {
+  switch (operation) {
+    case Operation::Relu:
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool HasWeights(Operation operation) {
@@ -112,7 +130,13 @@ bool ShapesHold(const Layer& layer) {
     case Operation::FullyConnected:
       return KeepsArea(layer);
     case Operation::Relu:
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
       return KeepsArea(layer) && KeepsChannels(layer);
+    case Operation::Pad:
+      return IsPadded(layer) && KeepsChannels(layer);
     case Operation::Softmax:
       return KeepsArea(layer) && KeepsChannels(layer) &&
              layer.output_channels() <= conventions::kMaximumSoftmaxChannels;
@@ -192,7 +216,18 @@ uint32_t ConstantWords(bool is_int8, Operation operation, uint32_t channels) {
   if (HasWeights(operation)) {
     return is_int8 ? ChannelConstants<int8_t>::Words(channels) : ChannelConstants<float>::Words(channels);
   }
-  return is_int8 && operation == Operation::Softmax ? SoftmaxConstants::kWords : 0;
+  switch (operation) {
+    case Operation::Softmax:
+      return is_int8 ? SoftmaxConstants::kWords : 0;
+    case Operation::LeakyRelu:
+      return is_int8 ? LookupConstants::kWords : SlopeConstants::kWords;
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return is_int8 ? LookupConstants::kWords : 0;
+    default:
+      return 0;
+  }
 }
 
 bool ConstantsHold(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {
@@ -202,8 +237,8 @@ bool ConstantsHold(const Checked& checked, const Step& step, Operation operation
   if (all == nullptr || words > all->size() || step.constants() > all->size() - words) return false;
   if (!checked.is_int8()) return true;
   const uint32_t* first = all->data() + step.constants();
-  return operation == Operation::Softmax ? SoftmaxHolds(SoftmaxConstants(first))
-                                         : RequantizationHolds(first, channels);
+  if (operation == Operation::Softmax) return SoftmaxHolds(SoftmaxConstants(first));
+  return !HasWeights(operation) || RequantizationHolds(first, channels);
 }
 
 // ---- Steps ----
@@ -240,13 +275,9 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
       return true;
     case Operation::DepthwiseConv2D:
       return output == input * (layer.output_channels() / layer.input_channels());
-    case Operation::AveragePool2D:
-    case Operation::MaxPool2D:
-    case Operation::Relu:
-    case Operation::Softmax:
+    default:
       return output == input;
   }
-  return false;
 }
 
 // The network's input has all its channels in every subnetwork, and the place and size of the port.
@@ -283,7 +314,7 @@ bool PlacesHold(const RunList& list, const Step& step) {
   const Range output = list.OutputRange(step);
   if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
   const Operation operation = list.layer(step).operation();
-  const bool in_place = operation == Operation::Relu || operation == Operation::Softmax;
+  const bool in_place = IsElementwise(operation) || operation == Operation::Softmax;
   return !input.Overlaps(output) || (in_place && input.begin == output.begin);
 }
 

@@ -24,6 +24,7 @@ from reds.graph import (
     Graph,
     Node,
     Operation,
+    Pad,
     Pool2D,
     Shape,
 )
@@ -36,7 +37,7 @@ class FusedLayer:
     """One operation as a device runs it, at full width."""
 
     name: str
-    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation
     activation: FusedActivation
     input: int
     """Index of the fused layer whose output it takes, or INPUT."""
@@ -101,10 +102,10 @@ def _fuse_at(graph: Graph, first: int, layer_of_node: Mapping[int, int]) -> tupl
     if _is_weighted(node.operation) and _next_is(graph, last, BatchNormalization):
         batch_norm = last = last + 1
     activation: FusedActivation = "none"
-    if not isinstance(node.operation, Activation) and _next_is(graph, last, Activation):
+    if not isinstance(node.operation, Activation | Pad) and _next_is(graph, last, Activation):
         following = graph.nodes[last + 1].operation
         assert isinstance(following, Activation)
-        if following.function != "softmax":
+        if following.function == "relu" or following.function == "relu6":
             activation = following.function
             last += 1
     return (

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Shape = tuple[int, int, int]
 Padding = Literal["valid", "same"]
+ActivationFunction = Literal["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "hard_swish", "softmax"]
 
 INPUT = -1
 """Node index that stands for the network's input."""
@@ -55,7 +56,14 @@ class BatchNormalization:
 class Activation:
     """Elementwise function, or softmax over the channels."""
 
-    function: Literal["relu", "relu6", "softmax"]
+    function: ActivationFunction
+    slope: float = 0.0
+    """Factor on negative values; of leaky_relu only."""
+
+    @property
+    def clamps(self) -> bool:
+        """Whether it only limits values to a range, so that the operation before it can do it as well."""
+        return self.function in ("relu", "relu6")
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,17 @@ class Pool2D:
     padding: Padding = "valid"
 
 
-Operation = Conv2D | DepthwiseConv2D | Dense | BatchNormalization | Activation | Pool2D
+@dataclass(frozen=True)
+class Pad:
+    """Zeros around a map."""
+
+    rows: tuple[int, int]
+    """Above and below the map."""
+    columns: tuple[int, int]
+    """Left and right of the map."""
+
+
+Operation = Conv2D | DepthwiseConv2D | Dense | BatchNormalization | Activation | Pool2D | Pad
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
@@ -17,8 +18,8 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Padding, Pool2D
-from reds.plan import ACTIVATIONS, ELEMENT_TYPES, zero_point_term
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pad, Padding, Pool2D
+from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
@@ -153,13 +154,13 @@ def text(value: str | bytes) -> str:
 
 
 def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[CompiledLayer, ...]:
-    names = _layer_names(file.model)
+    operators = _layer_operators(file.model)
     exits = _layer_exits(file.plan)
     inputs = _layer_inputs(file.plan)
     return tuple(
         CompiledLayer(
-            name=names[i],
-            operation=_decode_operation(layer),
+            name=operators[i].name,
+            operation=_decode_operation(layer, operators[i].options),
             activation={code: name for name, code in ACTIVATIONS.items()}[layer.activation],
             input=inputs[i],
             input_shape=(layer.inputHeight, layer.inputWidth, layer.inputChannels),
@@ -171,10 +172,18 @@ def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[Compiled
     )
 
 
-def _layer_names(model: tflite.ModelT) -> list[str]:
+@dataclass(frozen=True)
+class _LayerOperator:
+    """What only the TFLite operator of a layer knows."""
+
+    name: str
+    options: Any
+
+
+def _layer_operators(model: tflite.ModelT) -> list[_LayerOperator]:
     """Layers are in the order of the subgraphs' operators; reshapes are not layers."""
     return [
-        text(subgraph.tensors[operator.outputs[0]].name)
+        _LayerOperator(text(subgraph.tensors[operator.outputs[0]].name), operator.builtinOptions)
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if model.operatorCodes[operator.opcodeIndex].builtinCode != tflite.BuiltinOperator.RESHAPE
@@ -198,7 +207,9 @@ def _layer_inputs(plan: schema.PlanT) -> dict[int, int]:
     return inputs
 
 
-def _decode_operation(layer: schema.LayerT) -> Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation:
+def _decode_operation(
+    layer: schema.LayerT, options: Any
+) -> Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation:
     kernel = (layer.kernelHeight, layer.kernelWidth)
     strides = (layer.strideHeight, layer.strideWidth)
     dilation = (layer.dilationHeight, layer.dilationWidth)
@@ -224,10 +235,18 @@ def _decode_operation(layer: schema.LayerT) -> Conv2D | DepthwiseConv2D | Dense 
         return Pool2D("average", kernel, strides, padding)
     if layer.operation == schema.Operation.MaxPool2D:
         return Pool2D("max", kernel, strides, padding)
-    if layer.operation == schema.Operation.Softmax:
-        return Activation("softmax")
-    relu6 = layer.activation == ACTIVATIONS["relu6"]
-    return Activation("relu6" if relu6 else "relu")
+    if layer.operation == schema.Operation.Pad:
+        top, left = layer.paddingTop, layer.paddingLeft
+        bottom = layer.outputHeight - layer.inputHeight - top
+        return Pad((top, bottom), (left, layer.outputWidth - layer.inputWidth - left))
+    return _decode_activation(layer, options)
+
+
+def _decode_activation(layer: schema.LayerT, options: Any) -> Activation:
+    if layer.operation == schema.Operation.Relu:
+        return Activation("relu6" if layer.activation == ACTIVATIONS["relu6"] else "relu")
+    function = next(name for name, operation in FUNCTIONS.items() if operation == layer.operation)
+    return Activation(function, options.alpha if function == "leaky_relu" else 0.0)
 
 
 def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: ElementType) -> NDArray | None:

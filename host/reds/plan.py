@@ -18,7 +18,8 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, ActivationFunction, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.lookup import TABLED, lookup_table
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
@@ -30,6 +31,16 @@ CRC_PLACEHOLDER = 0xFFFFFFFF
 
 ELEMENT_TYPES = {ElementType.FLOAT32: 0, ElementType.INT8: 1}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
+FUNCTIONS: Mapping[ActivationFunction, int] = {
+    "relu": schema.Operation.Relu,
+    "relu6": schema.Operation.Relu,
+    "leaky_relu": schema.Operation.LeakyRelu,
+    "sigmoid": schema.Operation.Logistic,
+    "tanh": schema.Operation.Tanh,
+    "hard_swish": schema.Operation.HardSwish,
+    "softmax": schema.Operation.Softmax,
+}
+"""The operation that an activation function is where it is not fused into another."""
 
 STEP_BYTES = 12
 TENSOR_BYTES = 12
@@ -235,6 +246,8 @@ def geometry(layer: CompiledLayer) -> WindowGeometry:
     operation = layer.operation
     if isinstance(operation, Activation | Dense):
         return WindowGeometry()
+    if isinstance(operation, Pad):
+        return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     padding = (0, 0)
@@ -262,7 +275,9 @@ def _operation(layer: CompiledLayer) -> int:
     if isinstance(operation, Pool2D):
         average = operation.kind == "average"
         return int(schema.Operation.AveragePool2D if average else schema.Operation.MaxPool2D)
-    return int(schema.Operation.Softmax if operation.function == "softmax" else schema.Operation.Relu)
+    if isinstance(operation, Pad):
+        return int(schema.Operation.Pad)
+    return int(FUNCTIONS[operation.function])
 
 
 def _exit(network: CompiledNetwork, index: int) -> schema.ExitT:
@@ -344,7 +359,7 @@ def activation_range(layer: CompiledLayer, quantization: Quantization | None) ->
     if quantization is None:
         return INT8_MINIMUM, INT8_MAXIMUM
     function = layer.activation
-    if isinstance(layer.operation, Activation) and not layer.is_softmax:
+    if isinstance(layer.operation, Activation):
         function = layer.operation.function
     minimum, maximum = INT8_MINIMUM, INT8_MAXIMUM
     if function in ("relu", "relu6"):
@@ -358,19 +373,15 @@ def activation_range(layer: CompiledLayer, quantization: Quantization | None) ->
 def _constants(network: CompiledNetwork, step: CompiledStep, pool: ConstantPool) -> tuple[int, int]:
     """Adds a step's constants to the pool; returns their first word and their number."""
     layer = network.layers[step.layer]
-    if network.element_type is ElementType.FLOAT32:
-        if step.bias is None:
-            return 0, 0
-        assert step.weight_scales is not None
-        return pool.add(step.bias, step.weight_scales)
-    assert step.input_quantization is not None
-    assert step.output_quantization is not None
-    if layer.is_softmax:
-        scaling = softmax_scaling(step.input_quantization.scale)
-        return pool.add(np.array([scaling.multiplier, scaling.left_shift, scaling.minimum_difference], np.int32))
+    if isinstance(layer.operation, Activation):
+        return pool.add(*_activation_constants(layer.operation, step))
     if step.bias is None:
         return 0, 0
     assert step.weight_scales is not None
+    if network.element_type is ElementType.FLOAT32:
+        return pool.add(step.bias, step.weight_scales)
+    assert step.input_quantization is not None
+    assert step.output_quantization is not None
     numbers = requantization(
         step.input_quantization.scale,
         step.weight_scales,
@@ -383,6 +394,18 @@ def _constants(network: CompiledNetwork, step: CompiledStep, pool: ConstantPool)
             f"2**{LARGEST_SHIFT} times larger than its outputs. Scale the network's inputs to a magnitude near one."
         )
     return pool.add(step.bias - zero_point_term(layer, step).astype(np.int32), numbers.multipliers, numbers.shifts)
+
+
+def _activation_constants(activation: Activation, step: CompiledStep) -> list[NDArray]:
+    source, target = step.input_quantization, step.output_quantization
+    if source is None or target is None:
+        return [np.array([activation.slope], np.float32)] if activation.function == "leaky_relu" else []
+    if activation.function in TABLED:
+        return [lookup_table(activation, source, target)]
+    if activation.function == "softmax":
+        scaling = softmax_scaling(source.scale)
+        return [np.array([scaling.multiplier, scaling.left_shift, scaling.minimum_difference], np.int32)]
+    return []
 
 
 def zero_point_term(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int64]:

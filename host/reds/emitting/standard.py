@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -38,6 +38,11 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.SOFTMAX: 2,
     tflite.BuiltinOperator.RELU: 2,
     tflite.BuiltinOperator.RELU6: 2,
+    tflite.BuiltinOperator.LEAKY_RELU: 2,
+    tflite.BuiltinOperator.LOGISTIC: 2,
+    tflite.BuiltinOperator.TANH: 2,
+    tflite.BuiltinOperator.HARD_SWISH: 1,
+    tflite.BuiltinOperator.PAD: 2,
     tflite.BuiltinOperator.RESHAPE: 1,
 }
 
@@ -137,6 +142,8 @@ class SubgraphBuilder:
         inputs = [source]
         if layer.weights is not None:
             inputs += self._add_constants(layer, step)
+        if isinstance(layer.operation, Pad):
+            inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
         batch_shape = self._output_shape(source, layer, step)
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
@@ -147,9 +154,7 @@ class SubgraphBuilder:
         """Appends a reshape; returns the tensor that it writes."""
         target = self.add_activation(name, shape, quantization)
         new_shape = np.array(shape, np.int32)
-        shape_tensor = self._add_tensor(
-            f"{name}/shape", (len(shape),), np.dtype(np.int32), self._model.add_buffer(new_shape), None
-        )
+        shape_tensor = self._add_int32(f"{name}/shape", new_shape)
         options = tflite.ReshapeOptionsT()
         options.newShape = new_shape
         self._add_operator(
@@ -197,6 +202,10 @@ class SubgraphBuilder:
             self._add_tensor(f"{layer.name}/weights", weights.shape, weights.dtype, buffer, weight_parameters),
             self._add_tensor(f"{layer.name}/bias", step.bias.shape, step.bias.dtype, bias, bias_parameters),
         ]
+
+    def _add_int32(self, name: str, values: NDArray[np.int32]) -> int:
+        """Adds a constant tensor of integers, such as a shape; returns its index."""
+        return self._add_tensor(name, values.shape, values.dtype, self._model.add_buffer(values), None)
 
     def _add_tensor(
         self,
@@ -290,7 +299,7 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         depthwise = tflite.DepthwiseConv2DOptionsT()
         _set_window(depthwise, operation)
         depthwise.dilationHFactor, depthwise.dilationWFactor = operation.dilation
-        depthwise.depthMultiplier = 1
+        depthwise.depthMultiplier = layer.output_shape[2] // layer.input_shape[2]
         depthwise.fusedActivationFunction = activation
         return builtin.DEPTHWISE_CONV_2D, options_type.DepthwiseConv2DOptions, depthwise
     if isinstance(operation, Dense):
@@ -304,11 +313,37 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         pool.fusedActivationFunction = activation
         kind = builtin.AVERAGE_POOL_2D if operation.kind == "average" else builtin.MAX_POOL_2D
         return kind, options_type.Pool2DOptions, pool
-    if operation.function == "softmax":
-        softmax = tflite.SoftmaxOptionsT()
-        softmax.beta = 1.0
-        return builtin.SOFTMAX, options_type.SoftmaxOptions, softmax
-    return builtin.RELU if operation.function == "relu" else builtin.RELU6, options_type.NONE, None
+    if isinstance(operation, Pad):
+        return builtin.PAD, options_type.PadOptions, tflite.PadOptionsT()
+    return _activation_operator(operation)
+
+
+def _activation_operator(activation: Activation) -> tuple[int, int, object]:
+    builtin, options_type = tflite.BuiltinOperator, tflite.BuiltinOptions
+    match activation.function:
+        case "relu":
+            return builtin.RELU, options_type.NONE, None
+        case "relu6":
+            return builtin.RELU6, options_type.NONE, None
+        case "leaky_relu":
+            leaky = tflite.LeakyReluOptionsT()
+            leaky.alpha = activation.slope
+            return builtin.LEAKY_RELU, options_type.LeakyReluOptions, leaky
+        case "sigmoid":
+            return builtin.LOGISTIC, options_type.NONE, None
+        case "tanh":
+            return builtin.TANH, options_type.NONE, None
+        case "hard_swish":
+            return builtin.HARD_SWISH, options_type.HardSwishOptions, tflite.HardSwishOptionsT()
+        case "softmax":
+            softmax = tflite.SoftmaxOptionsT()
+            softmax.beta = 1.0
+            return builtin.SOFTMAX, options_type.SoftmaxOptions, softmax
+
+
+def paddings(pad: Pad) -> NDArray[np.int32]:
+    """Rows of (before, after) for the batch, the height, the width and the channels."""
+    return np.array([(0, 0), pad.rows, pad.columns, (0, 0)], np.int32)
 
 
 def _set_window(
