@@ -18,7 +18,7 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pad, Padding, Pool2D
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Pad, Padding, Pool2D
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
 from reds.schema import conventions
@@ -207,9 +207,7 @@ def _layer_inputs(plan: schema.PlanT) -> dict[int, int]:
     return inputs
 
 
-def _decode_operation(
-    layer: schema.LayerT, options: Any
-) -> Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation:
+def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
     kernel = (layer.kernelHeight, layer.kernelWidth)
     strides = (layer.strideHeight, layer.strideWidth)
     dilation = (layer.dilationHeight, layer.dilationWidth)
