@@ -21,6 +21,7 @@ from reds.graph import (
     DepthwiseConv2D,
     Graph,
     Node,
+    Pad,
     Pool2D,
 )
 
@@ -237,6 +238,8 @@ def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> 
             return _activation(operation, x)
         case Pool2D():
             return _pool(operation, x)
+        case Pad():
+            return ops.pad(x, ((0, 0), operation.rows, operation.columns, (0, 0)))
         case _:
             raise TypeError(f"Node '{node.name}' has an operation that cannot be run: {operation}")
 
@@ -298,6 +301,14 @@ def _activation(operation: Activation, x: Tensor) -> Tensor:
             return ops.relu(x)
         case "relu6":
             return ops.relu6(x)
+        case "leaky_relu":
+            return ops.leaky_relu(x, operation.slope)
+        case "sigmoid":
+            return ops.sigmoid(x)
+        case "tanh":
+            return ops.tanh(x)
+        case "hard_swish":
+            return ops.hard_silu(x)
         case "softmax":
             return ops.softmax(x, axis=-1)
 

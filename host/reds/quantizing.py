@@ -26,10 +26,12 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Pad,
     Pool2D,
     Subnetwork,
     Supernet,
 )
+from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -42,8 +44,11 @@ BIAS_LIMIT = 2**30
 SMALLEST_FACTOR = 2.0**-24
 """Smallest requantisation factor. A channel whose products are below it cannot move an output and gets zero weights."""
 
-SMALLEST_SOFTMAX_INPUT_SCALE = np.float32(2.0**-20)
-"""TFLite Micro's fixed-point softmax needs an input scale above 2**-26; logits that close together are equal."""
+SMALLEST_EXPONENTIAL_INPUT_SCALE = np.float32(2.0**-20)
+"""TFLite Micro's fixed-point exponentials need an input scale above 2**-26; values that close together are equal."""
+
+LARGEST_GAINS = {"leaky_relu": np.float32(2.0**20), "hard_swish": np.float32(2.0**6)}
+"""Input scale by output scale that TFLite Micro's fixed point allows: below 2**22 and below 2**7."""
 
 CALIBRATION_BATCH = 100
 """Samples run at once while ranges are measured."""
@@ -251,7 +256,7 @@ def _activation_quantizations(
     """Per subnetwork the quantisation of its tensors, the network's input first."""
     ranges = [_measure_ranges(supernet, branches, i, samples) for i in range(len(runs))]
     input_quantization = Quantization.from_range(float(samples.min()), float(samples.max()))
-    output = _output_quantization(runs, ranges)
+    output = _output_quantization(runs, ranges, input_quantization)
     return [
         _chain_quantizations(run_list, range_list, input_quantization, output)
         for run_list, range_list in zip(runs, ranges, strict=True)
@@ -296,14 +301,30 @@ def _branch_outputs(
 
 
 def _keeps_quantization(fused: FusedLayer) -> bool:
-    """Pooling and standalone ReLU write with the quantisation of their input."""
+    """Pooling, padding and standalone ReLU write with the quantisation of their input."""
     if isinstance(fused.operation, Activation):
-        return fused.operation.function != "softmax"
-    return isinstance(fused.operation, Pool2D)
+        return fused.operation.clamps
+    return isinstance(fused.operation, Pool2D | Pad)
 
 
-def _is_softmax(fused: FusedLayer) -> bool:
-    return isinstance(fused.operation, Activation) and fused.operation.function == "softmax"
+def _fixed_quantization(fused: FusedLayer) -> Quantization | None:
+    """The quantisation that TFLite fixes for the output of a function with exponentials; None for other operations."""
+    if not isinstance(fused.operation, Activation):
+        return None
+    match fused.operation.function:
+        case "softmax":
+            return Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
+        case "sigmoid":
+            return SIGMOID_OUTPUT
+        case "tanh":
+            return TANH_OUTPUT
+    return None
+
+
+def _within_gain(fused: FusedLayer, source: Quantization, target: Quantization) -> Quantization:
+    """The output's quantisation, so wide that the operation's fixed point holds."""
+    gain = LARGEST_GAINS.get(fused.operation.function) if isinstance(fused.operation, Activation) else None
+    return target if gain is None else replace(target, scale=max(target.scale, source.scale / gain))
 
 
 def _anchor(runs: Sequence[_Run], index: int) -> int:
@@ -313,17 +334,25 @@ def _anchor(runs: Sequence[_Run], index: int) -> int:
     return index
 
 
-def _output_quantization(runs: Sequence[Sequence[_Run]], ranges: Sequence[Sequence[_Range]]) -> Quantization | None:
+def _output_quantization(
+    runs: Sequence[Sequence[_Run]], ranges: Sequence[Sequence[_Range]], input_quantization: Quantization
+) -> Quantization | None:
     """The output's quantisation, the same in every subnetwork; None where it is the input's."""
     anchors = [_anchor(run_list, len(run_list) - 1) for run_list in runs]
     if all(anchor == INPUT for anchor in anchors):
         return None
-    if any(_is_softmax(run_list[anchor].fused) for run_list, anchor in zip(runs, anchors, strict=True)):
-        return Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
+    fixed = (_fixed_quantization(run_list[anchor].fused) for run_list, anchor in zip(runs, anchors, strict=True))
+    output = next((quantization for quantization in fixed if quantization is not None), None)
+    if output is not None:
+        return output
     union = ranges[0][anchors[0]]
     for range_list, anchor in zip(ranges[1:], anchors[1:], strict=True):
         union = union.union(range_list[anchor])
-    return Quantization.from_range(union.minimum, union.maximum)
+    output = Quantization.from_range(union.minimum, union.maximum)
+    for run_list, range_list, anchor in zip(runs, ranges, anchors, strict=True):
+        source = _chain_quantizations(run_list[:anchor], range_list[:anchor], input_quantization, None)[-1]
+        output = _within_gain(run_list[anchor].fused, source, output)
+    return output
 
 
 def _chain_quantizations(
@@ -335,25 +364,25 @@ def _chain_quantizations(
     output_anchor = _anchor(runs, len(runs) - 1)
     result = [input_quantization]
     for index, (run, measured) in enumerate(zip(runs, ranges, strict=True)):
+        fixed = _fixed_quantization(run.fused)
         if _keeps_quantization(run.fused):
             result.append(result[-1])
         elif index == output_anchor and output is not None:
             result.append(output)
-        elif _is_softmax(run.fused):
-            result.append(
-                Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
-            )
+        elif fixed is not None:
+            result.append(fixed)
         else:
-            result.append(Quantization.from_range(measured.minimum, measured.maximum))
-        if _is_softmax(run.fused):
-            _widen_softmax_input(runs, index, result)
+            own = Quantization.from_range(measured.minimum, measured.maximum)
+            result.append(_within_gain(run.fused, result[-1], own))
+        if fixed is not None:
+            _widen_exponential_input(runs, index, result)
     return result
 
 
-def _widen_softmax_input(runs: Sequence[_Run], softmax: int, tensors: list[Quantization]) -> None:
-    """Keeps the scale of a softmax's input, and of what has the same quantisation, from being too small."""
-    for tensor in range(_anchor(runs, softmax - 1) + 1, softmax + 1):
-        scale = max(tensors[tensor].scale, SMALLEST_SOFTMAX_INPUT_SCALE)
+def _widen_exponential_input(runs: Sequence[_Run], function: int, tensors: list[Quantization]) -> None:
+    """Keeps the scale of the input of an exponential, and of what has the same quantisation, from being too small."""
+    for tensor in range(_anchor(runs, function - 1) + 1, function + 1):
+        scale = max(tensors[tensor].scale, SMALLEST_EXPONENTIAL_INPUT_SCALE)
         tensors[tensor] = replace(tensors[tensor], scale=scale)
 
 

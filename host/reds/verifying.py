@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
-from reds.graph import Dense, DepthwiseConv2D
+from reds.graph import Activation, Dense, DepthwiseConv2D
 from reds.inspecting import ModelReport, inspect
+from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT, lookup_table
 from reds.model_file import decode, read_model_file
 from reds.reference import run_litert, run_tflite_micro
+from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
@@ -22,6 +24,9 @@ from reds_bench.emulator import boot
 
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of float32 outputs, relative to the largest magnitude of the output."""
+
+FLOAT_TABLE_ERROR = 1e-3
+"""Units by which a sigmoid or tanh in float32 may miss its exact value; 256 units have 16 bits behind the point."""
 
 Progress = Callable[[str], None]
 
@@ -133,25 +138,71 @@ def verify(
 def _litert_units(content: bytes) -> int:
     """Units by which LiteRT's int8 output may differ from TFLite Micro's.
 
-    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off; every other
-    operation is equal on equal inputs. From there on a layer passes a difference on multiplied by at most the largest
-    sum of the magnitudes of an output's weights, and a softmax by half.
+    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off, and its
+    sigmoid and tanh are computed in floating point; every other operation is equal on equal inputs. From there on a
+    layer passes a difference on multiplied by at most the largest sum of the magnitudes of an output's weights, a
+    softmax by half, and a function of one value as its table says.
     """
     network = decode(read_model_file(content))
     if network.element_type is not ElementType.INT8:
         return 0
-    units = 0.0
+    units = 0
     for step in network.subnetworks[0].steps:
-        layer = network.layers[step.layer]
-        assert step.input_quantization is not None and step.output_quantization is not None
-        gain = float(step.input_quantization.scale) / float(step.output_quantization.scale)
-        if layer.is_softmax:
-            units *= gain / 2
-        elif step.weight_scales is not None:
-            units *= gain * _largest_weight_sum(layer, step)
-        rounding = 1 if units > 0 or isinstance(layer.operation, Dense) else 0
-        units = math.ceil(units) + rounding
-    return int(units)
+        units = _units_after(network.layers[step.layer], step, units)
+    return units
+
+
+def _units_after(layer: CompiledLayer, step: CompiledStep, units: int) -> int:
+    """Units by which an operation's outputs may differ where its inputs differ by `units`."""
+    source, target = step.input_quantization, step.output_quantization
+    assert source is not None and target is not None
+    if isinstance(layer.operation, Activation) and layer.operation.function in TABLED:
+        return largest_table_difference(layer.operation, source, target, units)
+    factor = 1.0
+    if layer.is_softmax:
+        factor = float(source.scale) / float(target.scale) / 2
+    elif step.weight_scales is not None:
+        factor = float(source.scale) / float(target.scale) * _largest_weight_sum(layer, step)
+    rounding = 1 if units > 0 or isinstance(layer.operation, Dense) else 0
+    return math.ceil(units * factor) + rounding
+
+
+def largest_table_difference(activation: Activation, source: Quantization, target: Quantization, units: int) -> int:
+    """The largest difference of TFLite Micro's and LiteRT's outputs for inputs that differ by up to `units`.
+
+    Args:
+        activation: a function of one value.
+        source: quantisation of its input.
+        target: quantisation of its output.
+        units: largest difference of the inputs.
+
+    Returns:
+        The difference in units of the output.
+    """
+    ours = np.roll(lookup_table(activation, source, target), -INT8_MINIMUM).astype(np.int64)
+    lowest, highest = _litert_table(activation, source, ours)
+    shifts = range(min(units, len(ours) - 1) + 1)
+    return max(
+        int(np.abs(mine - theirs).max())
+        for table in (lowest, highest)
+        for shift in shifts
+        for mine, theirs in ((ours[shift:], table[: len(table) - shift]), (ours[: len(ours) - shift], table[shift:]))
+    )
+
+
+def _litert_table(activation: Activation, source: Quantization, ours: NDArray) -> tuple[NDArray, NDArray]:
+    """The least and the largest outputs that LiteRT may have for each input from -128 on."""
+    x = float(source.scale) * (np.arange(INT8_MINIMUM, INT8_MAXIMUM + 1) - source.zero_point)
+    tanh = np.tanh(x if activation.function == "tanh" else x / 2)
+    match activation.function:
+        case "sigmoid":
+            exact = (tanh + 1) / 2 / float(SIGMOID_OUTPUT.scale) + SIGMOID_OUTPUT.zero_point
+        case "tanh":
+            exact = tanh / float(TANH_OUTPUT.scale) + TANH_OUTPUT.zero_point
+        case _:
+            return ours, ours
+    least, largest = (np.rint(exact + error) for error in (-FLOAT_TABLE_ERROR, FLOAT_TABLE_ERROR))
+    return np.clip(least, INT8_MINIMUM, INT8_MAXIMUM), np.clip(largest, INT8_MINIMUM, INT8_MAXIMUM)
 
 
 def _largest_weight_sum(layer: CompiledLayer, step: CompiledStep) -> float:

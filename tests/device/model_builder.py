@@ -15,23 +15,22 @@ from reds.compiled import (
     CompiledSubnetwork,
     ElementType,
 )
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Pad, Pool2D, Shape
+from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import Quantization
-
-Operation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
 
 TYPICAL_WEIGHT_SCALE = 0.01
 INT8_DEVIATION = 256 / math.sqrt(12)
 """Standard deviation of a uniformly distributed int8."""
 
-SOFTMAX_OUTPUT = Quantization(np.float32(1 / 256), -128)
+FIXED_OUTPUTS = {"softmax": Quantization(np.float32(1 / 256), -128), "sigmoid": SIGMOID_OUTPUT, "tanh": TANH_OUTPUT}
 
 
 @dataclass(frozen=True)
 class LayerSpec:
     """A layer to build."""
 
-    operation: Operation
+    operation: DeviceOperation
     channels: int = 0
     """Output channels of a convolution or fully connected layer."""
     activation: str = "none"
@@ -151,8 +150,10 @@ class NetworkBuilder:
 
     def _output_quantization(self, layer: CompiledLayer, source: Quantization) -> Quantization:
         """A scale that spreads the sums over the int8 range with few of them clipped."""
-        if layer.is_softmax:
-            return SOFTMAX_OUTPUT
+        if isinstance(layer.operation, Activation):
+            scale = np.float32(source.scale * self._random.uniform(0.1, 2))
+            own = Quantization(scale, int(self._random.integers(-128, 128)))
+            return FIXED_OUTPUTS.get(layer.operation.function, own)
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
@@ -201,13 +202,16 @@ def typical_sum(layer: CompiledLayer, source: Quantization) -> float:
 
 
 def _activation(spec: LayerSpec) -> str:
-    if isinstance(spec.operation, Activation) and spec.operation.function != "softmax":
-        return spec.operation.function
-    return spec.activation
+    """What is fused into the operation; the file also marks a standalone ReLU so."""
+    if isinstance(spec.operation, Activation):
+        return spec.operation.function if spec.operation.clamps else "none"
+    return "none" if isinstance(spec.operation, Pad) else spec.activation
 
 
 def _keeps_quantization(layer: CompiledLayer) -> bool:
-    return isinstance(layer.operation, Pool2D | Activation) and not layer.is_softmax
+    if isinstance(layer.operation, Activation):
+        return layer.operation.clamps
+    return isinstance(layer.operation, Pool2D | Pad)
 
 
 def output_shape(spec: LayerSpec, source: Shape) -> Shape:
@@ -217,6 +221,8 @@ def output_shape(spec: LayerSpec, source: Shape) -> Shape:
         return (1, 1, spec.channels)
     if isinstance(operation, Activation):
         return source
+    if isinstance(operation, Pad):
+        return (source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     if operation.padding == "same":

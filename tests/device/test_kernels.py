@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_drawing import Draw
-from model_builder import LayerSpec, NetworkBuilder, Operation, output_shape
+from model_builder import LayerSpec, NetworkBuilder, output_shape
 
 from reds.compiled import ElementType
 from reds.emitting import encode, extract
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Shape
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
 
@@ -36,8 +34,7 @@ def check(
     x = builder.input(SAMPLES)
     for subnetwork in (0, 1):
         runtime.select(subnetwork)
-        standalone = with_depth_multipliers(extract(model, subnetwork), specs)
-        expected = run_tflite_micro(standalone, x)
+        expected = run_tflite_micro(extract(model, subnetwork), x)
         actual = runtime.invoke(x)
         if element_type is ElementType.INT8:
             np.testing.assert_array_equal(actual, expected)
@@ -46,21 +43,8 @@ def check(
         assert runtime.guards_intact
 
 
-def with_depth_multipliers(model: bytes, specs: Sequence[LayerSpec]) -> bytes:
-    """The model with depth multipliers, which the emitter has no use for."""
-    if all(spec.depth_multiplier == 1 for spec in specs):
-        return model
-    tree = tflite.ModelT.InitFromPackedBuf(model)
-    for operator, spec in zip(tree.subgraphs[0].operators, specs, strict=True):
-        if spec.depth_multiplier > 1:
-            operator.builtinOptions.depthMultiplier = spec.depth_multiplier
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(tree.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
 def check_hidden(
-    element_type: ElementType, draw: Draw, operation: Operation, seed: int, depth_multiplier: int = 1
+    element_type: ElementType, draw: Draw, operation: DeviceOperation, seed: int, depth_multiplier: int = 1
 ) -> None:
     """Compares an operation between two 1 x 1 convolutions, so that its input and output are prefixes."""
     before, after = draw.pair(11, 11)
@@ -110,6 +94,18 @@ class TestOperation:
     def test_relu(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, Activation(draw.choice("relu", "relu6")), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_tabled_activations(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.tabled(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_pad(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.pad(), seed)
 
     @examples
     @given(seed=seeds)

@@ -18,6 +18,7 @@ from reds.graph import (
     Graph,
     Node,
     Operation,
+    Pad,
     Padding,
     Pool2D,
     Shape,
@@ -25,6 +26,7 @@ from reds.graph import (
     Supernet,
     as_map,
 )
+from reds.lookup import TABLED
 
 
 @dataclass
@@ -120,11 +122,18 @@ class ChainBuilder:
             }
             floats = {key: value.astype(np.float32) for key, value in weights.items()}
             self.append(BatchNormalization(1e-3), self.shape, self.group, floats)
-        function = self.generator.choice(["relu", "relu6", "none"])
+        function = self.generator.choice(["relu", "relu6", "none", "none", *TABLED])
         if function != "none":
-            self.append(Activation(function), self.shape, self.group, {})
+            slope = float(np.float32(self.generator.uniform(0, 1))) if function == "leaky_relu" else 0.0
+            self.append(Activation(str(function), slope), self.shape, self.group, {})
 
-    def classifier(self, classes: int, softmax: bool) -> None:
+    def pad(self) -> None:
+        """A border of zeros, which may be nothing on some sides."""
+        rows, columns = ((self.upto(3) - 1, self.upto(3) - 1) for _ in range(2))
+        height, width, channels = self.shape
+        self.append(Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), self.group, {})
+
+    def classifier(self, classes: int, function: str) -> None:
         """Flattens what is left of the map into class scores."""
         height, width, channels = self.shape
         if height * width == 1:
@@ -133,8 +142,8 @@ class ChainBuilder:
             fan_in = height * width * channels
             weights = self.weights((height, width, channels, classes), classes, fan_in)
             self.append(Conv2D((height, width)), (1, 1, classes), None, weights)
-        if softmax:
-            self.append(Activation("softmax"), (1, 1, classes), None, {})
+        if function != "none":
+            self.append(Activation(function), (1, 1, classes), None, {})
 
     def upto(self, most: int) -> int:
         """A number from 1 to `most`."""
@@ -148,16 +157,17 @@ class ChainBuilder:
 def random_supernet(seed: int) -> Supernet:
     """A family of the full network, two narrower ones and, mostly, one that leaves through an exit."""
     generator = np.random.default_rng(seed)
-    classes, softmax = int(generator.integers(2, 7)), bool(generator.random() < 0.7)
+    classes = int(generator.integers(2, 7))
+    function = str(generator.choice(["softmax", "none", "sigmoid", "tanh"], p=[0.6, 0.2, 0.1, 0.1]))
     chain = ChainBuilder(generator, "layer", _input_shape(generator))
     for _ in range(chain.upto(5)):
         _append_any(chain)
     if not chain.groups:
         chain.dense() if chain.shape[:2] == (1, 1) else chain.convolution(depthwise=False)
     tap = len(chain.nodes) - 1
-    chain.classifier(classes, softmax)
+    chain.classifier(classes, function)
     graph = chain.graph(classes)
-    exits = (_exit(generator, graph, tap, classes, softmax),) if generator.random() < 0.7 else ()
+    exits = (_exit(generator, graph, tap, classes, function),) if generator.random() < 0.7 else ()
     full = tuple(group.size for group in graph.groups)
     narrow = tuple(int(generator.integers(1, size + 1)) for size in full)
     narrower = tuple(int(generator.integers(1, size + 1)) for size in narrow)
@@ -179,18 +189,20 @@ def _append_any(chain: ChainBuilder) -> None:
     if chain.shape[:2] == (1, 1) and len(chain.input_shape) == 1:
         chain.dense()
         return
-    kind = chain.generator.choice(["conv", "conv", "depthwise", "pool"])
+    kind = chain.generator.choice(["conv", "conv", "depthwise", "pool", "pad"])
     if kind == "pool":
         chain.pool()
+    elif kind == "pad":
+        chain.pad()
     else:
         chain.convolution(depthwise=kind == "depthwise")
 
 
-def _exit(generator: np.random.Generator, graph: Graph, tap: int, classes: int, softmax: bool) -> Exit:
+def _exit(generator: np.random.Generator, graph: Graph, tap: int, classes: int, function: str) -> Exit:
     head = ChainBuilder(generator, "head", graph.nodes[tap].output_shape)
     if head.shape[:2] != (1, 1):
         head.convolution(depthwise=True)
-    head.classifier(classes, softmax)
+    head.classifier(classes, function)
     return Exit("exit", tap, head.graph(classes))
 
 
