@@ -196,7 +196,8 @@ def _part(graph: Graph, widths: Widths, input_channels: Channels, count: int) ->
         elif isinstance(node.operation, Conv2D | Dense):
             channels.append(node.output_shape[2])
         else:
-            channels.append(input_channels if node.input == INPUT else channels[node.input])
+            inputs = input_channels if node.input == INPUT else channels[node.input]
+            channels.append(inputs * (node.output_shape[2] // graph.shape_of(node.input)[2]))
     layers = tuple(layer for layer in fuse(graph) if layer.first_node < count)
     return _Part(graph, tuple(range(count)), layers, input_channels, tuple(channels))
 

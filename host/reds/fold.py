@@ -146,7 +146,7 @@ def folded_kernel(graph: Graph, layer: FusedLayer) -> Array:
     kernel = node.weights["kernel"].astype(np.float64)
     gain = _gain(graph, layer, None)
     if isinstance(layer.operation, DepthwiseConv2D):
-        gain = gain[:, np.newaxis]
+        gain = gain.reshape(kernel.shape[2:])
     return np.asarray(kernel * gain, np.float32)
 
 

@@ -187,7 +187,7 @@ def ancestors(graph: Graph, last: int) -> tuple[int, ...]:
 def as_batch_of_maps(graph: Graph, x: Tensor) -> Tensor:
     """A batch of the network's inputs as maps (batch, height, width, channels)."""
     x = ops.convert_to_tensor(x)
-    if len(x.shape) == 4:
+    if len(x.shape) == 4 and tuple(x.shape[1:3]) == graph.input_map[:2]:
         return x
     return ops.reshape(x, (-1, *graph.input_map))
 
@@ -229,7 +229,7 @@ def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> 
             kernel = _prefix(weights["kernel"], x.shape[-1], channels)
             return _add_bias(_conv(operation, x, kernel), weights)
         case DepthwiseConv2D():
-            kernel = _prefix(weights["kernel"], x.shape[-1], 1)
+            kernel = _prefix(weights["kernel"], x.shape[-1], weights["kernel"].shape[-1])
             return _add_bias(_depthwise_conv(operation, x, kernel), weights)
         case Dense():
             kernel = _prefix(weights["kernel"], x.shape[-1], channels)

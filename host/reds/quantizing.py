@@ -244,6 +244,8 @@ def _float_subnetwork(subnetwork: Subnetwork, runs: Sequence[_Run]) -> CompiledS
 def _tflite_layout(fused: FusedLayer, kernel: NDArray) -> NDArray:
     if isinstance(fused.operation, Dense):
         return np.ascontiguousarray(kernel.T)
+    if isinstance(fused.operation, DepthwiseConv2D):
+        return kernel.reshape(1, *kernel.shape[:2], -1)
     return np.ascontiguousarray(kernel.transpose(3, 0, 1, 2))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from reds.errors import UsageError
 from reds.graph import (
@@ -20,21 +21,31 @@ from reds.graph import (
     Graph,
     Node,
     Operation,
+    Pad,
     Padding,
     Pool2D,
     Shape,
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
+from reds.padding import absorb_padding, window_positions
 
-ActivationName = Literal["linear", "relu", "relu6", "softmax"]
+DEFAULT_LEAKY_RELU_SLOPE = 0.2
+"""Of `keras.activations.leaky_relu`."""
 
-_ACTIVATIONS: Mapping[Any, ActivationName] = {
-    keras.activations.linear: "linear",
-    keras.activations.relu: "relu",
-    keras.activations.relu6: "relu6",
-    keras.activations.softmax: "softmax",
+_ACTIVATIONS: Mapping[Any, Activation | None] = {
+    keras.activations.linear: None,
+    keras.activations.relu: Activation("relu"),
+    keras.activations.relu6: Activation("relu6"),
+    keras.activations.leaky_relu: Activation("leaky_relu", DEFAULT_LEAKY_RELU_SLOPE),
+    keras.activations.sigmoid: Activation("sigmoid"),
+    keras.activations.tanh: Activation("tanh"),
+    keras.activations.hard_swish: Activation("hard_swish"),
+    keras.activations.softmax: Activation("softmax"),
 }
+
+_RANKS = {"inputs": (1, 2, 3), "outputs": (1, 3)}
+"""Numbers of dimensions, without the batch, of a model's input and output."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +71,17 @@ def trace(model: keras.Model) -> Graph:
     """Reads a chain of supported layers into a graph.
 
     Nested models are flattened, their layers named `submodel/layer`. An `activation=` argument becomes a
-    node `layer/activation`. Dropout disappears. A `Dense` after a `Flatten` becomes a valid convolution over
-    the whole map, and a `Dense` on a map a 1 x 1 convolution, so that every value keeps its place (h, w, c)
-    when the map is narrowed.
+    node `layer/activation`. Layers that only act during training disappear. A `Dense` after a `Flatten` becomes a
+    valid convolution over the whole map, and a `Dense` on a map a 1 x 1 convolution, so that every value keeps its
+    place (h, w, c) when the map is narrowed. A `Rescaling` becomes a 1 x 1 depthwise convolution with its scale as
+    kernel and its offset as bias. A `BatchNormalization` that no convolution or dense layer can take in follows a
+    1 x 1 depthwise convolution of ones, `layer/ones`. A `ZeroPadding2D` becomes the padding of the convolution behind
+    it where the two are what "same" padding does. A `Reshape` of the network's input says as which map it is read.
 
     Args:
-        model: a built Sequential or functional model with one output and one input, (channels,) or
-            (height, width, channels) without the batch. `SUPPORTED_LAYERS` lists the layers it may hold.
+        model: a built Sequential or functional model with one output and one input, (channels,),
+            (width, channels) or (height, width, channels) without the batch. `SUPPORTED_LAYERS` lists the layers it
+            may hold.
 
     Returns:
         The graph, with the weights as float32. The channels of the last convolution or dense layer, and of
@@ -85,8 +100,9 @@ def trace(model: keras.Model) -> Graph:
     for node in tracer.nodes:
         if not all(np.isfinite(values).all() for values in node.weights.values()):
             raise UsageError(f"Layer '{node.name}' has weights that are NaN or infinite; train the model again.")
-    nodes, groups = with_groups(tracer.nodes)
-    return Graph(model.name, input_shape, output_shape, nodes, groups)
+    nodes, groups = with_groups(absorb_padding(tracer.nodes, tracer.input_map))
+    reshaped_input = None if tracer.input_map == as_map(input_shape) else tracer.input_map
+    return Graph(model.name, input_shape, output_shape, nodes, groups, reshaped_input)
 
 
 def _single_shape(model: keras.Model, side: Literal["inputs", "outputs"]) -> tuple[int, ...]:
@@ -100,7 +116,7 @@ def _single_shape(model: keras.Model, side: Literal["inputs", "outputs"]) -> tup
     if len(tensors) > 1:
         raise UsageError(f"`model` must have one input and one output. Received: {len(tensors)} {side}.")
     shape = tuple(tensors[0].shape)[1:]
-    if len(shape) not in (1, 3) or None in shape:
+    if len(shape) not in _RANKS[side] or None in shape:
         raise UsageError(
             f"`model` must have {side} of a fixed shape (channels,) or (height, width, channels) per sample. "
             f"Received: {shape}; give its `Input` such a shape."
@@ -143,6 +159,7 @@ class _Tracer:
 
     def __init__(self, input_map: Shape) -> None:
         self.nodes: list[Node] = []
+        self.input_map = input_map
         self.shape = input_map
         self.flattened = False
         """Whether the model sees the map as a vector of more than its channels."""
@@ -157,13 +174,25 @@ class _Tracer:
         """Makes the map a vector for the model; the map itself stays."""
         self.flattened = self.shape[:2] != (1, 1)
 
-    def append_activation(self, layer: Any, name: str, function: ActivationName) -> None:
+    def append_activation(self, layer: Any, name: str, activation: Activation) -> None:
         """Appends an elementwise function or a softmax over the channels."""
-        if function == "linear":
-            return
-        if function == "softmax" and self.flattened:
+        if activation.function == "softmax" and self.flattened:
             raise _unsupported(layer, f"it takes a softmax over a flattened map {self.shape}")
-        self.append(name, Activation(function), self.shape, {})
+        self.append(name, activation, self.shape, {})
+
+    def append_scaling(self, name: str, scale: ArrayLike, bias: ArrayLike | None = None) -> None:
+        """Appends a factor, and an offset where there is one, per channel: a 1 x 1 depthwise convolution."""
+        channels = self.shape[2]
+        kernel = np.broadcast_to(np.asarray(scale, np.float32), channels).reshape(1, 1, channels, 1)
+        weights = {"kernel": kernel.copy()}
+        if bias is not None:
+            weights["bias"] = np.broadcast_to(np.asarray(bias, np.float32), channels).copy()
+        self.append(name, DepthwiseConv2D((1, 1)), self.shape, weights)
+
+    def read_input_as(self, shape: Shape) -> None:
+        """Takes the network's input as another map of as many elements."""
+        self.input_map = self.shape = shape
+        self.flattened = False
 
 
 def _append_layer(tracer: _Tracer, name: str, layer: Any) -> None:
@@ -212,7 +241,7 @@ def _append_separable(tracer: _Tracer, layer: Any, name: str) -> None:
 
 def _append_depthwise_node(tracer: _Tracer, layer: Any, name: str, weights: Mapping[str, Array]) -> None:
     operation = DepthwiseConv2D(layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
-    channels = tracer.shape[2]
+    channels = tracer.shape[2] * layer.depth_multiplier
     shape = _window_shape(tracer.shape, layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate, channels)
     tracer.append(name, operation, shape, weights)
 
@@ -233,7 +262,7 @@ def _append_dense(tracer: _Tracer, layer: Any, name: str) -> None:
 
 def _append_batch_normalization(tracer: _Tracer, layer: Any, name: str) -> None:
     if not (tracer.nodes and isinstance(tracer.nodes[-1].operation, Conv2D | DepthwiseConv2D | Dense)):
-        raise _unsupported(layer, "it must directly follow a convolution or dense layer whose activation is linear")
+        tracer.append_scaling(f"{name}/ones", 1.0)
     channels = tracer.shape[2]
     weights = {
         "gamma": _array(layer.gamma) if layer.scale else np.ones(channels, np.float32),
@@ -245,20 +274,63 @@ def _append_batch_normalization(tracer: _Tracer, layer: Any, name: str) -> None:
 
 
 def _append_relu(tracer: _Tracer, layer: Any, name: str) -> None:
-    tracer.append_activation(layer, name, "relu" if layer.max_value is None else "relu6")
+    if layer.max_value is None:
+        _append_leaky_relu(tracer, layer, name)
+    else:
+        tracer.append_activation(layer, name, Activation("relu6"))
+
+
+def _append_leaky_relu(tracer: _Tracer, layer: Any, name: str) -> None:
+    slope = float(layer.negative_slope)
+    tracer.append_activation(layer, name, Activation("leaky_relu", slope) if slope else Activation("relu"))
 
 
 def _append_softmax(tracer: _Tracer, layer: Any, name: str) -> None:
-    tracer.append_activation(layer, name, "softmax")
+    tracer.append_activation(layer, name, Activation("softmax"))
 
 
 def _append_activation_layer(tracer: _Tracer, layer: Any, name: str) -> None:
-    tracer.append_activation(layer, name, _ACTIVATIONS[layer.activation])
+    activation = _ACTIVATIONS[layer.activation]
+    if activation is not None:
+        tracer.append_activation(layer, name, activation)
 
 
 def _append_argument(tracer: _Tracer, layer: Any, name: str) -> None:
-    function = _ACTIVATIONS[layer.activation]
-    tracer.append_activation(layer, f"{name}/{function}", function)
+    activation = _ACTIVATIONS[layer.activation]
+    if activation is not None:
+        tracer.append_activation(layer, f"{name}/{activation.function}", activation)
+
+
+def _append_rescaling(tracer: _Tracer, layer: Any, name: str) -> None:
+    tracer.append_scaling(name, layer.scale, layer.offset)
+
+
+def _append_zero_padding(tracer: _Tracer, layer: Any, name: str) -> None:
+    rows, columns = ((int(before), int(after)) for before, after in layer.padding)
+    height, width, channels = tracer.shape
+    tracer.append(name, Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
+
+
+def _append_reshape(tracer: _Tracer, layer: Any, name: str) -> None:
+    shape = _target_shape(layer.target_shape, math.prod(tracer.shape))
+    if shape == tracer.shape:
+        tracer.flattened = False
+    elif not tracer.nodes and len(shape) in (2, 3):
+        tracer.read_input_as(as_map(shape))
+    elif len(shape) == 1:
+        tracer.flatten()
+    else:
+        raise _unsupported(
+            layer,
+            f"it makes {shape} of a map {tracer.shape}; a reshape must flatten, undo a Flatten, or stand at the "
+            "network's input and make a map of it",
+        )
+
+
+def _target_shape(shape: tuple[int, ...], elements: int) -> tuple[int, ...]:
+    """The shape with its -1 replaced."""
+    known = math.prod(size for size in shape if size != -1)
+    return tuple(elements // known if size == -1 else int(size) for size in shape)
 
 
 def _append_pool(kind: Literal["average", "max"]) -> Callable[[_Tracer, Any, str], None]:
@@ -308,8 +380,8 @@ def _window_shape(
 ) -> Shape:
     """Shape of what a sliding window makes of a map."""
     height, width = (
-        math.ceil((size - (0 if padding == "same" else (extent - 1) * rate)) / stride)
-        for size, extent, stride, rate in zip(shape[:2], window, strides, dilation, strict=True)
+        window_positions(size, taps, stride, rate, padding).count
+        for size, taps, stride, rate in zip(shape[:2], window, strides, dilation, strict=True)
     )
     return (height, width, channels)
 
@@ -321,26 +393,35 @@ def _input_rank(layer: Any) -> int:
 _CHANNELS_LAST = Requirement("data_format='channels_last'", lambda layer: layer.data_format == "channels_last")
 _PADDING = Requirement("padding 'valid' or 'same'", lambda layer: layer.padding in ("valid", "same"))
 _ACTIVATION = Requirement(
-    "an activation of linear, relu, relu6, softmax",
+    "an activation of linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, softmax",
     lambda layer: layer.activation in _ACTIVATIONS,
 )
 _ONE_GROUP = Requirement("groups=1", lambda layer: layer.groups == 1)
-_ONE_FILTER_PER_CHANNEL = Requirement("depth_multiplier=1", lambda layer: layer.depth_multiplier == 1)
 _PLAIN_RELU = Requirement(
-    "max_value None or 6, negative_slope 0 and threshold 0",
-    lambda layer: layer.max_value in (None, 6) and not layer.negative_slope and not layer.threshold,
+    "threshold 0 and max_value None, or 6 with negative_slope 0",
+    lambda layer: not layer.threshold and layer.max_value in ((None,) if layer.negative_slope else (None, 6)),
 )
 _CHANNEL_AXIS = Requirement("axis=-1", lambda layer: layer.axis in (-1, _input_rank(layer) - 1))
 _WINDOW = (_CHANNELS_LAST, _PADDING)
 
+_ONLY_IN_TRAINING = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout2D,
+)
+
 SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.InputLayer: SupportedLayer((), _append_nothing),
     keras.layers.Conv2D: SupportedLayer((*_WINDOW, _ONE_GROUP, _ACTIVATION), _append_convolution),
-    keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ONE_FILTER_PER_CHANNEL, _ACTIVATION), _append_depthwise),
-    keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ONE_FILTER_PER_CHANNEL, _ACTIVATION), _append_separable),
+    keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_depthwise),
+    keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_separable),
     keras.layers.Dense: SupportedLayer((_ACTIVATION,), _append_dense),
     keras.layers.BatchNormalization: SupportedLayer((_CHANNEL_AXIS,), _append_batch_normalization),
     keras.layers.ReLU: SupportedLayer((_PLAIN_RELU,), _append_relu),
+    keras.layers.LeakyReLU: SupportedLayer((), _append_leaky_relu),
     keras.layers.Softmax: SupportedLayer((_CHANNEL_AXIS,), _append_softmax),
     keras.layers.Activation: SupportedLayer((_ACTIVATION,), _append_activation_layer),
     keras.layers.AveragePooling2D: SupportedLayer(_WINDOW, _append_pool("average")),
@@ -348,16 +429,20 @@ SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.GlobalAveragePooling2D: SupportedLayer((_CHANNELS_LAST,), _append_global_pool("average")),
     keras.layers.GlobalMaxPooling2D: SupportedLayer((_CHANNELS_LAST,), _append_global_pool("max")),
     keras.layers.Flatten: SupportedLayer((_CHANNELS_LAST,), _append_flatten),
-    keras.layers.Dropout: SupportedLayer((), _append_nothing),
-    keras.layers.SpatialDropout2D: SupportedLayer((), _append_nothing),
+    keras.layers.Reshape: SupportedLayer((), _append_reshape),
+    keras.layers.Rescaling: SupportedLayer((), _append_rescaling),
+    keras.layers.ZeroPadding2D: SupportedLayer((_CHANNELS_LAST,), _append_zero_padding),
+    **{layer: SupportedLayer((), _append_nothing) for layer in _ONLY_IN_TRAINING},
 }
 """Every Keras layer that `trace` takes, with what it requires of it."""
 
 _ALLOWED_AFTER_FLATTEN = (
     keras.layers.Dense,
-    keras.layers.Dropout,
     keras.layers.Flatten,
+    keras.layers.Reshape,
     keras.layers.ReLU,
+    keras.layers.LeakyReLU,
     keras.layers.Activation,
     keras.layers.Softmax,
+    *_ONLY_IN_TRAINING,
 )

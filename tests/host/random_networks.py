@@ -75,9 +75,10 @@ class ChainBuilder:
                _output(width, kernel[1], strides[1], dilation[1], padding))  # fmt: skip
         taps = kernel[0] * kernel[1]
         if depthwise:
-            weights = self.weights((*kernel, channels, 1), channels, taps)
+            multiplier = 1 if self.group is not None else self.upto(2)
+            weights = self.weights((*kernel, channels, multiplier), channels * multiplier, taps)
             operation = DepthwiseConv2D(kernel, strides, padding, dilation)
-            self.append(operation, (*out, channels), self.group, weights)
+            self.append(operation, (*out, channels * multiplier), self.group, weights)
         else:
             filters = self.upto(13) + 1
             weights = self.weights((*kernel, channels, filters), filters, taps * channels)
@@ -89,6 +90,12 @@ class ChainBuilder:
         height, width, _ = self.shape
         fits = 2 * kernel[0] - 1 <= height and 2 * kernel[1] - 1 <= width
         return (2, 2) if fits and strides == (1, 1) and self.generator.random() < 0.3 else (1, 1)
+
+    def scale(self) -> None:
+        """A factor and an offset per channel, and perhaps what follows them."""
+        channels = self.shape[2]
+        self.append(DepthwiseConv2D((1, 1)), self.shape, self.group, self.weights((1, 1, channels, 1), channels, 1))
+        self.decorate()
 
     def dense(self) -> None:
         """A dense layer on a 1 x 1 map, and perhaps what follows it."""
@@ -187,10 +194,12 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
 
 def _append_any(chain: ChainBuilder) -> None:
     if chain.shape[:2] == (1, 1) and len(chain.input_shape) == 1:
-        chain.dense()
+        chain.scale() if chain.generator.random() < 0.3 else chain.dense()
         return
-    kind = chain.generator.choice(["conv", "conv", "depthwise", "pool", "pad"])
-    if kind == "pool":
+    kind = chain.generator.choice(["conv", "conv", "conv", "depthwise", "depthwise", "pool", "pad", "scale"])
+    if kind == "scale":
+        chain.scale()
+    elif kind == "pool":
         chain.pool()
     elif kind == "pad":
         chain.pad()

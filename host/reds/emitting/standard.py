@@ -139,7 +139,7 @@ class SubgraphBuilder:
     def add_step(self, source: int, step: CompiledStep) -> int:
         """Appends the operation of a step; returns the tensor that it writes."""
         layer = self._network.layers[step.layer]
-        inputs = [source]
+        inputs = [self._as_readable(source, layer, step)]
         if layer.weights is not None:
             inputs += self._add_constants(layer, step)
         if isinstance(layer.operation, Pad):
@@ -175,6 +175,15 @@ class SubgraphBuilder:
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Shape of a tensor, with the batch."""
         return tuple(int(size) for size in self._subgraph.tensors[tensor].shape)
+
+    def _as_readable(self, source: int, layer: CompiledLayer, step: CompiledStep) -> int:
+        """The tensor in the shape that the layer reads: a map, or a vector for a Dense and for functions."""
+        height, width, _ = layer.input_shape
+        wanted = (1, height, width, step.input_channels)
+        reads_vectors = isinstance(layer.operation, Dense | Activation) and (height, width) == (1, 1)
+        if self.shape(source) == wanted or (reads_vectors and len(self.shape(source)) == 2):
+            return source
+        return self.add_reshape(source, f"{layer.name}/map", wanted, step.input_quantization)
 
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
