@@ -10,6 +10,18 @@ MAKES_CHANNELS = (Conv2D, Dense)
 """Operations whose output channels are their own. All others pass their inputs' channels on."""
 
 
+FIXES_CHANNELS = (Concatenate,)
+"""Operations that need every channel of their inputs in its place, and whose output channels are as fixed. Without its
+last channels, the first input of a concatenation would move those of the second, and what reads them would not use a
+prefix of its weights any more."""
+
+
+FIXES_CHANNELS = (Concatenate,)
+"""Operations that need every channel of their inputs in its place, and whose output channels are as fixed. Without its
+last channels, the first input of a concatenation would move those of the second, and what reads them would not use a
+prefix of its weights any more."""
+
+
 def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelGroup, ...]]:
     """Finds the channel groups of a network.
 
@@ -63,12 +75,11 @@ def _fixed_tensors(nodes: Sequence[Node]) -> list[int]:
 
 
 def _fixes_channels(node: Node, nodes: Sequence[Node]) -> bool:
-    """Whether a node needs every channel of its inputs in its place, and its output channels are as fixed.
+    """Whether a node fixes the channels of its inputs and of its output.
 
-    Without its last channels, the first input of a concatenation would move those of the second, and what reads them
-    would not use a prefix of its weights any more. A depthwise convolution with several filters per channel has more
-    channels behind it than before it, which cannot share one order and one width.
+    A depthwise convolution with several filters per channel does, as it has more channels behind it than before it,
+    which cannot share one order and one width.
     """
     if isinstance(node.operation, DepthwiseConv2D) and node.input != INPUT:
         return node.output_shape[2] != nodes[node.input].output_shape[2]
-    return isinstance(node.operation, Concatenate)
+    return isinstance(node.operation, FIXES_CHANNELS)

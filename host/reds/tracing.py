@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import keras
 import numpy as np
-from numpy.typing import ArrayLike
 
 from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
+    Add,
     Array,
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -28,7 +29,10 @@ from reds.graph import (
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
+from reds.normalizing import with_foldable_normalizations
 from reds.padding import absorb_padding, window_positions
+from reds.schema import conventions
+from reds.walking import calls, shape_of
 
 DEFAULT_LEAKY_RELU_SLOPE = 0.2
 """Of `keras.activations.leaky_relu`."""
@@ -43,9 +47,6 @@ _ACTIVATIONS: Mapping[Any, Activation | None] = {
     keras.activations.hard_swish: Activation("hard_swish"),
     keras.activations.softmax: Activation("softmax"),
 }
-
-_RANKS = {"inputs": (1, 2, 3), "outputs": (1, 3)}
-"""Numbers of dimensions, without the batch, of a model's input and output."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,21 @@ class SupportedLayer:
     requirements: tuple[Requirement, ...]
     append: Callable[["_Tracer", Any, str], None]
     """Appends the layer's nodes to a tracer under a name."""
+    note: str = ""
+    """What its use means for the subnetworks."""
 
 
 def trace(model: keras.Model) -> Graph:
-    """Reads a chain of supported layers into a graph.
+    """Reads a network of supported layers into a graph.
 
     Nested models are flattened, their layers named `submodel/layer`. An `activation=` argument becomes a
-    node `layer/activation`. Layers that only act during training disappear. A `Dense` after a `Flatten` becomes a
-    valid convolution over the whole map, and a `Dense` on a map a 1 x 1 convolution, so that every value keeps its
-    place (h, w, c) when the map is narrowed. A `Rescaling` becomes a 1 x 1 depthwise convolution with its scale as
-    kernel and its offset as bias. A `BatchNormalization` that no convolution or dense layer can take in follows a
-    1 x 1 depthwise convolution of ones, `layer/ones`. A `ZeroPadding2D` becomes the padding of the convolution behind
-    it where the two are what "same" padding does. A `Reshape` of the network's input says as which map it is read.
+    node `layer/activation`. An `Add` of more than two becomes sums of two. Layers that only act during training
+    disappear. A `Dense` after a `Flatten` becomes a valid convolution over the whole map, and a `Dense` on a map a
+    1 x 1 convolution, so that every value keeps its place (h, w, c) when the map is narrowed. A `Rescaling` becomes
+    a 1 x 1 depthwise convolution with its scale as kernel and its offset as bias. A `BatchNormalization` that no
+    convolution or dense layer can take in follows a 1 x 1 depthwise convolution of ones, `layer/ones`. A
+    `ZeroPadding2D` becomes the padding of the convolution behind it where the two are what "same" padding does. A
+    `Reshape` of the network's input says as which map it is read.
 
     Args:
         model: a built Sequential or functional model with one output and one input, (channels,),
@@ -88,91 +92,87 @@ def trace(model: keras.Model) -> Graph:
         what follows it, are the model's outputs and belong to no group.
 
     Raises:
-        UsageError: if the model is not a chain of supported layers; the sentence names the layer.
+        UsageError: if the model is not made of supported layers; the sentence names the layer.
     """
-    input_shape = _single_shape(model, "inputs")
-    output_shape = _single_shape(model, "outputs")
-    tracer = _Tracer(as_map(input_shape))
-    for name, layer in _chain(model, ""):
-        _append_layer(tracer, name, layer)
+    input_shape, output_shape = shape_of(model, "inputs"), shape_of(model, "outputs")
+    tracer = _Tracer()
+    values = {INPUT: _Value(INPUT, as_map(input_shape))}
+    for index, call in enumerate(calls(model)):
+        tracer.values = tuple(values[source] for source in call.inputs)
+        _append_layer(tracer, call.name, call.layer)
+        values[index] = tracer.values[0]
     if not any(isinstance(node.operation, MAKES_CHANNELS) for node in tracer.nodes):
         raise UsageError(f"`model` must have a convolution or a dense layer. Received: model '{model.name}' without.")
     for node in tracer.nodes:
         if not all(np.isfinite(values).all() for values in node.weights.values()):
             raise UsageError(f"Layer '{node.name}' has weights that are NaN or infinite; train the model again.")
-    nodes, groups = with_groups(absorb_padding(tracer.nodes, tracer.input_map))
-    reshaped_input = None if tracer.input_map == as_map(input_shape) else tracer.input_map
+    reshaped_input = _reshaped_input(model, tracer, as_map(input_shape))
+    input_map = reshaped_input or as_map(input_shape)
+    nodes, groups = with_groups(with_foldable_normalizations(absorb_padding(tracer.nodes, input_map)))
     return Graph(model.name, input_shape, output_shape, nodes, groups, reshaped_input)
 
 
-def _single_shape(model: keras.Model, side: Literal["inputs", "outputs"]) -> tuple[int, ...]:
-    tensors = getattr(model, side, None)
-    if not tensors:
+def _reshaped_input(model: keras.Model, tracer: "_Tracer", input_map: Shape) -> Shape | None:
+    """The map as which all nodes read the network's input, where it is another one than its shape says."""
+    maps = tracer.input_maps or {input_map}
+    if len(maps) > 1:
         raise UsageError(
-            "`model` must be a built Sequential or functional Keras model. "
-            f"Received: '{model.name}' ({type(model).__name__}) without known {side}; "
-            "write it as a functional model, or give a Sequential model an `Input`."
+            f"`model` must read its input as a map of one shape. Received: model '{model.name}', which reads it as "
+            f"{' and '.join(map(str, sorted(maps)))}; let all layers read the same Reshape."
         )
-    if len(tensors) > 1:
-        raise UsageError(f"`model` must have one input and one output. Received: {len(tensors)} {side}.")
-    shape = tuple(tensors[0].shape)[1:]
-    if len(shape) not in _RANKS[side] or None in shape:
-        raise UsageError(
-            f"`model` must have {side} of a fixed shape (channels,) or (height, width, channels) per sample. "
-            f"Received: {shape}; give its `Input` such a shape."
-        )
-    return shape
+    (shape,) = maps
+    return None if shape == input_map else shape
 
 
-def _chain(model: keras.Model, prefix: str) -> list[tuple[str, Any]]:
-    """The layers from input to output, each with its name."""
-    backwards: list[tuple[str, Any]] = []
-    visited: set[int] = set()
-    tensor = model.outputs[0]
-    while True:
-        history = tensor._keras_history
-        layer = history.operation
-        sources = layer._inbound_nodes[history.node_index].input_tensors
-        if not sources:
-            return backwards[::-1]
-        if len(sources) > 1:
-            raise _unsupported(layer, f"it joins {len(sources)} branches, and the network must be a chain")
-        if id(layer) in visited:
-            raise _unsupported(layer, "it is used twice, and its weights cannot have two orders of channels")
-        visited.add(id(layer))
-        backwards.extend(_named(layer, prefix))
-        tensor = sources[0]
+@dataclass(frozen=True)
+class _Value:
+    """What a layer made."""
 
-
-def _named(layer: Any, prefix: str) -> list[tuple[str, Any]]:
-    """The layer, or a nested model's layers, from output to input."""
-    name = prefix + layer.name
-    if not isinstance(layer, keras.Model):
-        return [(name, layer)]
-    _single_shape(layer, "inputs")
-    _single_shape(layer, "outputs")
-    return _chain(layer, name + "/")[::-1]
+    node: int
+    """The node whose output it is, or INPUT."""
+    shape: Shape
+    flattened: bool = False
+    """Whether the model sees the map as a vector of more than its channels."""
 
 
 class _Tracer:
-    """Appends nodes to a chain and follows the shape of its last output."""
+    """Appends nodes and follows the values that they make."""
 
-    def __init__(self, input_map: Shape) -> None:
+    def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.input_map = input_map
-        self.shape = input_map
-        self.flattened = False
-        """Whether the model sees the map as a vector of more than its channels."""
+        self.values: tuple[_Value, ...] = ()
+        """What the next node takes: a layer's inputs at first, then what the layer's last node made."""
+        self.input_maps: set[Shape] = set()
+        """The shapes of map as which nodes read the network's input."""
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the first value."""
+        return self.values[0].shape
+
+    @property
+    def flattened(self) -> bool:
+        """Whether the model sees the first value as a vector of more than its channels."""
+        return self.values[0].flattened
 
     def append(self, name: str, operation: Operation, shape: Shape, weights: Mapping[str, Array]) -> None:
-        """Appends a node to the chain; its channel groups are found later."""
-        source = len(self.nodes) - 1 if self.nodes else INPUT
-        self.nodes.append(Node(name, operation, (source,), shape, None, None, weights))
-        self.shape = shape
+        """Appends a node that takes the values; its channel groups are found later."""
+        inputs = tuple(value.node for value in self.values)
+        self.input_maps.update(value.shape for value in self.values if value.node == INPUT)
+        self.nodes.append(Node(name, operation, inputs, shape, None, None, weights))
+        self.values = (_Value(len(self.nodes) - 1, shape, self.flattened),)
 
     def flatten(self) -> None:
         """Makes the map a vector for the model; the map itself stays."""
-        self.flattened = self.shape[:2] != (1, 1)
+        self.values = (replace(self.values[0], flattened=self.shape[:2] != (1, 1)),)
+
+    def unflatten(self) -> None:
+        """Ends the effect of `flatten`."""
+        self.values = (replace(self.values[0], flattened=False),)
+
+    def read_input_as(self, shape: Shape) -> None:
+        """Takes the network's input as another map of as many elements."""
+        self.values = (_Value(INPUT, shape),)
 
     def append_activation(self, layer: Any, name: str, activation: Activation) -> None:
         """Appends an elementwise function or a softmax over the channels."""
@@ -180,32 +180,21 @@ class _Tracer:
             raise _unsupported(layer, f"it takes a softmax over a flattened map {self.shape}")
         self.append(name, activation, self.shape, {})
 
-    def append_scaling(self, name: str, scale: ArrayLike, bias: ArrayLike | None = None) -> None:
-        """Appends a factor, and an offset where there is one, per channel: a 1 x 1 depthwise convolution."""
-        channels = self.shape[2]
-        kernel = np.broadcast_to(np.asarray(scale, np.float32), channels).reshape(1, 1, channels, 1)
-        weights = {"kernel": kernel.copy()}
-        if bias is not None:
-            weights["bias"] = np.broadcast_to(np.asarray(bias, np.float32), channels).copy()
-        self.append(name, DepthwiseConv2D((1, 1)), self.shape, weights)
-
-    def read_input_as(self, shape: Shape) -> None:
-        """Takes the network's input as another map of as many elements."""
-        self.input_map = self.shape = shape
-        self.flattened = False
-
 
 def _append_layer(tracer: _Tracer, name: str, layer: Any) -> None:
     supported = SUPPORTED_LAYERS.get(type(layer))
+    if not isinstance(layer, keras.Layer):
+        raise _unsupported(layer, "it is an operation outside of a layer; for a + b write keras.layers.Add()([a, b])")
     if supported is None:
         raise _unsupported(layer, "no operation stands for it")
     for requirement in supported.requirements:
         if not requirement.holds(layer):
             raise _unsupported(layer, f"it needs {requirement.text}")
-    if tracer.flattened and type(layer) not in _ALLOWED_AFTER_FLATTEN:
-        raise _unsupported(
-            layer, f"it follows a Flatten of a map {tracer.shape}, which only a Dense may take as its input"
-        )
+    for value in tracer.values:
+        if value.flattened and type(layer) not in _ALLOWED_AFTER_FLATTEN:
+            raise _unsupported(
+                layer, f"it follows a Flatten of a map {value.shape}, which only a Dense may take as its input"
+            )
     supported.append(tracer, layer, name)
 
 
@@ -213,7 +202,7 @@ def _unsupported(layer: Any, reason: str) -> UsageError:
     names = ", ".join(sorted(supported.__name__ for supported in SUPPORTED_LAYERS))
     return UsageError(
         f"Layer '{layer.name}' ({type(layer).__name__}) is not supported: {reason}; "
-        f"supported are chains of {names}. Replace the layer and train the model again."
+        f"supported are {names}. Replace the layer and train the model again."
     )
 
 
@@ -256,13 +245,11 @@ def _append_dense(tracer: _Tracer, layer: Any, name: str) -> None:
         kernel = weights["kernel"].reshape(*window, channels, layer.units)
         shape = _window_shape(tracer.shape, window, (1, 1), "valid", (1, 1), layer.units)
         tracer.append(name, Conv2D(window), shape, {**weights, "kernel": kernel})
-    tracer.flattened = False
+    tracer.unflatten()
     _append_argument(tracer, layer, name)
 
 
 def _append_batch_normalization(tracer: _Tracer, layer: Any, name: str) -> None:
-    if not (tracer.nodes and isinstance(tracer.nodes[-1].operation, Conv2D | DepthwiseConv2D | Dense)):
-        tracer.append_scaling(f"{name}/ones", 1.0)
     channels = tracer.shape[2]
     weights = {
         "gamma": _array(layer.gamma) if layer.scale else np.ones(channels, np.float32),
@@ -302,7 +289,10 @@ def _append_argument(tracer: _Tracer, layer: Any, name: str) -> None:
 
 
 def _append_rescaling(tracer: _Tracer, layer: Any, name: str) -> None:
-    tracer.append_scaling(name, layer.scale, layer.offset)
+    channels = tracer.shape[2]
+    scale, offset = (np.full(channels, values, np.float32) for values in (layer.scale, layer.offset))
+    weights = {"kernel": scale.reshape(1, 1, channels, 1), "bias": offset}
+    tracer.append(name, DepthwiseConv2D((1, 1)), tracer.shape, weights)
 
 
 def _append_zero_padding(tracer: _Tracer, layer: Any, name: str) -> None:
@@ -314,8 +304,8 @@ def _append_zero_padding(tracer: _Tracer, layer: Any, name: str) -> None:
 def _append_reshape(tracer: _Tracer, layer: Any, name: str) -> None:
     shape = _target_shape(layer.target_shape, math.prod(tracer.shape))
     if shape == tracer.shape:
-        tracer.flattened = False
-    elif not tracer.nodes and len(shape) in (2, 3):
+        tracer.unflatten()
+    elif tracer.values[0].node == INPUT and len(shape) in (2, 3):
         tracer.read_input_as(as_map(shape))
     elif len(shape) == 1:
         tracer.flatten()
@@ -355,6 +345,20 @@ def _append_flatten(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.flatten()
 
 
+def _append_add(tracer: _Tracer, layer: Any, name: str) -> None:
+    total, *others = tracer.values
+    for number, value in enumerate(others, start=1):
+        tracer.values = (total, value)
+        tracer.append(name if number == len(others) else f"{name}/{number}", Add(), value.shape, {})
+        total = tracer.values[0]
+
+
+def _append_concatenate(tracer: _Tracer, layer: Any, name: str) -> None:
+    height, width, _ = tracer.shape
+    if len(tracer.values) > 1:
+        tracer.append(name, Concatenate(), (height, width, sum(value.shape[2] for value in tracer.values)), {})
+
+
 def _append_nothing(tracer: _Tracer, layer: Any, name: str) -> None:
     """For layers that only act during training."""
 
@@ -386,8 +390,12 @@ def _window_shape(
     return (height, width, channels)
 
 
+def _input_shapes(layer: Any) -> list[tuple[int | None, ...]]:
+    return [tuple(tensor.shape) for tensor in layer._inbound_nodes[0].input_tensors]
+
+
 def _input_rank(layer: Any) -> int:
-    return len(layer._inbound_nodes[0].input_tensors[0].shape)
+    return len(_input_shapes(layer)[0])
 
 
 _CHANNELS_LAST = Requirement("data_format='channels_last'", lambda layer: layer.data_format == "channels_last")
@@ -402,7 +410,13 @@ _PLAIN_RELU = Requirement(
     lambda layer: not layer.threshold and layer.max_value in ((None,) if layer.negative_slope else (None, 6)),
 )
 _CHANNEL_AXIS = Requirement("axis=-1", lambda layer: layer.axis in (-1, _input_rank(layer) - 1))
+_ONE_SHAPE = Requirement("inputs of one shape", lambda layer: len(set(_input_shapes(layer))) == 1)
+_FEW_INPUTS = Requirement(
+    f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs",
+    lambda layer: len(_input_shapes(layer)) <= conventions.MAXIMUM_CONCATENATION_INPUTS,
+)
 _WINDOW = (_CHANNELS_LAST, _PADDING)
+_MULTIPLIED = "with a depth_multiplier above 1, its input and its depthwise output keep all channels"
 
 _ONLY_IN_TRAINING = (
     keras.layers.ActivityRegularization,
@@ -416,20 +430,28 @@ _ONLY_IN_TRAINING = (
 SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.InputLayer: SupportedLayer((), _append_nothing),
     keras.layers.Conv2D: SupportedLayer((*_WINDOW, _ONE_GROUP, _ACTIVATION), _append_convolution),
-    keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_depthwise),
-    keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_separable),
+    keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_depthwise, _MULTIPLIED),
+    keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_separable, _MULTIPLIED),
     keras.layers.Dense: SupportedLayer((_ACTIVATION,), _append_dense),
     keras.layers.BatchNormalization: SupportedLayer((_CHANNEL_AXIS,), _append_batch_normalization),
     keras.layers.ReLU: SupportedLayer((_PLAIN_RELU,), _append_relu),
     keras.layers.LeakyReLU: SupportedLayer((), _append_leaky_relu),
     keras.layers.Softmax: SupportedLayer((_CHANNEL_AXIS,), _append_softmax),
     keras.layers.Activation: SupportedLayer((_ACTIVATION,), _append_activation_layer),
+    keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_add, "all that it adds is narrowed alike"),
+    keras.layers.Concatenate: SupportedLayer(
+        (_CHANNEL_AXIS, _FEW_INPUTS),
+        _append_concatenate,
+        "what it joins keeps all channels: a narrower input would move those behind it",
+    ),
     keras.layers.AveragePooling2D: SupportedLayer(_WINDOW, _append_pool("average")),
     keras.layers.MaxPooling2D: SupportedLayer(_WINDOW, _append_pool("max")),
     keras.layers.GlobalAveragePooling2D: SupportedLayer((_CHANNELS_LAST,), _append_global_pool("average")),
     keras.layers.GlobalMaxPooling2D: SupportedLayer((_CHANNELS_LAST,), _append_global_pool("max")),
     keras.layers.Flatten: SupportedLayer((_CHANNELS_LAST,), _append_flatten),
-    keras.layers.Reshape: SupportedLayer((), _append_reshape),
+    keras.layers.Reshape: SupportedLayer(
+        (), _append_reshape, "must flatten, undo a Flatten, or make a map of the network's input"
+    ),
     keras.layers.Rescaling: SupportedLayer((), _append_rescaling),
     keras.layers.ZeroPadding2D: SupportedLayer((_CHANNELS_LAST,), _append_zero_padding),
     **{layer: SupportedLayer((), _append_nothing) for layer in _ONLY_IN_TRAINING},

@@ -26,8 +26,8 @@ examples = settings(derandomize=True, deadline=None, max_examples=300)
 def one_operation(activation: Activation, source: Quantization, target: Quantization) -> bytes:
     """A TFLite model of the activation function alone, for 256 values."""
     shape = (1, 1, len(INPUTS))
-    layer = CompiledLayer("activation", activation, "none", INPUT, shape, shape, 0, None)
-    step = CompiledStep(0, len(INPUTS), len(INPUTS), source, target, None, None)
+    layer = CompiledLayer("activation", activation, "none", (INPUT,), shape, shape, 0, None)
+    step = CompiledStep(0, len(INPUTS), len(INPUTS), (source,), target, None, None)
     subnetwork = CompiledSubnetwork("full", 0, (), (step,))
     network = CompiledNetwork("one", ElementType.INT8, (len(INPUTS),), (len(INPUTS),), (layer,), (), (subnetwork,))
     model = ModelBuilder("one")

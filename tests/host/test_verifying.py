@@ -1,19 +1,23 @@
 """Proofs 2, 3 and 5 on random networks: libreds, the extracted models and stock interpreters agree."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import random_supernet
 from test_lookup import one_operation
+from test_tracing import MODELS, with_random_weights
 
 from reds.emitting import emit
 from reds.errors import VerificationError
 from reds.finetuning import evaluate
-from reds.graph import Activation, ActivationFunction, Supernet
+from reds.graph import Activation, ActivationFunction, Family, Subnetwork, Supernet
 from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT
+from reds.ranking import rank
 from reds.reference import run_litert, run_tflite_micro
 from reds.requantize import Quantization
 from reds.runtime import Runtime
@@ -56,6 +60,22 @@ def test_every_float_subnetwork_equals_its_extracted_model_and_the_training_grap
         trained = evaluate(supernet, index, inputs).reshape(SAMPLES, -1)
         scale = max(1.0, float(np.abs(trained).max()))
         np.testing.assert_allclose(runtime.invoke(inputs), trained, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_every_traced_model_is_the_same_in_libreds(folder: Path, build: Callable[[], keras.Model]) -> None:
+    model = with_random_weights(build())
+    graph = rank(model, method="l1").graph
+    full = tuple(group.size for group in graph.groups)
+    halves = (Subnetwork("full", full), Subnetwork("half", tuple((size + 1) // 2 for size in full)))
+    supernet = Supernet(Family(graph, tuple(np.ones(size) for size in full), (), halves), ({}, {}))
+    for type in ("int8", "float32"):
+        path = emitted(supernet, folder / f"{type}.tflite", type, seed=3)
+        inputs = random_inputs(path, SAMPLES)
+        report = verify(path, inputs)
+        assert report.passed, [check for check in report.checks if not check.passed]
+    expected = np.asarray(model(inputs))
+    np.testing.assert_allclose(Runtime(path).invoke(inputs), expected, atol=1e-4 * np.abs(expected).max())
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
