@@ -53,6 +53,24 @@ struct SoftmaxConstants {
         minimum_difference(static_cast<int32_t>(words[2])) {}
 };
 
+// A function of one int8 element: the output of the input whose byte is i is table[i].
+struct LookupConstants {
+  static constexpr uint32_t kWords = 256 / sizeof(uint32_t);
+
+  const int8_t* table;
+
+  explicit LookupConstants(const uint32_t* words) : table(reinterpret_cast<const int8_t*>(words)) {}
+};
+
+// LeakyRelu in float32: the factor on negative elements.
+struct SlopeConstants {
+  static constexpr uint32_t kWords = 1;
+
+  const float& slope;
+
+  explicit SlopeConstants(const uint32_t* words) : slope(*reinterpret_cast<const float*>(words)) {}
+};
+
 // Add: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
 struct AddConstants {
   static constexpr uint32_t kWords = 8;

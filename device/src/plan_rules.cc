@@ -62,6 +62,12 @@ bool WindowIsConsistent(const Layer& layer) {
   return vertical.IsConsistent() && horizontal.IsConsistent();
 }
 
+// The map lies inside the padded one.
+bool IsPadded(const Layer& layer) {
+  return layer.input_height() + layer.padding_top() <= layer.output_height() &&
+         layer.input_width() + layer.padding_left() <= layer.output_width();
+}
+
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
@@ -76,13 +82,23 @@ uint64_t Taps(const Layer& layer) {
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
       return KernelArea(layer);
-    case Operation::Relu:
-    case Operation::Softmax:
-    case Operation::Add:
-    case Operation::Concatenation:
+    default:
       return 0;
   }
-  return 0;
+}
+
+// Whether every element of the output is a function of the input's element at its place.
+bool IsElementwise(Operation operation) {
+  switch (operation) {
+    case Operation::Relu:
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool HasWeights(Operation operation) {
@@ -114,8 +130,14 @@ bool ShapesHold(const Layer& layer) {
     case Operation::FullyConnected:
       return KeepsArea(layer);
     case Operation::Relu:
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
     case Operation::Add:
       return KeepsArea(layer) && KeepsChannels(layer);
+    case Operation::Pad:
+      return IsPadded(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
       return KeepsArea(layer) && layer.input_channels() < layer.output_channels();
     case Operation::Softmax:
@@ -221,6 +243,12 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::DepthwiseConv2D:
     case Operation::FullyConnected:
       return is_int8 ? ChannelConstants<int8_t>::Words(channels) : ChannelConstants<float>::Words(channels);
+    case Operation::LeakyRelu:
+      return is_int8 ? LookupConstants::kWords : SlopeConstants::kWords;
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return is_int8 ? LookupConstants::kWords : 0;
     case Operation::Softmax:
       return is_int8 ? SoftmaxConstants::kWords : 0;
     case Operation::Add:
@@ -230,6 +258,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
     case Operation::Relu:
+    case Operation::Pad:
       return 0;
   }
   return UINT32_MAX;
@@ -240,10 +269,10 @@ bool ConstantsHold(const Checked& checked, const Step& step, Operation operation
   if (words == 0) return true;
   const uint32_t* first = FindConstants(checked, step, words);
   if (first == nullptr) return false;
-  if (!checked.is_int8() || operation == Operation::Concatenation) return true;
+  if (!checked.is_int8()) return true;
   if (operation == Operation::Softmax) return SoftmaxHolds(SoftmaxConstants(first));
   if (operation == Operation::Add) return AddHolds(AddConstants(first));
-  return RequantizationHolds(first, channels);
+  return !HasWeights(operation) || RequantizationHolds(first, channels);
 }
 
 // ---- Steps ----
@@ -297,16 +326,11 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
       return true;
     case Operation::DepthwiseConv2D:
       return output == input * (layer.output_channels() / layer.input_channels());
-    case Operation::AveragePool2D:
-    case Operation::MaxPool2D:
-    case Operation::Relu:
-    case Operation::Softmax:
-    case Operation::Add:
+    default:
       return output == input;
     case Operation::Concatenation:
       return output > input;
   }
-  return false;
 }
 
 // What a sum adds has the channels of the first, and a concatenation is filled by what it joins.
@@ -355,7 +379,7 @@ bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor) {
   const Range output = list.OutputRange(step);
   if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
   const Operation operation = list.layer(step).operation();
-  const bool in_place = operation == Operation::Relu || operation == Operation::Softmax;
+  const bool in_place = IsElementwise(operation) || operation == Operation::Softmax;
   return !input.Overlaps(output) || (in_place && input.begin == output.begin);
 }
 

@@ -142,6 +142,45 @@ void RunRelu(const Task& task) {
 }
 
 template <typename Element>
+void RunElementwise(const Task& task);
+
+template <>
+void RunElementwise<int8_t>(const Task& task) {
+  Run(Lookup{task.Input<int8_t>(), LookupConstants(task.Constants()).table, task.Output<int8_t>(),
+             task.Positions() * task.destination.channels()});
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+void RunElementwise<float>(const Task& task) {
+  const Elementwise elements = {task.Input<float>(), task.Output<float>(),
+                                task.Positions() * task.destination.channels()};
+  switch (task.layer.operation()) {
+    case Operation::LeakyRelu:
+      return Run(LeakyRelu{elements, SlopeConstants(task.Constants()).slope});
+    case Operation::Logistic:
+      return RunLogistic(elements);
+    case Operation::Tanh:
+      return RunTanh(elements);
+    default:
+      return RunHardSwish(elements);
+  }
+}
+#endif
+
+template <typename Element>
+void RunPad(const Task& task) {
+  const Layer& layer = task.layer;
+  const int32_t position = task.source.channels() * static_cast<int32_t>(sizeof(Element));
+  const int32_t row = layer.output_width() * position;
+  const int32_t below = layer.output_height() - layer.input_height() - layer.padding_top();
+  const int32_t right = layer.output_width() - layer.input_width() - layer.padding_left();
+  Run(Pad{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width() * position,
+          layer.padding_top() * row, layer.padding_left() * position, right * position, below * row,
+          static_cast<uint8_t>(PaddingValue<Element>(task))});
+}
+
+template <typename Element>
 Softmax<Element> MakeSoftmax(const Task& task);
 
 template <>
@@ -222,6 +261,13 @@ void RunTask(const Task& task) {
       return Run(MakeAdd<Element>(task));
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return RunElementwise<Element>(task);
+    case Operation::Pad:
+      return RunPad<Element>(task);
   }
 }
 

@@ -207,7 +207,8 @@ def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> 
         elif isinstance(node.operation, MAKES_CHANNELS + FIXES_CHANNELS):
             channels.append(node.output_shape[2])
         else:
-            channels.append(input_channels if node.input == INPUT else channels[node.input])
+            inputs = input_channels if node.input == INPUT else channels[node.input]
+            channels.append(inputs * (node.output_shape[2] // graph.shape_of(node.input)[2]))
     nodes = graph.ancestors(last)
     layers = tuple(layer for layer in fuse(graph) if layer.first_node in nodes)
     return _Part(graph, nodes, layers, input_channels, tuple(channels))

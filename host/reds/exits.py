@@ -15,8 +15,7 @@ from keras import layers
 from reds.cost import node_macs
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
-from reds.forward import ends_with_softmax
-from reds.graph import Add, Concatenate, Conv2D, Dense, Exit, Graph, Ranked
+from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, Exit, Graph, Ranked
 from reds.tracing import trace
 
 BLOCK_CHANNELS = (32, 16)
@@ -118,9 +117,18 @@ def _exit(graph: Graph, tapped: FusedLayer, seed: int) -> Exit:
         source = layers.Input((height, width, channels))
         features = _map_features(source, name, seeds)
     output = _dense(graph.output_shape[0], f"{name}_classes", seeds)(features)
-    if ends_with_softmax(graph):
-        output = layers.Softmax(name=f"{name}_softmax")(output)
+    function = _function_of_scores(graph)
+    if function is not None:
+        output = layers.Activation(function, name=f"{name}_{function}")(output)
     return Exit(name, tapped.last_node, trace(keras.Model(source, output, name=name)))
+
+
+def _function_of_scores(graph: Graph) -> str | None:
+    """What the network makes of its class scores, and its exits must make too."""
+    operation = graph.nodes[-1].operation
+    if isinstance(operation, Activation) and operation.function in ("softmax", "sigmoid", "tanh"):
+        return operation.function
+    return None
 
 
 def _map_features(x: keras.KerasTensor, name: str, seeds: Iterator[int]) -> keras.KerasTensor:

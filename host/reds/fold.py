@@ -124,8 +124,8 @@ def _fuse_at(graph: Graph, first: int, only_reader: Mapping[int, int], layer_of_
         batch_norm = last = only_reader[last]
         following = _next_operation(graph, only_reader, last)
     activation: FusedActivation = "none"
-    if isinstance(node.operation, _ACTIVATED) and isinstance(following, Activation) and following.function != "softmax":
-        activation = following.function
+    if isinstance(node.operation, _ACTIVATED) and isinstance(following, Activation) and following.clamps:
+        activation = "relu6" if following.function == "relu6" else "relu"
         last = only_reader[last]
     return FusedLayer(
         name=node.name,
@@ -153,7 +153,7 @@ def folded_kernel(graph: Graph, layer: FusedLayer) -> Array:
     kernel = node.weights["kernel"].astype(np.float64)
     gain = _gain(graph, layer, None)
     if isinstance(layer.operation, DepthwiseConv2D):
-        gain = gain[:, np.newaxis]
+        gain = gain.reshape(kernel.shape[2:])
     return np.asarray(kernel * gain, np.float32)
 
 

@@ -24,6 +24,7 @@ from reds.graph import (
     DepthwiseConv2D,
     Graph,
     Node,
+    Pad,
     Pool2D,
 )
 
@@ -179,7 +180,7 @@ def ends_with_softmax(graph: Graph) -> bool:
 def as_batch_of_maps(graph: Graph, x: Tensor) -> Tensor:
     """A batch of the network's inputs as maps (batch, height, width, channels)."""
     x = ops.convert_to_tensor(x)
-    if len(x.shape) == 4:
+    if len(x.shape) == 4 and tuple(x.shape[1:3]) == graph.input_map[:2]:
         return x
     return ops.reshape(x, (-1, *graph.input_map))
 
@@ -229,7 +230,7 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
             kernel = _prefix(weights["kernel"], x.shape[-1], channels)
             return _add_bias(_conv(operation, x, kernel), weights)
         case DepthwiseConv2D():
-            kernel = _prefix(weights["kernel"], x.shape[-1], 1)
+            kernel = _prefix(weights["kernel"], x.shape[-1], weights["kernel"].shape[-1])
             return _add_bias(_depthwise_conv(operation, x, kernel), weights)
         case Dense():
             kernel = _prefix(weights["kernel"], x.shape[-1], channels)
@@ -238,6 +239,8 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
             return _activation(operation, x)
         case Pool2D():
             return _pool(operation, x)
+        case Pad():
+            return ops.pad(x, ((0, 0), operation.rows, operation.columns, (0, 0)))
         case Add():
             return ops.add(*inputs)
         case Concatenate():
@@ -303,6 +306,14 @@ def _activation(operation: Activation, x: Tensor) -> Tensor:
             return ops.relu(x)
         case "relu6":
             return ops.relu6(x)
+        case "leaky_relu":
+            return ops.leaky_relu(x, operation.slope)
+        case "sigmoid":
+            return ops.sigmoid(x)
+        case "tanh":
+            return ops.tanh(x)
+        case "hard_swish":
+            return ops.hard_silu(x)
         case "softmax":
             return ops.softmax(x, axis=-1)
 

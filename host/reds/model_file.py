@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
@@ -26,10 +27,11 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Pad,
     Padding,
     Pool2D,
 )
-from reds.plan import ACTIVATIONS, ELEMENT_TYPES, zero_point_term
+from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
@@ -164,13 +166,13 @@ def text(value: str | bytes) -> str:
 
 
 def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[CompiledLayer, ...]:
-    names = _layer_names(file.model)
+    operators = _layer_operators(file.model)
     exits = _layer_exits(file.plan)
     inputs = _layer_inputs(file.plan)
     return tuple(
         CompiledLayer(
-            name=names[i],
-            operation=_decode_operation(layer),
+            name=operators[i].name,
+            operation=_decode_operation(layer, operators[i].options),
             activation={code: name for name, code in ACTIVATIONS.items()}[layer.activation],
             inputs=inputs[i],
             input_shape=(layer.inputHeight, layer.inputWidth, layer.inputChannels),
@@ -182,10 +184,18 @@ def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[Compiled
     )
 
 
-def _layer_names(model: tflite.ModelT) -> list[str]:
+@dataclass(frozen=True)
+class _LayerOperator:
+    """What only the TFLite operator of a layer knows."""
+
+    name: str
+    options: Any
+
+
+def _layer_operators(model: tflite.ModelT) -> list[_LayerOperator]:
     """Layers are in the order of the subgraphs' operators; reshapes are not layers."""
     return [
-        text(subgraph.tensors[operator.outputs[0]].name)
+        _LayerOperator(text(subgraph.tensors[operator.outputs[0]].name), operator.builtinOptions)
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if model.operatorCodes[operator.opcodeIndex].builtinCode != tflite.BuiltinOperator.RESHAPE
@@ -222,7 +232,7 @@ def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
     return [step.input, *further]
 
 
-def _decode_operation(layer: schema.LayerT) -> DeviceOperation:
+def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
     kernel = (layer.kernelHeight, layer.kernelWidth)
     strides = (layer.strideHeight, layer.strideWidth)
     dilation = (layer.dilationHeight, layer.dilationWidth)
@@ -252,10 +262,18 @@ def _decode_operation(layer: schema.LayerT) -> DeviceOperation:
         return Add()
     if layer.operation == schema.Operation.Concatenation:
         return Concatenate()
-    if layer.operation == schema.Operation.Softmax:
-        return Activation("softmax")
-    relu6 = layer.activation == ACTIVATIONS["relu6"]
-    return Activation("relu6" if relu6 else "relu")
+    if layer.operation == schema.Operation.Pad:
+        top, left = layer.paddingTop, layer.paddingLeft
+        bottom = layer.outputHeight - layer.inputHeight - top
+        return Pad((top, bottom), (left, layer.outputWidth - layer.inputWidth - left))
+    return _decode_activation(layer, options)
+
+
+def _decode_activation(layer: schema.LayerT, options: Any) -> Activation:
+    if layer.operation == schema.Operation.Relu:
+        return Activation("relu6" if layer.activation == ACTIVATIONS["relu6"] else "relu")
+    function = next(name for name, operation in FUNCTIONS.items() if operation == layer.operation)
+    return Activation(function, options.alpha if function == "leaky_relu" else 0.0)
 
 
 def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: ElementType) -> NDArray | None:

@@ -19,7 +19,8 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, ActivationFunction, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.lookup import TABLED, lookup_table
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling, sum_scaling
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
@@ -31,6 +32,16 @@ CRC_PLACEHOLDER = 0xFFFFFFFF
 
 ELEMENT_TYPES = {ElementType.FLOAT32: 0, ElementType.INT8: 1}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
+FUNCTIONS: Mapping[ActivationFunction, int] = {
+    "relu": schema.Operation.Relu,
+    "relu6": schema.Operation.Relu,
+    "leaky_relu": schema.Operation.LeakyRelu,
+    "sigmoid": schema.Operation.Logistic,
+    "tanh": schema.Operation.Tanh,
+    "hard_swish": schema.Operation.HardSwish,
+    "softmax": schema.Operation.Softmax,
+}
+"""The operation that an activation function is where it is not fused into another."""
 
 STEP_BYTES = 12
 TENSOR_BYTES = 12
@@ -238,6 +249,8 @@ def geometry(layer: CompiledLayer) -> WindowGeometry:
     operation = layer.operation
     if isinstance(operation, Activation | Dense | Add | Concatenate):
         return WindowGeometry()
+    if isinstance(operation, Pad):
+        return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     padding = (0, 0)
@@ -269,7 +282,9 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.Add)
     if isinstance(operation, Concatenate):
         return int(schema.Operation.Concatenation)
-    return int(schema.Operation.Softmax if operation.function == "softmax" else schema.Operation.Relu)
+    if isinstance(operation, Pad):
+        return int(schema.Operation.Pad)
+    return int(FUNCTIONS[operation.function])
 
 
 def _exit(network: CompiledNetwork, index: int) -> schema.ExitT:
@@ -357,7 +372,7 @@ def activation_range(layer: CompiledLayer, quantization: Quantization | None) ->
     if quantization is None:
         return INT8_MINIMUM, INT8_MAXIMUM
     function = layer.activation
-    if isinstance(layer.operation, Activation) and not layer.is_softmax:
+    if isinstance(layer.operation, Activation):
         function = layer.operation.function
     minimum, maximum = INT8_MINIMUM, INT8_MAXIMUM
     if function in ("relu", "relu6"):
@@ -371,16 +386,14 @@ def activation_range(layer: CompiledLayer, quantization: Quantization | None) ->
 def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[int]) -> list[NDArray]:
     """A step's constants; `further` are the tensors that it reads beside the first."""
     layer = network.layers[step.layer]
+    if isinstance(layer.operation, Activation):
+        return _activation_constants(layer.operation, step)
     if isinstance(layer.operation, Concatenate):
         return [np.array([len(further), *further], np.uint32)]
     if network.element_type is ElementType.FLOAT32:
         return _float_constants(step, further)
     if isinstance(layer.operation, Add):
         return [np.array(further, np.uint32), _sum_constants(layer, step)]
-    assert step.input_quantization is not None
-    if layer.is_softmax:
-        scaling = softmax_scaling(step.input_quantization.scale)
-        return [np.array([scaling.multiplier, scaling.left_shift, scaling.minimum_difference], np.int32)]
     return [] if step.bias is None else _channel_constants(layer, step)
 
 
@@ -419,6 +432,18 @@ def _check_shift(layer: CompiledLayer, shift: int, largest: int, exponent: int) 
             f"Layer '{layer.name}' shrinks its values by more than int8 arithmetic can: its inputs are up to "
             f"2**{exponent} times larger than its outputs. Scale the network's inputs to a magnitude near one."
         )
+
+
+def _activation_constants(activation: Activation, step: CompiledStep) -> list[NDArray]:
+    source, target = step.input_quantization, step.output_quantization
+    if source is None or target is None:
+        return [np.array([activation.slope], np.float32)] if activation.function == "leaky_relu" else []
+    if activation.function in TABLED:
+        return [lookup_table(activation, source, target)]
+    if activation.function == "softmax":
+        scaling = softmax_scaling(source.scale)
+        return [np.array([scaling.multiplier, scaling.left_shift, scaling.minimum_difference], np.int32)]
+    return []
 
 
 def zero_point_term(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int64]:

@@ -30,11 +30,13 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Pad,
     Pool2D,
     Subnetwork,
     Supernet,
 )
-from reds.requantize import Quantization
+from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
+from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
 from reds.schema import conventions
 
 INT8_WEIGHT_MAXIMUM = 127
@@ -46,8 +48,11 @@ BIAS_LIMIT = 2**30
 SMALLEST_FACTOR = 2.0**-24
 """Smallest requantisation factor. A channel whose products are below it cannot move an output and gets zero weights."""
 
-SMALLEST_SOFTMAX_INPUT_SCALE = np.float32(2.0**-20)
-"""TFLite Micro's fixed-point softmax needs an input scale above 2**-26; logits that close together are equal."""
+SMALLEST_EXPONENTIAL_INPUT_SCALE = np.float32(2.0**-20)
+"""TFLite Micro's fixed-point exponentials need an input scale above 2**-26; values that close together are equal."""
+
+LARGEST_GAINS = {"leaky_relu": np.float32(2.0**20), "hard_swish": np.float32(2.0**6)}
+"""Input scale by output scale that TFLite Micro's fixed point allows: below 2**22 and below 2**7."""
 
 SMALLEST_SUM_FACTOR = 2.0**-17
 """Smallest scale of a sum in units of the larger scale of its inputs. TFLite Micro takes factors above 2**-19."""
@@ -269,6 +274,8 @@ def _float_subnetwork(subnetwork: Subnetwork, runs: Sequence[_Run]) -> CompiledS
 def _tflite_layout(fused: FusedLayer, kernel: NDArray) -> NDArray:
     if isinstance(fused.operation, Dense):
         return np.ascontiguousarray(kernel.T)
+    if isinstance(fused.operation, DepthwiseConv2D):
+        return kernel.reshape(1, *kernel.shape[:2], -1)
     return np.ascontiguousarray(kernel.transpose(3, 0, 1, 2))
 
 
@@ -318,14 +325,24 @@ def _fused_outputs(supernet: Supernet, branches: Sequence[_Branch], index: int, 
 
 
 def _keeps_quantization(fused: FusedLayer) -> bool:
-    """Pooling, standalone ReLU and concatenation write with the quantisation of their inputs."""
+    """Pooling, padding, standalone ReLU and concatenation write with the quantisation of their inputs."""
     if isinstance(fused.operation, Activation):
-        return fused.operation.function != "softmax"
-    return isinstance(fused.operation, Pool2D | Concatenate)
+        return fused.operation.clamps
+    return isinstance(fused.operation, Pool2D | Pad | Concatenate)
 
 
-def _is_softmax(fused: FusedLayer) -> bool:
-    return isinstance(fused.operation, Activation) and fused.operation.function == "softmax"
+def _fixed_quantization(fused: FusedLayer) -> Quantization | None:
+    """The quantisation that TFLite fixes for the output of a function with exponentials; None for other operations."""
+    if not isinstance(fused.operation, Activation):
+        return None
+    match fused.operation.function:
+        case "softmax":
+            return Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
+        case "sigmoid":
+            return SIGMOID_OUTPUT
+        case "tanh":
+            return TANH_OUTPUT
+    return None
 
 
 def _tensors_that_share(runs: Sequence[Sequence[_Run]]) -> list[list[int]]:
@@ -356,26 +373,36 @@ def _members(shared: Sequence[Sequence[int]]) -> dict[int, list[tuple[int, int]]
 def _set_quantization(
     runs: Sequence[Sequence[_Run]], ranges: Sequence[Sequence[_Range]], members: Sequence[tuple[int, int]]
 ) -> Quantization:
-    """The quantisation for the values of all tensors of a set; that of a softmax's output is fixed."""
+    """The quantisation for the values of all tensors of a set; that of a function's output may be fixed."""
     writers = {member: runs[member[0]][member[1] - 1].fused if member[1] else None for member in members}
     # What keeps its input's quantisation has no values of its own.
     own = [member for member, fused in writers.items() if fused is None or not _keeps_quantization(fused)]
     union = reduce(_Range.union, (ranges[subnetwork][tensor] for subnetwork, tensor in own))
-    softmax = next((fused for fused in writers.values() if fused is not None and _is_softmax(fused)), None)
-    if softmax is None:
+    fixing = [fused for fused in writers.values() if fused is not None and _fixed_quantization(fused) is not None]
+    if not fixing:
         return Quantization.from_range(union.minimum, union.maximum)
-    if union.minimum < -conventions.SOFTMAX_OUTPUT_SCALE or union.maximum > 1 + conventions.SOFTMAX_OUTPUT_SCALE:
+    return _joined_quantization(fixing, union)
+
+
+def _joined_quantization(fixing: Sequence[FusedLayer], union: _Range) -> Quantization:
+    """The fixed quantisation that all these operations have, where it holds all values."""
+    fixed = _fixed_quantization(fixing[0])
+    assert fixed is not None
+    minimum, maximum = ((q - fixed.zero_point) * float(fixed.scale) for q in (INT8_MINIMUM, INT8_MAXIMUM + 1))
+    slack = float(fixed.scale)
+    alike = all(_fixed_quantization(fused) == fixed for fused in fixing)
+    if not alike or union.minimum < minimum - slack or union.maximum > maximum + slack:
         raise UsageError(
-            f"The output of '{softmax.name}' (softmax) is joined with values from {union.minimum:.3g} to "
-            f"{union.maximum:.3g}, but int8 gives all of them its own range, 0 to 1. Join what the softmax reads."
+            f"The output of '{fixing[0].name}' is joined with values from {union.minimum:.3g} to {union.maximum:.3g}, "
+            f"but int8 gives all of them its own range, {minimum:g} to {maximum:g}. Join what it reads."
         )
-    return Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
+    return fixed
 
 
 def _widen_where_needed(
     runs: Sequence[Sequence[_Run]], shared: Sequence[Sequence[int]], by_set: dict[int, Quantization]
 ) -> None:
-    """Keeps the scales of softmax inputs and of sums from being too small, until no scale changes."""
+    """Keeps scales from being too small for fixed-point arithmetic, until no scale changes."""
     changed = True
     while changed:
         changed = False
@@ -392,8 +419,10 @@ def _smallest_tensor_scale(
 ) -> tuple[int, np.float32]:
     """The set whose scale an operation limits, and the limit; 0 where it limits none."""
     sources = [numbers[source] for source in run.inputs]
-    if _is_softmax(run.fused):
-        return sources[0], SMALLEST_SOFTMAX_INPUT_SCALE
+    if _fixed_quantization(run.fused) is not None:
+        return sources[0], SMALLEST_EXPONENTIAL_INPUT_SCALE
+    if isinstance(run.fused.operation, Activation) and run.fused.operation.function in LARGEST_GAINS:
+        return numbers[index + 1], by_set[sources[0]].scale / LARGEST_GAINS[run.fused.operation.function]
     if isinstance(run.fused.operation, Add):
         largest = max(by_set[source].scale for source in sources)
         return numbers[index + 1], np.float32(largest * SMALLEST_SUM_FACTOR)
@@ -495,8 +524,8 @@ def _layers(branches: Sequence[_Branch], weights: dict[int, NDArray]) -> tuple[C
 
 
 def _activation(fused: FusedLayer) -> str:
-    """The activation fused into an operation, or that the operation is."""
-    if isinstance(fused.operation, Activation) and fused.operation.function != "softmax":
+    """The activation fused into an operation, or that the operation is where others can take it in."""
+    if isinstance(fused.operation, Activation) and fused.operation.clamps:
         return fused.operation.function
     return fused.activation
 

@@ -33,6 +33,7 @@ _CLASSES = {
         graph.Family,
         graph.Graph,
         graph.Node,
+        graph.Pad,
         graph.Pool2D,
         graph.Ranked,
         graph.Solution,
@@ -80,10 +81,10 @@ def load(path: Path | str, kind: type[Value]) -> Value:
     except (
         KeyError,
         IndexError,
-        NotImplementedError,
         TypeError,
         ValueError,
         EOFError,
+        RuntimeError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

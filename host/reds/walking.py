@@ -8,6 +8,9 @@ import keras
 from reds.errors import UsageError
 from reds.graph import INPUT
 
+_RANKS = {"inputs": (1, 2, 3), "outputs": (1, 3)}
+"""Numbers of dimensions, without the batch, of a model's input and output."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -55,7 +58,7 @@ def shape_of(model: keras.Model, side: Literal["inputs", "outputs"]) -> tuple[in
     if len(tensors) > 1:
         raise UsageError(f"`model` must have one input and one output. Received: {len(tensors)} {side}.")
     shape = tuple(tensors[0].shape)[1:]
-    if len(shape) not in (1, 3) or None in shape:
+    if len(shape) not in _RANKS[side] or None in shape:
         raise UsageError(
             f"`model` must have {side} of a fixed shape (channels,) or (height, width, channels) per sample. "
             f"Received: {shape}; give its `Input` such a shape."

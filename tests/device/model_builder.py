@@ -25,16 +25,18 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Pad,
     Pool2D,
     Shape,
 )
+from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import Quantization
 
 TYPICAL_WEIGHT_SCALE = 0.01
 INT8_DEVIATION = 256 / math.sqrt(12)
 """Standard deviation of a uniformly distributed int8."""
 
-SOFTMAX_OUTPUT = Quantization(np.float32(1 / 256), -128)
+FIXED_OUTPUTS = {"softmax": Quantization(np.float32(1 / 256), -128), "sigmoid": SIGMOID_OUTPUT, "tanh": TANH_OUTPUT}
 
 
 @dataclass(frozen=True)
@@ -164,13 +166,15 @@ class NetworkBuilder:
 
     def _output_quantization(self, layer: CompiledLayer, sources: Sequence[Quantization]) -> Quantization:
         """A scale that spreads the sums over the int8 range with few of them clipped."""
-        if layer.is_softmax:
-            return SOFTMAX_OUTPUT
         if isinstance(layer.operation, Add):
             factor = np.exp2(self._random.uniform(-3, 3)) / self._loudness
             scale = np.float32(max(source.scale for source in sources) * factor)
             return Quantization(scale, int(self._random.integers(-128, 128)))
         source = sources[0]
+        if isinstance(layer.operation, Activation):
+            scale = np.float32(source.scale * self._random.uniform(0.1, 2))
+            own = Quantization(scale, int(self._random.integers(-128, 128)))
+            return FIXED_OUTPUTS.get(layer.operation.function, own)
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
@@ -216,19 +220,26 @@ def typical_sum(layer: CompiledLayer, source: Quantization) -> float:
 
 
 def _activation(spec: LayerSpec) -> str:
-    if isinstance(spec.operation, Activation) and spec.operation.function != "softmax":
-        return spec.operation.function
-    return spec.activation
+    """What is fused into the operation; the file also marks a standalone ReLU so."""
+    if isinstance(spec.operation, Activation):
+        return spec.operation.function if spec.operation.clamps else "none"
+    return "none" if isinstance(spec.operation, Pad) else spec.activation
 
 
 def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
     """Per layer, and for INPUT, the set of outputs that must have the same quantisation: its first one's number."""
     sets = DisjointSets(len(layers) + 1)
     for index, layer in enumerate(layers):
-        if isinstance(layer.operation, Pool2D | Activation | Concatenate) and not layer.is_softmax:
+        if _keeps_quantization(layer):
             for source in layer.inputs:
                 sets.unite(index - INPUT, source - INPUT)
     return {tensor: sets.find(tensor - INPUT) for tensor in range(INPUT, len(layers))}
+
+
+def _keeps_quantization(layer: CompiledLayer) -> bool:
+    if isinstance(layer.operation, Activation):
+        return layer.operation.clamps
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate)
 
 
 def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
@@ -240,6 +251,8 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (1, 1, spec.channels)
     if isinstance(operation, Activation | Add):
         return source
+    if isinstance(operation, Pad):
+        return (source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     if operation.padding == "same":

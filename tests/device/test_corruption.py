@@ -10,7 +10,7 @@ from model_builder import LayerSpec, NetworkBuilder
 
 from reds.compiled import ElementType
 from reds.emitting import encode
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.model_file import read_model_file
 from reds.schema.conventions import ARENA_ALIGNMENT
 
@@ -22,7 +22,10 @@ SPECS = [
     LayerSpec(Pool2D("max", (2, 2), (1, 1), "same")),
     LayerSpec(Add(), activation="relu6", inputs=(3, 2)),
     LayerSpec(Concatenate(), inputs=(4, 1, 4)),
-    LayerSpec(Pool2D("average", (2, 3), (1, 1))),
+    LayerSpec(Pad((1, 0), (0, 2))),
+    LayerSpec(Activation("leaky_relu", 0.25)),
+    LayerSpec(Pool2D("average", (3, 5), (1, 1))),
+    LayerSpec(Activation("tanh")),
     LayerSpec(Dense(), 3),
     LayerSpec(Activation("softmax")),
 ]

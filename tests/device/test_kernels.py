@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_drawing import Draw
@@ -37,27 +35,13 @@ def check(
     x = builder.input(SAMPLES)
     for subnetwork in (0, 1):
         runtime.select(subnetwork)
-        standalone = with_depth_multipliers(extract(model, subnetwork), specs)
-        expected = run_tflite_micro(standalone, x)
+        expected = run_tflite_micro(extract(model, subnetwork), x)
         actual = runtime.invoke(x)
         if element_type is ElementType.INT8:
             np.testing.assert_array_equal(actual, expected)
         else:
             np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
         assert runtime.guards_intact
-
-
-def with_depth_multipliers(model: bytes, specs: Sequence[LayerSpec]) -> bytes:
-    """The model with depth multipliers, which the emitter has no use for."""
-    if all(spec.depth_multiplier == 1 for spec in specs):
-        return model
-    tree = tflite.ModelT.InitFromPackedBuf(model)
-    for operator, spec in zip(tree.subgraphs[0].operators, specs, strict=True):
-        if spec.depth_multiplier > 1:
-            operator.builtinOptions.depthMultiplier = spec.depth_multiplier
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(tree.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def check_hidden(
@@ -111,6 +95,18 @@ class TestOperation:
     def test_relu(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, Activation(draw.choice("relu", "relu6")), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_tabled_activations(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.tabled(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_pad(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.pad(), seed)
 
     @examples
     @given(seed=seeds)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.emitting.standard import AlignedBuffer, pack
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.model_file import read_model_file, with_checksum
 from reds.plan import Measurements, TargetCosts, pack_plan
 from reds.runtime import Runtime, load_library
@@ -205,7 +205,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=9),
+    "operation": change_layer(0, operation=schema.Operation.Pad + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -264,6 +264,34 @@ def test_broken_rule(rule: str) -> None:
     assert Opening.of(with_plan(MODEL, BROKEN_RULES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
+BORDERED = encode(
+    NetworkBuilder(ElementType.INT8, INPUT_SHAPE, seed=7).build(
+        [
+            LayerSpec(Conv2D((1, 1)), 4),
+            LayerSpec(Pad((1, 0), (0, 2))),
+            LayerSpec(Activation("leaky_relu", 0.25)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+    )
+)
+BROKEN_RULES_OF_BORDERED = {
+    "border above": change_layer(1, paddingTop=2),
+    "border to the left": change_layer(1, paddingLeft=3),
+    "smaller than its input": change_layer(1, outputWidth=5),
+    "channels of a border": change_layer(1, outputChannels=5),
+    "weights of a border": change_layer(1, weights=1),
+    "border in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
+    "rows of a function": change_layer(2, outputHeight=8),
+    "channels of a function": change_tensor(3, channels=3),
+    "table behind the end": lambda plan: change_step(2, constants=len(plan.constants) - 63)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES_OF_BORDERED)
+def test_broken_rule_of_borders_and_tables(rule: str) -> None:
+    assert Opening.of(with_plan(BORDERED, BROKEN_RULES_OF_BORDERED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
 BRANCHES = encode(
     NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
         [
@@ -309,7 +337,7 @@ def test_broken_rule_of_branches(rule: str) -> None:
     assert Opening.of(with_plan(BRANCHES, BROKEN_BRANCHES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
-@pytest.mark.parametrize("model", [MODEL, BRANCHES])
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED])
 def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
     assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK

@@ -21,6 +21,7 @@ from reds.graph import (
     Graph,
     Node,
     Operation,
+    Pad,
     Padding,
     Pool2D,
     Shape,
@@ -30,6 +31,10 @@ from reds.graph import (
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
 
+ANY_RANGE = ("relu", "relu6", "leaky_relu", "hard_swish")
+FIXED_RANGE = ("sigmoid", "tanh")
+"""Activation functions whose int8 outputs have a range of their own, which a concatenation can join with no other."""
+
 
 @dataclass
 class GraphBuilder:
@@ -38,6 +43,8 @@ class GraphBuilder:
     generator: np.random.Generator
     prefix: str
     input_shape: tuple[int, ...]
+    functions: tuple[str, ...]
+    """Activation functions to draw from."""
     nodes: list[Node] = field(default_factory=list)
     source: int = INPUT
     """The node whose output the next one takes."""
@@ -77,9 +84,10 @@ class GraphBuilder:
                _output(width, kernel[1], strides[1], dilation[1], padding))  # fmt: skip
         taps = kernel[0] * kernel[1]
         if depthwise:
-            weights = self.weights((*kernel, channels, 1), channels, taps)
+            multiplier = 1 if self.generator.random() < 0.8 else 2
+            weights = self.weights((*kernel, channels, multiplier), channels * multiplier, taps)
             operation = DepthwiseConv2D(kernel, strides, padding, dilation)
-            self.append(operation, (*out, channels), weights)
+            self.append(operation, (*out, channels * multiplier), weights)
         else:
             filters = self.upto(13) + 1
             weights = self.weights((*kernel, channels, filters), filters, taps * channels)
@@ -91,6 +99,18 @@ class GraphBuilder:
         height, width, _ = self.shape
         fits = 2 * kernel[0] - 1 <= height and 2 * kernel[1] - 1 <= width
         return (2, 2) if fits and strides == (1, 1) and self.generator.random() < 0.3 else (1, 1)
+
+    def scale(self) -> None:
+        """A factor and an offset per channel, and perhaps what follows them."""
+        channels = self.shape[2]
+        self.append(DepthwiseConv2D((1, 1)), self.shape, self.weights((1, 1, channels, 1), channels, 1))
+        self.decorate()
+
+    def pad(self) -> None:
+        """A border of zeros, which may be nothing on some sides."""
+        rows, columns = ((self.upto(3) - 1, self.upto(3) - 1) for _ in range(2))
+        height, width, channels = self.shape
+        self.append(Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
 
     def dense(self, units: int) -> None:
         """A dense layer on a 1 x 1 map, and perhaps what follows it."""
@@ -174,11 +194,12 @@ class GraphBuilder:
 
     def activate(self) -> None:
         """An activation in two of three cases."""
-        function = self.generator.choice(["relu", "relu6", "none"])
+        function = self.generator.choice([*self.functions, *["none"] * (len(self.functions) // 2)])
         if function != "none":
-            self.append(Activation(function), self.shape, {})
+            slope = float(np.float32(self.generator.uniform(0, 1))) if function == "leaky_relu" else 0.0
+            self.append(Activation(str(function), slope), self.shape, {})
 
-    def classifier(self, classes: int, softmax: bool) -> None:
+    def classifier(self, classes: int, function: str) -> None:
         """Flattens what is left of the map into class scores."""
         height, width, channels = self.shape
         if height * width == 1:
@@ -187,8 +208,8 @@ class GraphBuilder:
             fan_in = height * width * channels
             weights = self.weights((height, width, channels, classes), classes, fan_in)
             self.append(Conv2D((height, width)), (1, 1, classes), weights)
-        if softmax:
-            self.append(Activation("softmax"), (1, 1, classes), {})
+        if function != "none":
+            self.append(Activation(function), (1, 1, classes), {})
 
     def upto(self, most: int) -> int:
         """A number from 1 to `most`."""
@@ -202,18 +223,20 @@ class GraphBuilder:
 def random_supernet(seed: int) -> Supernet:
     """A family of the full network, two narrower ones and, mostly, one that leaves through an exit."""
     generator = np.random.default_rng(seed)
-    classes, softmax = int(generator.integers(2, 7)), bool(generator.random() < 0.7)
-    builder = GraphBuilder(generator, "layer", _input_shape(generator))
+    classes = int(generator.integers(2, 7))
+    function = str(generator.choice(["softmax", "none", "sigmoid", "tanh"], p=[0.6, 0.2, 0.1, 0.1]))
     branches = generator.random() < 0.6
+    functions = ANY_RANGE if branches else ANY_RANGE + FIXED_RANGE
+    builder = GraphBuilder(generator, "layer", _input_shape(generator), functions)
     for _ in range(builder.upto(5)):
         _append_any(builder, branches)
     if not any(isinstance(node.operation, MAKES_CHANNELS) for node in builder.nodes):
         builder.dense(builder.upto(13) + 1) if builder.is_vector else builder.convolution(depthwise=False)
     count = len(builder.nodes)
-    builder.classifier(classes, softmax)
+    builder.classifier(classes, function)
     graph = builder.graph(classes)
     tap = int(generator.choice([layer.last_node for layer in fuse(graph) if layer.last_node < count]))
-    exits = (_exit(generator, graph, tap, classes, softmax),) if generator.random() < 0.7 else ()
+    exits = (_exit(generator, graph, tap, classes, function),) if generator.random() < 0.7 else ()
     full = tuple(group.size for group in graph.groups)
     narrow = tuple(int(generator.integers(1, size + 1)) for size in full)
     narrower = tuple(int(generator.integers(1, size + 1)) for size in narrow)
@@ -232,25 +255,30 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
 
 
 def _append_any(builder: GraphBuilder, branches: bool) -> None:
-    kinds = ["conv", "conv", "depthwise", "pool"] + (["sum", "sum", "concatenation"] if branches else [])
+    kinds = ["conv", "conv", "depthwise", "pool", "pad", "scale"]
+    kinds += ["sum", "sum", "sum", "concatenation"] if branches else []
     kind = builder.generator.choice(kinds)
     if kind == "sum":
         builder.sum()
     elif kind == "concatenation":
         builder.concatenation()
+    elif kind == "scale":
+        builder.scale()
     elif builder.is_vector:
         builder.dense(builder.upto(13) + 1)
     elif kind == "pool":
         builder.pool()
+    elif kind == "pad":
+        builder.pad()
     else:
         builder.convolution(depthwise=kind == "depthwise")
 
 
-def _exit(generator: np.random.Generator, graph: Graph, tap: int, classes: int, softmax: bool) -> Exit:
-    head = GraphBuilder(generator, "head", graph.nodes[tap].output_shape)
+def _exit(generator: np.random.Generator, graph: Graph, tap: int, classes: int, function: str) -> Exit:
+    head = GraphBuilder(generator, "head", graph.nodes[tap].output_shape, ANY_RANGE)
     if head.shape[:2] != (1, 1):
         head.convolution(depthwise=True)
-    head.classifier(classes, softmax)
+    head.classifier(classes, function)
     return Exit("exit", tap, head.graph(classes))
 
 

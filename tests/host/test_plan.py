@@ -29,8 +29,7 @@ from reds.runtime import Runtime
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file with three widths and an exit, nothing measured."""
-    supernet = random_supernet(4)
-    assert len(supernet.family.subnetworks) == 4
+    supernet = next(s for s in map(random_supernet, range(100)) if len(s.family.subnetworks) == 4)
     samples = np.random.default_rng(0).standard_normal((32, *supernet.family.graph.input_shape), np.float32)
     return emit(supernet, tmp_path / "model.tflite", "int8", samples)
 
