@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import layers
 from random_networks import random_supernet
 
 from reds.errors import UsageError
 from reds.fold import affine, folded_kernel, fuse
 from reds.forward import predict
 from reds.graph import INPUT, BatchNormalization, DepthwiseConv2D, Graph, Node, Supernet
+from reds.tracing import trace
 
 
 def unfolded(graph: Graph) -> Graph:
@@ -112,3 +115,16 @@ def test_batch_norm_without_a_layer_to_fold_into() -> None:
     alone = replace(graph, nodes=(replace(graph.nodes[1], inputs=(INPUT,)),))
     with pytest.raises(UsageError, match="must directly follow"):
         fuse(alone)
+
+
+def test_an_activation_is_fused_only_where_nothing_else_reads_what_it_reads() -> None:
+    inputs = layers.Input((4, 4, 3))
+    x = layers.Conv2D(5, 1, name="conv")(inputs)
+    activated = layers.ReLU(name="activated")(x)
+    x = layers.Add(name="add")([x, activated])
+    graph = trace(keras.Model(inputs, layers.ReLU(max_value=6, name="alone")(x)))
+    assert [(layer.name, layer.activation, layer.inputs) for layer in fuse(graph)] == [
+        ("conv", "none", (INPUT,)),
+        ("activated", "none", (0,)),
+        ("add", "relu6", (0, 1)),
+    ]

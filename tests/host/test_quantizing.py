@@ -1,19 +1,26 @@
 """Compiling to int8: shared weights, one input and output, and refusals."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import layers
 from random_networks import random_supernet
 
 from reds.compiled import CompiledNetwork
 from reds.emitting import encode
 from reds.errors import UsageError
-from reds.graph import Graph, Node, Supernet
+from reds.forward import predict
+from reds.graph import Family, Graph, Node, Subnetwork, Supernet
 from reds.quantizing import quantize
+from reds.reference import run_tflite_micro
+from reds.requantize import Quantization
 from reds.runtime import Runtime
+from reds.tracing import trace
 
 
 def samples_of(supernet: Supernet, seed: int = 0, scale: float = 1.0) -> np.ndarray:
@@ -115,3 +122,42 @@ def test_wrong_arguments() -> None:
         quantize(supernet, "int8", samples_of(supernet)[:0])
     with pytest.raises(UsageError, match="`calibration` must have shape"):
         quantize(supernet, "int8", np.zeros((3, 99), np.float32))
+
+
+def joined(*middle: Callable[[keras.KerasTensor], keras.KerasTensor]) -> Supernet:
+    """A network of one subnetwork that joins what functions make of its convolution."""
+    inputs = layers.Input((4, 4, 3))
+    x = layers.Conv2D(5, 1, name="conv")(inputs)
+    outputs = layers.Conv2D(2, 4, name="classes")(layers.Concatenate(name="join")([part(x) for part in middle]))
+    graph = trace(keras.Model(inputs, layers.Flatten()(outputs)))
+    widths = tuple(group.size for group in graph.groups)
+    return Supernet(Family(graph, (), (), (Subnetwork("full", widths),)), ({},))
+
+
+def test_what_is_joined_has_one_quantisation_for_the_values_of_all() -> None:
+    loud = layers.Conv2D(3, 1, kernel_initializer=keras.initializers.Constant(9.0), name="loud")
+    supernet = joined(loud, layers.MaxPooling2D(2, 1, padding="same"))
+    network = quantize(supernet, "int8", samples_of(supernet))
+    steps = {network.layers[step.layer].name: step for step in network.subnetworks[0].steps}
+    shared = steps["join"].output_quantization
+    assert steps["join"].input_quantizations == (shared, shared)
+    assert steps["conv"].output_quantization == steps["loud"].output_quantization == shared
+    alone = predict(supernet.family.graph, samples_of(supernet), until=1)
+    assert shared == Quantization.from_range(float(alone.min()), float(alone.max()))
+
+
+def test_a_softmax_joined_with_other_values_is_refused() -> None:
+    supernet = joined(layers.Softmax(name="softmax"), lambda x: x)
+    with pytest.raises(UsageError, match=r"'softmax'.*joined"):
+        quantize(supernet, "int8", samples_of(supernet))
+
+
+def test_a_sum_that_cancels_still_has_a_scale_that_tflite_micro_takes() -> None:
+    inputs = layers.Input((2, 2, 1))
+    kernels = (keras.initializers.Constant(value) for value in (1.0, -1.0))
+    plus, minus = (layers.Conv2D(1, 1, kernel_initializer=kernel)(inputs) for kernel in kernels)
+    graph = trace(keras.Model(inputs, layers.Conv2D(1, 2)(layers.Add(name="add")([plus, minus]))))
+    supernet = Supernet(Family(graph, (), (), (Subnetwork("full", (1,)),)), ({},))
+    content = encode(quantize(supernet, "int8", 1e6 * samples_of(supernet)))
+    x = np.random.default_rng(0).integers(-128, 128, (4, 2, 2, 1), np.int8)
+    np.testing.assert_array_equal(Runtime(content).invoke(x), run_tflite_micro(content, x))
