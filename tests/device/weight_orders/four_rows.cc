@@ -1,4 +1,4 @@
-// The order of the kernels for Armv7E-M: four rows side by side.
+// Four rows side by side, as kernels with more registers than the portable ones take them.
 
 #include "kernels/fixed_point.h"
 #include "kernels/kernels.h"
