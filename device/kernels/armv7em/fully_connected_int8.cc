@@ -6,7 +6,6 @@
 #include "kernels/armv7em/dual_products.h"
 #include "kernels/armv7em/requantize.h"
 #include "kernels/armv7em/row_pairs.h"
-#include "kernels/fixed_point.h"
 #include "kernels/kernels.h"
 
 namespace reds {
@@ -35,9 +34,9 @@ void WriteOne(const FullyConnected<int8_t>& layer, int32_t channel) {
   const int8_t* input = layer.input;
   int8_t* output = layer.output + channel;
   for (int32_t sample = 0; sample < layer.samples; ++sample) {
-    int32_t sum = 0;
+    int32_t sum = layer.stage.bias[channel];
     armv7em::AddProducts1Row(input, row, layer.input_channels, sum);
-    *output = Finish(layer.stage, channel, sum);
+    armv7em::FinishOneByOne(layer.stage, channel, channel + 1, &sum, output);
     input += layer.input_channels;
     output += layer.output_channels;
   }
