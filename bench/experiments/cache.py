@@ -9,7 +9,8 @@ its lines are 32 bytes, the shortest that cachegrind simulates, where the RP2040
 What is counted: all data reads of the kernel function, and its instruction fetches; no other function's. The misses of
 its weights are the kernel's read misses less those of the same kernel with a number in place of each weight. A weight
 is loaded by one instruction, so multiply-accumulates are weight loads. No order can miss less than once per line that
-holds an active weight: that is `lines`, counted from the file. The record is `cache.json` beside this file.
+holds an active weight: that is `lines`, counted from the file. Which lines conflict depends on where the stack lies, so
+counts differ by some tenths of a percent from run to run. The record is `cache.json` beside this file.
 """
 
 import argparse
