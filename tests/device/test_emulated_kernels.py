@@ -80,7 +80,7 @@ def with_extreme_constants(network: CompiledNetwork) -> CompiledNetwork:
         steps.append(
             replace(
                 step,
-                input_quantization=steps[-1].output_quantization if steps else quantization,
+                input_quantizations=(steps[-1].output_quantization if steps else quantization,),
                 output_quantization=quantization,
                 weight_scales=np.resize(scales, step.output_channels),
                 bias=np.resize(bias, step.output_channels),
