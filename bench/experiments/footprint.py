@@ -1,7 +1,7 @@
 """Measures what libreds costs: flash, stack and context on three cores, and instructions of a network on one.
 
-    python bench/experiments/footprint.py             writes the record, footprint.json
-    python bench/experiments/footprint.py --check     compares with it; 3 if anything is more than 2 % worse
+    python bench/experiments/footprint.py             records them here and in docs/firmware.md
+    python bench/experiments/footprint.py --check     compares with the record; 3 if one is more than 2 % worse
 
 Flash is that of the whole archive, before a linker leaves out what a firmware does not call. Stack is the deepest chain
 of calls as the compiler reports it: of each kernel, and of the functions that firmware calls. What an observer or a
@@ -29,6 +29,8 @@ from reds_bench.emulator import boot
 
 ROOT = Path(__file__).parents[2]
 RECORD = Path(__file__).with_suffix(".json")
+PAGE = ROOT / "docs/firmware.md"
+PAGE_TABLE = re.compile(r"(?<=<!-- footprint -->\n).*?(?=<!-- /footprint -->)", re.DOTALL)
 COMPILER = "arm-none-eabi-g++"
 CORES = ("cortex-m0plus", "cortex-m4", "cortex-m55")
 TYPES = ("all", "int8")
@@ -261,6 +263,25 @@ def check(before: Footprint, after: Footprint) -> None:
         )
 
 
+def page(text: str, footprint: Footprint) -> str:
+    """The documentation with the footprint's table."""
+    return PAGE_TABLE.sub(lambda _: "\n".join(_table(footprint)) + "\n", text)
+
+
+def _table(footprint: Footprint) -> Iterator[str]:
+    columns = {
+        "code, int8 and float32": "all text",
+        "code, int8 alone (`scons types=int8`)": "int8 text",
+        "tables": "all rodata",
+        "deepest stack of `reds_invoke`": "stack of reds_invoke",
+        "of `reds_open`": "stack of reds_open",
+    }
+    yield "| core | " + " | ".join(columns) + " |"
+    yield "|---" * (len(columns) + 1) + "|"
+    for core in CORES:
+        yield f"| {core} | " + " | ".join(f"{footprint.costs[f'{core} {key} B']:,}" for key in columns.values()) + " |"
+
+
 def main() -> None:
     """Records or checks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -272,6 +293,7 @@ def main() -> None:
             check(Footprint(**json.loads(RECORD.read_text(encoding="utf-8"))), footprint)
         else:
             write_atomically(RECORD, (json.dumps(asdict(footprint), indent=1) + "\n").encode())
+            write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8"), footprint).encode())
     except RedsError as error:
         print(f"{RECORD.stem}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -101,8 +101,11 @@ def test_what_is_new_or_gone_is_said_and_not_judged(
     assert sum(line.startswith(("new B", "context B")) for line in lines) == 2
 
 
-def test_the_record_covers_every_core(footprint: ModuleType) -> None:
+def test_the_record_covers_every_core_and_is_in_the_documentation(footprint: ModuleType) -> None:
     record = footprint.Footprint(**json.loads(footprint.RECORD.read_text(encoding="utf-8")))
+    text = footprint.PAGE.read_text(encoding="utf-8")
+    assert footprint.PAGE_TABLE.search(text)
+    assert footprint.page(text, record) == text
     for core in footprint.CORES:
         assert record.costs[f"{core} int8 text B"] < record.costs[f"{core} all text B"]
         assert record.costs[f"{core} stack of reds_invoke B"] > record.costs[f"{core} stack of softmax_int8 B"]
