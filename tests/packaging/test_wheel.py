@@ -1,11 +1,14 @@
 """The distributions hold what they need: a wheel the build products, a source distribution what makes them."""
 
+import fcntl
 import os
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,11 +24,20 @@ needs_setuptools = pytest.mark.skipif(
 slow = pytest.mark.skipif(SLOW not in os.environ, reason=f"downloads 2 GB; set {SLOW}=1 to run it")
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Lets one test process at a time build a distribution: setuptools collects it in one folder of the tree."""
+    with open(ROOT / "build/distribution.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "-w", folder, ROOT]
-    subprocess.run(command, check=True)
+    with alone():
+        subprocess.run(command, check=True)
     (path,) = folder.iterdir()
     return path
 
@@ -34,7 +46,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source_distribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
     statement = f"from setuptools import build_meta; build_meta.build_sdist({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    with alone():
+        subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True, stdout=subprocess.PIPE)
     (path,) = folder.iterdir()
     return path
 
