@@ -171,7 +171,7 @@ class RowPairs {
         [advance] "m"(advance), [end] "m"(end), [bias_offset] "m"(bias_offset)                        \
       : "r8", "r9", "r10", "r11", "cc", "memory")
     // clang-format on
-    if constexpr (rows == Rows::kAligned) {
+    if (rows == Rows::kAligned) {
       REDS_ADD_GROUPS(REDS_LOAD_ALIGNED, REDS_LOAD_ALIGNED);
     } else {
       REDS_ADD_GROUPS(REDS_LOAD_ALIGNED, REDS_LOAD_ANYWHERE);
