@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -113,6 +114,16 @@ def save_model(model: keras.Model, path: Path) -> None:
     os.replace(partial, path)
 
 
+def trained_epochs(folder: Path) -> int | None:
+    """How many epochs the training in a run folder has behind it, or None where the folder holds none.
+
+    Raises:
+        UsageError: The training's checkpoint is damaged.
+    """
+    checkpoint = _Checkpoint(folder / BASELINE_CHECKPOINT_FILE)
+    return len(checkpoint.read().epochs) if checkpoint.exists else None
+
+
 def _require_positive(**arguments: int) -> None:
     for name, value in arguments.items():
         if value < 1:
@@ -211,30 +222,48 @@ def _identity(model: keras.Model, dataset: Dataset, epochs: int, seed: int, batc
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """What a checkpoint holds."""
+
+    identity: str
+    epochs: list[Epoch]
+    state: list[NDArray[Any]]
+    """Variables of the model, then of the optimizer."""
+
+
 class _Checkpoint:
     """The state after the last complete epoch, in a file that is whole or not there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def restore(self, model: keras.Model, identity: str) -> list[Epoch]:
-        """Brings model and optimizer to the stored state; returns the epochs that led to it."""
-        if not self._path.exists():
-            return []
+    @property
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def read(self) -> _Stored:
         try:
             with np.load(self._path) as stored:
                 header = json.loads(str(stored["header"]))
                 state = [stored[f"variable_{index}"] for index in range(len(stored.files) - 1)]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UsageError(f"{self._path} is damaged; delete it to start the training again.") from error
-        if header["identity"] != identity:
+        return _Stored(header["identity"], [Epoch(**epoch) for epoch in header["epochs"]], state)
+
+    def restore(self, model: keras.Model, identity: str) -> list[Epoch]:
+        """Brings model and optimizer to the stored state; returns the epochs that led to it."""
+        if not self.exists:
+            return []
+        stored = self.read()
+        if stored.identity != identity:
             raise UsageError(
                 f"{self._path.parent} holds a training with other data, settings or first weights; "
                 "choose another folder, or delete it."
             )
-        for variable, value in zip(_state(model), state, strict=True):
+        for variable, value in zip(_state(model), stored.state, strict=True):
             variable.assign(value)
-        return [Epoch(**epoch) for epoch in header["epochs"]]
+        return stored.epochs
 
     def save(self, model: keras.Model, identity: str, epochs: list[Epoch]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

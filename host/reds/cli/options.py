@@ -80,6 +80,11 @@ def seed(text: str) -> int:
     return _whole_number(text, 0, LARGEST_SEED)
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """A list of seeds such as 0,1,2."""
+    return tuple(seed(part) for part in text.split(","))
+
+
 def rate(text: str) -> float:
     """A number above 0."""
     value = _number(text, "it must be a number above 0", text)
