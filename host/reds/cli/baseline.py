@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     stages = output.Stages()
     identity = read_identity(arguments.run)
     name = arguments.data or identity["data"]
-    dataset = options.load_dataset(name, arguments.data_dir, identity["settings"]["seed"])
+    seed = identity["settings"]["seed"]
+    dataset = options.load_dataset(name, arguments.data_dir, seed, arguments.download)
     kinds = KINDS if arguments.kind == "all" else (arguments.kind,)
     tables = []
     for kind in kinds:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.datasets.dataset import Dataset, Split
+from reds.datasets.downloading import OfficialFile
 from reds.datasets.images import ImagePreprocessing, train_and_validation
 from reds.errors import UsageError
 
@@ -28,6 +29,17 @@ CLASSES = (
 )
 FILES = {part: (f"{part}-images-idx3-ubyte.gz", f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")}
 LAYOUT = f"the official files {', '.join(name for names in FILES.values() for name in names)}"
+
+BASE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+CHECKSUMS = {
+    "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+}
+"""Those that its authors publish."""
+OFFICIAL_FILES = tuple(OfficialFile(f"{BASE_URL}/{name}", checksum) for name, checksum in CHECKSUMS.items())
+"""30 MB together."""
 
 _UNSIGNED_BYTE = 0x08
 
