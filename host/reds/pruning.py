@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds import cost
-from reds.datasets import Dataset
+from reds.datasets import Data, Dataset, as_dataset
 from reds.emitting import emit
 from reds.errors import UsageError
 from reds.exits import attach_exits
@@ -78,7 +78,7 @@ class PrunedRun:
 
 def prune(
     model: "keras.Model",
-    dataset: Dataset,
+    dataset: Data,
     folder: Path,
     settings: PruneSettings | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -87,7 +87,8 @@ def prune(
 
     Args:
         model: a trained Keras model.
-        dataset: data that fits it.
+        dataset: data that fits it. Or a pair of arrays (x, y), a `keras.utils.PyDataset` or a `tf.data.Dataset`: see
+            `reds.datasets.from_arrays` for what is kept apart for validation and test.
         folder: the run folder.
         settings: what to make; the defaults give 25, 50 and 75 % of the multiply-accumulates in int8.
         progress: called with a line for people.
@@ -100,6 +101,7 @@ def prune(
     """
     settings = settings or PruneSettings()
     graph = trace(model)
+    dataset = as_dataset(dataset, graph.input_shape, graph.output_shape[-1])
     if graph.output_shape != (len(dataset.classes),):
         raise UsageError(
             f"'{graph.name}' has an output of shape {graph.output_shape}, but {dataset.name} has "

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reds.datasets import Dataset, Split
+from reds.datasets import Data, Dataset, Split, as_dataset
 from reds.errors import UsageError
 from reds.run_folder import BASELINE_CHECKPOINT_FILE, BASELINE_FILE
 
@@ -46,7 +46,7 @@ class History:
 
 def train(
     model: keras.Model,
-    dataset: Dataset,
+    dataset: Data,
     epochs: int,
     seed: int = 0,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = DEFAULT_LEARNING_RATE,
@@ -58,7 +58,8 @@ def train(
 
     Args:
         model: Keras model with one input and one output: probabilities if it ends in a softmax, else logits.
-        dataset: Data for it; brought to the model's input shape where it has such a form.
+        dataset: Data for it; brought to the model's input shape where it has such a form. Or a pair of arrays (x, y),
+            a `keras.utils.PyDataset` or a `tf.data.Dataset`: see `reds.datasets.from_arrays` for what is kept apart.
         epochs: Passes over the training samples.
         seed: Seed of the order, the augmentation and dropout.
         learning_rate: Peak of a half cosine that falls to zero over the whole training, or any Keras schedule,
@@ -130,13 +131,14 @@ def _require_positive(**arguments: int) -> None:
             raise UsageError(f"{name} must be at least 1, but it is {value}.")
 
 
-def _fitting(model: keras.Model, dataset: Dataset) -> Dataset:
+def _fitting(model: keras.Model, data: Data) -> Dataset:
     """The data in the model's input shape, after a look at its outputs."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise UsageError(
             f"Only models with one input and one output can be trained, but '{model.name}' has "
             f"{len(model.inputs)} and {len(model.outputs)}."
         )
+    dataset = as_dataset(data, model.input_shape[1:], model.output_shape[-1])
     if model.output_shape != (None, len(dataset.classes)):
         raise UsageError(
             f"'{model.name}' gives outputs of shape {model.output_shape[1:]}, but {dataset.name} has "

@@ -64,12 +64,12 @@ def _with_head(graph: Graph, exit_: Exit) -> Graph:
     groups = graph.groups[: max(made, default=-1) + 1]
     nodes = [*trunk]
     for node in exit_.head.nodes:
-        source = exit_.tap if node.input == INPUT else node.input + len(trunk)
-        takes = nodes[source].output_group
+        sources = tuple(exit_.tap if source == INPUT else source + len(trunk) for source in node.inputs)
+        takes = nodes[sources[0]].output_group
         gives = takes
         if isinstance(node.operation, Conv2D | Dense):
             gives = None if node.output_group is None else node.output_group + len(groups)
-        nodes.append(replace(node, input=source, input_group=takes, output_group=gives))
+        nodes.append(replace(node, inputs=sources, input_group=takes, output_group=gives))
     return replace(graph, nodes=tuple(nodes), groups=(*groups, *exit_.head.groups))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from reds.baselines.networks import standalone, with_fresh_weights
 from reds.baselines.table import mean_table, merged_table
 from reds.cost import full_widths
-from reds.datasets import Dataset
+from reds.datasets import Data, Dataset, as_dataset
 from reds.errors import UsageError
 from reds.files import write_atomically
 from reds.graph import Family, Ranked, Subnetwork
@@ -44,7 +44,7 @@ class Baseline:
 def measure_baseline(
     kind: Kind,
     run: Path | str,
-    dataset: Dataset,
+    dataset: Data,
     seeds: Sequence[int] | None = None,
     training_epochs: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -79,11 +79,11 @@ def measure_baseline(
     Raises:
         UsageError: if the folder is no finished run, holds a baseline of another one, or the data are not the run's.
     """
-    source = _read_source(Path(run), dataset, kind, training_epochs)
+    source = _read_source(Path(run), kind, training_epochs)
+    dataset = _data_of(source, dataset)
     seeds = (source.settings.seed,) if seeds is None else tuple(dict.fromkeys(seeds))
     if not seeds:
         raise UsageError("`seeds` must hold at least one seed. Received: none.")
-    dataset = dataset.with_input_shape(source.family.graph.input_shape)
     folder = Path(run) / BASELINES_FOLDER / kind
     tables = [_table_of_seed(source, seed, dataset, folder / f"seed-{seed}", progress) for seed in seeds]
     table = {"kind": kind, "seeds": list(seeds), "epochs": source.epochs, **mean_table(tables)}
@@ -107,21 +107,28 @@ class _Source:
         return self.settings.epochs
 
 
-def _read_source(run: Path, dataset: Dataset, kind: Kind, training_epochs: int | None) -> _Source:
+def _read_source(run: Path, kind: Kind, training_epochs: int | None) -> _Source:
     if kind not in KINDS:
         raise UsageError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}")
     identity = read_identity(run)
     if not (run / MODEL_FILE).is_file():
         raise UsageError(f"'{run}' is not a finished run: it holds no {MODEL_FILE}. Finish it with `reds prune`.")
-    if (dataset.name, hash_of_labels(dataset)) != (identity["data"], identity["labels"]):
-        raise UsageError(
-            f"'{run}' was made with other data: {identity['data']}, drawn with seed {identity['settings']['seed']}. "
-            f"Received: {dataset.name}; load the same."
-        )
     settings = _settings(identity["settings"])
     if kind in FROM_RANDOM_WEIGHTS:
         settings = _with_all_epochs(run, settings, training_epochs)
     return _Source(kind, identity, settings, load(run / RANKED_FILE, Ranked), load(run / FAMILY_FILE, Family))
+
+
+def _data_of(source: _Source, data: Data) -> Dataset:
+    """The run's data in the network's input shape, after a look whether they are the run's."""
+    graph, identity = source.family.graph, source.identity
+    dataset = as_dataset(data, graph.input_shape, graph.output_shape[-1])
+    if (dataset.name, hash_of_labels(dataset)) != (identity["data"], identity["labels"]):
+        raise UsageError(
+            f"The run was made with other data: {identity['data']}, drawn with seed {identity['settings']['seed']}. "
+            f"Received: {dataset.name}; load the same."
+        )
+    return dataset.with_input_shape(graph.input_shape)
 
 
 def _settings(recorded: Mapping[str, Any]) -> PruneSettings:
