@@ -3,6 +3,6 @@
 The comparisons are those of REDS (Corti et al., arXiv 2311.13349, evaluation section and ablations).
 """
 
-from reds.baselines.pipeline import KINDS, Baseline, Kind, measure_baseline
+from reds.baselines.pipeline import Baseline, measure_baseline
 
-__all__ = ["KINDS", "Baseline", "Kind", "measure_baseline"]
+__all__ = ["Baseline", "measure_baseline"]

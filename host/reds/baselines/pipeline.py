@@ -4,26 +4,35 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+import numpy as np
 
 from reds.baselines.networks import standalone, with_fresh_weights
 from reds.baselines.table import mean_table, merged_table
 from reds.cost import full_widths
 from reds.datasets import Data, Dataset, as_dataset
-from reds.errors import UsageError
+from reds.errors import RedsError, UsageError
 from reds.files import write_atomically
 from reds.graph import Family, Ranked, Subnetwork
-from reds.inspecting import inspect
+from reds.inspecting import ModelReport, inspect
+from reds.measuring import QEMU_PREFIX, measure_instructions
 from reds.pruning import PruneSettings, complete, hash_of_labels, rank_channels, read_identity, search_family
-from reds.run_folder import BASELINES_FOLDER, FAMILY_FILE, MODEL_FILE, RANKED_FILE, TABLE_FILE
+from reds.run_folder import (
+    BASELINE_KINDS,
+    BASELINES_FOLDER,
+    FAMILY_FILE,
+    MODEL_FILE,
+    RANKED_FILE,
+    SEED_FOLDER,
+    TABLE_FILE,
+)
+from reds.runtime import Runtime
 from reds.solving.chain import Limits
 from reds.solving.uniform import with_uniform_widths
 from reds.stages import claimed, stage
 from reds.store import load
 from reds.training import DEFAULT_LEARNING_RATE, trained_epochs
-
-Kind = Literal["alone", "uniform", "magnitude", "random", "from_scratch"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FROM_RANDOM_WEIGHTS = ("alone", "from_scratch")
 """Baselines that do not start from the run's trained network."""
@@ -33,7 +42,7 @@ FROM_RANDOM_WEIGHTS = ("alone", "from_scratch")
 class Baseline:
     """A baseline of a run, measured."""
 
-    kind: Kind
+    kind: str
     folder: Path
     """Where it is kept: a folder for each seed, and the table."""
     table: Mapping[str, Any]
@@ -42,7 +51,7 @@ class Baseline:
 
 
 def measure_baseline(
-    kind: Kind,
+    kind: str,
     run: Path | str,
     dataset: Data,
     seeds: Sequence[int] | None = None,
@@ -50,6 +59,8 @@ def measure_baseline(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Baseline:
     """Makes what a run is compared with, or what an interruption left of it to do, and measures it with libreds.
+
+    Instructions are counted on the emulated boards that those of the run were counted on, as far as there are any here.
 
     All baselines have the run's budgets, limits, data, type and, where they start from its trained network, its epochs
     of fine-tuning:
@@ -85,7 +96,7 @@ def measure_baseline(
     if not seeds:
         raise UsageError("`seeds` must hold at least one seed. Received: none.")
     folder = Path(run) / BASELINES_FOLDER / kind
-    tables = [_table_of_seed(source, seed, dataset, folder / f"seed-{seed}", progress) for seed in seeds]
+    tables = [_table_of_seed(source, seed, dataset, folder / SEED_FOLDER.format(seed=seed), progress) for seed in seeds]
     table = {"kind": kind, "seeds": list(seeds), "epochs": source.epochs, **mean_table(tables)}
     _write_table(folder / TABLE_FILE, table)
     return Baseline(kind, folder, table)
@@ -95,28 +106,33 @@ def measure_baseline(
 class _Source:
     """The run, as far as a baseline of one kind depends on it."""
 
-    kind: Kind
+    kind: str
     identity: Mapping[str, Any]
     settings: PruneSettings
     """With the epochs and the learning rate of the baseline."""
     ranked: Ranked
     family: Family
+    boards: tuple[str, ...]
+    """Emulated boards that the run's instructions were counted on."""
 
     @property
     def epochs(self) -> int:
         return self.settings.epochs
 
 
-def _read_source(run: Path, kind: Kind, training_epochs: int | None) -> _Source:
-    if kind not in KINDS:
-        raise UsageError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}")
+def _read_source(run: Path, kind: str, training_epochs: int | None) -> _Source:
+    if kind not in BASELINE_KINDS:
+        raise UsageError(f"`kind` must be one of {', '.join(BASELINE_KINDS)}. Received: kind={kind!r}")
     identity = read_identity(run)
     if not (run / MODEL_FILE).is_file():
         raise UsageError(f"'{run}' is not a finished run: it holds no {MODEL_FILE}. Finish it with `reds prune`.")
     settings = _settings(identity["settings"])
     if kind in FROM_RANDOM_WEIGHTS:
         settings = _with_all_epochs(run, settings, training_epochs)
-    return _Source(kind, identity, settings, load(run / RANKED_FILE, Ranked), load(run / FAMILY_FILE, Family))
+    targets = inspect(run / MODEL_FILE).subnetworks[0].targets
+    boards = tuple(f"{QEMU_PREFIX}{name}" for name, counted in targets.items() if counted.measured)
+    ranked, family = load(run / RANKED_FILE, Ranked), load(run / FAMILY_FILE, Family)
+    return _Source(kind, identity, settings, ranked, family, boards)
 
 
 def _data_of(source: _Source, data: Data) -> Dataset:
@@ -165,7 +181,7 @@ def _table_of_seed(
 
 def _joint_table(source: _Source, dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     family = stage(folder / FAMILY_FILE, Family, lambda: _joint_family(source, dataset, folder, progress))
-    return inspect(complete(family, dataset, folder, source.settings, progress).model).as_dict()
+    return _measured(source, family, dataset, folder, progress).as_dict()
 
 
 def _joint_family(source: _Source, dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> Family:
@@ -191,9 +207,22 @@ def _alone_table(source: _Source, dataset: Dataset, folder: Path, progress: Call
     reports = []
     for index, family in enumerate(_families_alone(source)):
         progress(f"training '{source.family.subnetworks[index].name}' alone")
-        path = complete(family, dataset, folder / f"subnetwork-{index}", source.settings, progress).model
-        reports.append(inspect(path))
+        reports.append(_measured(source, family, dataset, folder / f"subnetwork-{index}", progress))
     return merged_table(reports, source.family)
+
+
+def _measured(
+    source: _Source, family: Family, dataset: Dataset, folder: Path, progress: Callable[[str], None]
+) -> ModelReport:
+    """Trains and emits a family, and measures it as the run was measured."""
+    path = complete(family, dataset, folder, source.settings, progress).model
+    x, _ = dataset.test.take(np.arange(1)).features()
+    for board in source.boards:
+        try:
+            measure_instructions(path, board, Runtime(path).quantize(x)[0], progress)
+        except RedsError as error:
+            progress(f"instructions are not counted on {board}: {error}")
+    return inspect(path)
 
 
 def _families_alone(source: _Source) -> Iterator[Family]:

@@ -49,7 +49,16 @@ def _mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         **rows[0],
         **costs,
+        "targets": {name: _mean_target([row["targets"][name] for row in rows]) for name in _common_targets(rows)},
         "accuracy": statistics.mean(accuracies),
         "accuracies": accuracies,
         "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
     }
+
+
+def _common_targets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [name for name in rows[0]["targets"] if all(name in row["targets"] for row in rows)]
+
+
+def _mean_target(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {**counts[0], "instructions": round(statistics.mean(one["instructions"] for one in counts))}

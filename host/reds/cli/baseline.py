@@ -7,19 +7,16 @@ An interrupted command goes on where it stopped.
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reds.cli import options, output
-
-if TYPE_CHECKING:
-    from reds.baselines import Kind
-
-KINDS: "tuple[Kind, ...]" = ("alone", "uniform", "magnitude", "random", "from_scratch")
+from reds.run_folder import BASELINE_KINDS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument("kind", choices=(*KINDS, "all"), metavar="KIND", help=f"{', '.join(KINDS)}, or all")
+    parser.add_argument(
+        "kind", choices=(*BASELINE_KINDS, "all"), metavar="KIND", help=f"{', '.join(BASELINE_KINDS)}, or all"
+    )
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run folder of `reds prune`")
     options.add_data(parser)
     parser.add_argument("--seeds", type=options.seeds, metavar="S,S,...", help="one result each; default the run's")
@@ -42,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.data or identity["data"]
     seed = identity["settings"]["seed"]
     dataset = options.load_dataset(name, arguments.data_dir, seed, arguments.download)
-    kinds = KINDS if arguments.kind == "all" else (arguments.kind,)
+    kinds = BASELINE_KINDS if arguments.kind == "all" else (arguments.kind,)
     tables = []
     for kind in kinds:
         made = measure_baseline(kind, arguments.run, dataset, arguments.seeds, arguments.training_epochs, stages)

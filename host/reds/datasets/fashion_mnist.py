@@ -1,6 +1,8 @@
 """Fashion-MNIST from its four official files.
 
 Source: Xiao et al., "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017.
+The augmentation is that of Corti et al., "REDS: Resource-Efficient Deep Subnetworks for Dynamic Resource Constraints",
+2023.
 """
 
 import gzip
@@ -41,6 +43,10 @@ CHECKSUMS = {
 OFFICIAL_FILES = tuple(OfficialFile(f"{BASE_URL}/{name}", checksum) for name, checksum in CHECKSUMS.items())
 """30 MB together."""
 
+LARGEST_TURN = 0.2
+"""Radians."""
+TURN_PROBABILITY = 0.3
+
 _UNSIGNED_BYTE = 0x08
 
 
@@ -63,7 +69,7 @@ def load_fashion_mnist(folder: Path, seed: int = 0) -> Dataset:
         raise UsageError(f"{folder} does not hold Fashion-MNIST; expected {LAYOUT}.")
     images, labels = _read_part(folder, "train")
     test_images, test_labels = _read_part(folder, "t10k")
-    preprocessing = ImagePreprocessing(images.shape[1:])
+    preprocessing = ImagePreprocessing(images.shape[1:], largest_turn=LARGEST_TURN, turn_probability=TURN_PROBABILITY)
     train, validation = train_and_validation(images, labels, preprocessing, seed)
     return Dataset("fashion_mnist", CLASSES, train, validation, Split(test_images, test_labels, preprocessing))
 

@@ -10,14 +10,14 @@ import pytest
 from small_run import SETTINGS, small_dataset, small_model
 
 from reds import cost
-from reds.baselines import KINDS, Kind, measure_baseline, pipeline
+from reds.baselines import measure_baseline, pipeline
 from reds.baselines.table import mean_table
-from reds.cli import baseline as command
 from reds.datasets import Dataset
 from reds.errors import UsageError
 from reds.graph import Family, Ranked, Supernet
 from reds.inspecting import inspect
 from reds.pruning import prune
+from reds.run_folder import BASELINE_KINDS
 from reds.runtime import Runtime
 from reds.store import load
 from reds.training import train
@@ -35,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path
     """A run with all its baselines; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
     prune(small_model(), dataset, folder, SETTINGS)
-    for kind in KINDS:
+    for kind in BASELINE_KINDS:
         measure_baseline(kind, folder, dataset, training_epochs=TRAINING_EPOCHS)
     return folder
 
@@ -50,12 +50,8 @@ def table_of(run: Path, kind: str) -> dict:
     return json.loads((run / "baselines" / kind / "table.json").read_text())
 
 
-def test_the_command_knows_every_kind() -> None:
-    assert command.KINDS == KINDS
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_table_has_the_form_of_the_runs_own(finished: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", BASELINE_KINDS)
+def test_a_table_has_the_form_of_the_runs_own(finished: Path, kind: str) -> None:
     own = inspect(finished / "model.tflite").as_dict()
     table = table_of(finished, kind)
     assert set(own) <= set(table)
@@ -123,7 +119,7 @@ def test_a_start_from_scratch_does_not_see_the_trained_weights(tmp_path: Path, d
 
 def test_a_repeated_call_trains_nothing(run: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "complete", None)
-    for kind in KINDS:
+    for kind in BASELINE_KINDS:
         again = measure_baseline(kind, run, dataset, training_epochs=TRAINING_EPOCHS)
         assert dict(again.table) == table_of(run, kind)
 
@@ -163,7 +159,7 @@ def test_seeds_are_averaged(run: Path, dataset: Dataset) -> None:
 
 
 def test_one_seed_has_no_deviation() -> None:
-    row = {"name": "a", "macs": 1, "parameters": 1, "flash_bytes": 1, "arena_bytes": 1, "accuracy": 0.5}
+    row = {"name": "a", "macs": 1, "parameters": 1, "flash_bytes": 1, "arena_bytes": 1, "targets": {}, "accuracy": 0.5}
     assert mean_table([{"subnetworks": [row]}])["subnetworks"][0]["deviation"] is None
 
 
@@ -201,6 +197,18 @@ def test_a_folder_without_a_finished_run(run: Path, dataset: Dataset, damage: st
 
 def test_arguments(run: Path, dataset: Dataset) -> None:
     with pytest.raises(UsageError, match="kind"):
-        measure_baseline("best", run, dataset)  # type: ignore[arg-type]
+        measure_baseline("best", run, dataset)
     with pytest.raises(UsageError, match="seeds"):
         measure_baseline("uniform", run, dataset, seeds=())
+
+
+@needs_qemu
+def test_instructions_are_counted_where_the_runs_were(run: Path, dataset: Dataset) -> None:
+    x, _ = dataset.test.features()
+    path = run / "model.tflite"
+    measure_instructions(path, "qemu:cortex-m4", Runtime(path).quantize(x[:1])[0])
+    shutil.rmtree(run / "baselines" / "uniform")
+    table = measure_baseline("uniform", run, dataset).table
+    counts = [row["targets"]["cortex-m4"]["instructions"] for row in table["subnetworks"]]
+    assert counts[0] == inspect(path).subnetworks[0].targets["cortex-m4"].instructions
+    assert counts[0] > counts[1] > counts[2]
