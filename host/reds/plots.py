@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
@@ -31,8 +32,8 @@ SMALLEST_RANGE = 3.0
 
 POINT_RADIUS = 4
 LABEL_GAP = 2
-LABEL_WEIGHT = 6
-"""Hiding another label is as bad as hiding so many pieces of lines."""
+LINE_WEIGHT, LABEL_WEIGHT = 2, 20
+"""How much worse it is to hide a piece of the file's own lines, or another label, than a piece of a rival's line."""
 LABEL_PLACES = (
     (0, 6, "center", "bottom"),
     (0, -6, "center", "top"),
@@ -136,6 +137,7 @@ def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost, rivals: Sequence[
     ):
         if chosen:
             axes.plot([one.x for one in chosen], [one.y for one in chosen], style, color=color, label=label, zorder=3)
+    own = axes.get_lines()
     for rival, look in zip(rivals, cycle(RIVAL_LOOKS), strict=False):
         _draw_rival(axes, rival, cost, look)
     axes.margins(0.3, 0.35)
@@ -144,7 +146,7 @@ def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost, rivals: Sequence[
     if exits or rivals:
         _legend_below(axes)
     axes.grid(color=GRID_COLOR)
-    _label_points(axes, points)
+    _label_points(axes, points, own)
 
 
 def _draw_rival(axes: Axes, rival: Rival, cost: Cost, look: tuple[str, str]) -> None:
@@ -304,11 +306,11 @@ def _figure_of(axes: Axes) -> Figure:
     return figure
 
 
-def _drawn(axes: Axes) -> list[Bbox]:
-    """Boxes, in pixels, that cover the lines and markers of a plot."""
+def _drawn(axes: Axes, lines: Iterable[Line2D]) -> list[Bbox]:
+    """Boxes, in pixels, that cover lines and markers of a plot."""
     radius = POINT_RADIUS * _figure_of(axes).dpi / 72
     centers = []
-    for line in axes.get_lines():
+    for line in lines:
         corners = axes.transData.transform(line.get_xydata())
         centers.append(corners)
         for start, end in pairwise(corners):
@@ -317,12 +319,12 @@ def _drawn(axes: Axes) -> list[Bbox]:
     return [Bbox([center - radius / 2, center + radius / 2]) for center in np.concatenate(centers)] if centers else []
 
 
-def _label_points(axes: Axes, points: Sequence[_Point]) -> None:
-    """Writes each point's label where it hides no line, point or other label, as far as there is such a place."""
+def _label_points(axes: Axes, points: Sequence[_Point], lines: Iterable[Line2D]) -> None:
+    """Writes each point's label where it hides none of the lines, no marker and no other label, if there is a place."""
     figure = _figure_of(axes)
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
-    taken = _drawn(axes)
+    own, everything = _drawn(axes, lines), _drawn(axes, axes.get_lines())
     labels: list[Bbox] = []
     frame = axes.get_window_extent(renderer)
     for point in points:
@@ -337,10 +339,12 @@ def _label_points(axes: Axes, points: Sequence[_Point]) -> None:
                 va=vertical,
                 fontsize=8,
                 linespacing=1.1,
+                bbox={"facecolor": PAGE_COLOR, "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
             )
             label.set_in_layout(False)
             box = label.get_window_extent(renderer).padded(LABEL_GAP)
-            hidden = box.count_overlaps(taken) + LABEL_WEIGHT * box.count_overlaps(labels)
+            hidden = LINE_WEIGHT * box.count_overlaps(own) + box.count_overlaps(everything)
+            hidden += LABEL_WEIGHT * box.count_overlaps(labels)
             hidden += 2 * (frame.x0 > box.x0 or frame.x1 < box.x1)
             hidden += 2 * (frame.y0 > box.y0 or frame.y1 < box.y1)
             if hidden >= fewest:

@@ -16,6 +16,7 @@ from reds.datasets import Dataset
 from reds.errors import UsageError
 from reds.graph import Family, Ranked, Supernet
 from reds.inspecting import inspect
+from reds.measuring import measure_instructions
 from reds.pruning import prune
 from reds.run_folder import BASELINE_KINDS
 from reds.runtime import Runtime
@@ -23,6 +24,10 @@ from reds.store import load
 from reds.training import train
 
 TRAINING_EPOCHS = 2
+
+needs_qemu = pytest.mark.skipif(
+    shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is missing; install that package"
+)
 
 
 @pytest.fixture(scope="module")
