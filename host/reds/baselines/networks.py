@@ -1,13 +1,14 @@
 """Networks that baselines train: a subnetwork as a network of its own, and any network with fresh weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from keras import initializers, ops
 
 from reds.cost import full_widths
-from reds.graph import INPUT, Array, ChannelGroup, Conv2D, Dense, DepthwiseConv2D, Exit, Family, Graph, Node
+from reds.graph import INPUT, Array, DepthwiseConv2D, Family, Graph, Node, Shape
+from reds.grouping import FIXES_CHANNELS, MAKES_CHANNELS, with_groups
 
 
 def standalone(family: Family, index: int) -> Graph:
@@ -21,12 +22,14 @@ def standalone(family: Family, index: int) -> Graph:
         A network that gives what the subnetwork gives with the graph's own batch normalisation.
     """
     chosen = family.subnetworks[index]
-    if chosen.exit == 0:
-        return _narrowed(family.graph, chosen.widths)
-    exit_ = family.exits[chosen.exit - 1]
-    joined = _with_head(family.graph, exit_)
-    kept = len(joined.groups) - len(exit_.head.groups)
-    return _narrowed(joined, (*chosen.widths[:kept], *full_widths(exit_.head)))
+    exit_ = None if chosen.exit == 0 else family.exits[chosen.exit - 1]
+    last = len(family.graph.nodes) - 1 if exit_ is None else exit_.tap
+    nodes = _append_narrowed((), family.graph, last, chosen.widths, family.graph.input_map)
+    if exit_ is not None:
+        end = len(exit_.head.nodes) - 1
+        nodes = _append_narrowed(nodes, exit_.head, end, full_widths(exit_.head), nodes[-1].output_shape)
+    nodes, groups = with_groups(nodes)
+    return replace(family.graph, nodes=nodes, groups=groups)
 
 
 def with_fresh_weights(graph: Graph, seed: int) -> Graph:
@@ -57,36 +60,39 @@ def _fresh(weights: Mapping[str, Array], seed: int) -> dict[str, Array]:
     return fresh
 
 
-def _with_head(graph: Graph, exit_: Exit) -> Graph:
-    """The network up to a tap and the exit's head behind it, as one network."""
-    trunk = graph.nodes[: exit_.tap + 1]
-    made = [node.output_group for node in trunk if node.output_group is not None]
-    groups = graph.groups[: max(made, default=-1) + 1]
-    nodes = [*trunk]
-    for node in exit_.head.nodes:
-        sources = tuple(exit_.tap if source == INPUT else source + len(trunk) for source in node.inputs)
-        takes = nodes[sources[0]].output_group
-        gives = takes
-        if isinstance(node.operation, Conv2D | Dense):
-            gives = None if node.output_group is None else node.output_group + len(groups)
-        nodes.append(replace(node, inputs=sources, input_group=takes, output_group=gives))
-    return replace(graph, nodes=tuple(nodes), groups=(*groups, *exit_.head.groups))
+def _append_narrowed(
+    before: tuple[Node, ...], graph: Graph, last: int, widths: Sequence[int], input_map: Shape
+) -> tuple[Node, ...]:
+    """Puts the nodes that node `last` needs behind others, with the first channels of each group only.
+
+    Args:
+        before: the nodes whose last one gives the graph's input; none where it is the network's input.
+        graph: where the nodes are taken from.
+        last: index in it.
+        widths: active channels per channel group of the graph.
+        input_map: shape of its input as it arrives.
+    """
+    nodes = list(before)
+    places = {INPUT: len(before) - 1 if before else INPUT}
+    for index in graph.ancestors(last):
+        node = graph.nodes[index]
+        sources = tuple(places[source] for source in node.inputs)
+        inputs = (input_map if sources[0] == INPUT else nodes[sources[0]].output_shape)[2]
+        places[index] = len(nodes)
+        nodes.append(replace(_narrowed(graph, node, inputs, widths), inputs=sources))
+    return tuple(nodes)
 
 
-def _narrowed(graph: Graph, widths: tuple[int, ...]) -> Graph:
-    """The network with the first channels of each group only."""
-    nodes = tuple(_narrowed_node(graph, node, widths) for node in graph.nodes)
-    groups = tuple(ChannelGroup(group.name, width) for group, width in zip(graph.groups, widths, strict=True))
-    return replace(graph, nodes=nodes, groups=groups)
-
-
-def _narrowed_node(graph: Graph, node: Node, widths: tuple[int, ...]) -> Node:
-    height, width, channels = node.output_shape
-    inputs = graph.shape_of(node.input)[2] if node.input_group is None else widths[node.input_group]
-    outputs = channels if node.output_group is None else widths[node.output_group]
+def _narrowed(graph: Graph, node: Node, inputs: int, widths: Sequence[int]) -> Node:
+    """The node with as many input channels and its own active output channels."""
+    height, width, outputs = node.output_shape
+    if node.output_group is not None:
+        outputs = widths[node.output_group]
+    elif not isinstance(node.operation, MAKES_CHANNELS + FIXES_CHANNELS):
+        outputs = inputs * (outputs // graph.shape_of(node.input)[2])
     weights = {name: values[..., :outputs] for name, values in node.weights.items()}
-    if isinstance(node.operation, Conv2D | Dense):
+    if isinstance(node.operation, MAKES_CHANNELS):
         weights["kernel"] = weights["kernel"][..., :inputs, :]
     elif isinstance(node.operation, DepthwiseConv2D):
-        weights["kernel"] = node.weights["kernel"][..., :outputs, :]
+        weights["kernel"] = node.weights["kernel"][..., :inputs, :]
     return replace(node, output_shape=(height, width, outputs), weights=weights)
