@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from reds.datasets.adapting import Batches, Pair, as_dataset, is_pair_of_arrays
 from reds.errors import UsageError, VerificationError
 from reds.forward import Tensor, forward, predict
 from reds.graph import Conv2D, Dense, DepthwiseConv2D, Graph, Node, Ranked
@@ -19,8 +20,6 @@ from reds.tracing import trace
 Method = Literal["taylor", "l1", "l2", "random"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From a batch of targets and of outputs (logits where the network ends with a softmax) to one number."""
-Batches = Iterable[tuple[Any, Any]]
-"""Batches (x, y), such as a `keras.utils.PyDataset`."""
 Kernels = Mapping[str, Any]
 """Per node name its kernel."""
 
@@ -47,7 +46,7 @@ class Dataset(Protocol):
 
 def rank(
     model: Graph | keras.Model,
-    dataset: Dataset | Batches | None = None,
+    dataset: Dataset | Pair | Batches | None = None,
     method: Method = "taylor",
     batches: int = 100,
     batch_size: int = 100,
@@ -64,8 +63,9 @@ def rank(
 
     Args:
         model: a traced network, or a Keras model to trace.
-        dataset: for "taylor" a data set, or batches (x, y); y holds class indices, or one-hot rows, or what `loss`
-            takes.
+        dataset: for "taylor" a data set or a pair of arrays (x, y), of which the training samples are used (see
+            `reds.datasets.from_arrays`); or batches (x, y), such as a `keras.utils.PyDataset` or a `tf.data.Dataset`,
+            which are used as they come. There y holds class indices, or one-hot rows, or what `loss` takes.
         method: "taylor", "l1", "l2" or "random".
         batches: largest number of batches to use.
         batch_size: samples per batch where `dataset` is a data set.
@@ -144,7 +144,7 @@ def _permute_node(node: Node, orders: Sequence[NDArray[np.intp]]) -> Node:
 
 def _importance(
     graph: Graph,
-    dataset: Dataset | Batches | None,
+    dataset: Dataset | Pair | Batches | None,
     method: Method,
     batches: int,
     batch_size: int,
@@ -156,7 +156,7 @@ def _importance(
         case "taylor":
             if dataset is None:
                 raise UsageError("`dataset` must be given for method 'taylor': batches (x, y) of the training data.")
-            drawn = islice(_batches(dataset, graph.input_shape, batch_size, seed), batches)
+            drawn = islice(_batches(graph, dataset, batch_size, seed), batches)
             gradients = _gradient_sums(graph, drawn, loss or _cross_entropy)
             return _sum_over_groups(graph, lambda node: np.abs(node.weights["kernel"] * gradients[node.name]))
         case "l1":
@@ -251,19 +251,19 @@ def _cross_entropy(y: Tensor, logits: Tensor) -> Tensor:
     return ops.mean(ops.categorical_crossentropy(ops.cast(y, logits.dtype), logits, from_logits=True))
 
 
-def _batches(
-    dataset: Dataset | Batches, input_shape: tuple[int, ...], batch_size: int, seed: int
-) -> Iterator[tuple[NDArray, NDArray]]:
+def _batches(graph: Graph, dataset: Any, batch_size: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
     """One pass over the dataset as arrays."""
-    source: Any = dataset
-    if hasattr(dataset, "train"):
-        source = dataset.train.batches(batch_size, seed=seed, augment=False, epoch=0)
+    source = dataset
+    if is_pair_of_arrays(source):
+        source = as_dataset(source, graph.input_shape, graph.output_shape[-1])
+    if hasattr(source, "train"):
+        source = source.train.batches(batch_size, seed=seed, augment=False, epoch=0)
     if isinstance(source, keras.utils.PyDataset):
         source = map(source.__getitem__, range(len(source)))
     for batch in source:
         x, y = (np.asarray(values) for values in batch)
-        if math.prod(x.shape[1:]) != math.prod(input_shape):
+        if math.prod(x.shape[1:]) != math.prod(graph.input_shape):
             raise UsageError(
-                f"`dataset` must hold samples of the network's input shape {input_shape}. Received: {x.shape[1:]}"
+                f"`dataset` must hold samples of the network's input shape {graph.input_shape}. Received: {x.shape[1:]}"
             )
         yield x, y

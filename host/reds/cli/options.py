@@ -26,9 +26,10 @@ LARGEST_SEED = 2**32 - 1
 
 
 def add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """--data and --data-dir."""
+    """--data, --data-dir and --download."""
     parser.add_argument("--data", required=required, metavar="NAME", help="spoken_commands, speech_commands, ...")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the data set; default: $REDS_DATA")
+    parser.add_argument("--download", action="store_true", help="download the official files where they are not found")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +81,11 @@ def seed(text: str) -> int:
     return _whole_number(text, 0, LARGEST_SEED)
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """A list of seeds such as 0,1,2."""
+    return tuple(seed(part) for part in text.split(","))
+
+
 def rate(text: str) -> float:
     """A number above 0."""
     value = _number(text, "it must be a number above 0", text)
@@ -115,11 +121,11 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def load_dataset(name: str, data_dir: Path | None, seed: int = 0) -> "Dataset":
-    """The data set of --data and --data-dir."""
+def load_dataset(name: str, data_dir: Path | None, seed: int = 0, download: bool = False) -> "Dataset":
+    """The data set of --data, --data-dir and --download."""
     from reds.datasets import load
 
-    return load(name, data_dir, seed)
+    return load(name, data_dir, seed, download)
 
 
 def load_keras_model(path: Path) -> "keras.Model":

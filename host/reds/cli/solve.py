@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     graph = trace(options.load_model_or_architecture(arguments.model, arguments.seed))
     batches = None
     if arguments.data:
-        dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed)
+        dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed, arguments.download)
         fitting = dataset.with_input_shape(graph.input_shape)
         batches = fitting.train.batches(seed=arguments.seed, augment=False, epoch=0)
     family = solve(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from reds import cost
+from reds.datasets import Data, as_dataset
 from reds.errors import UsageError
 from reds.finetuning.heads import train_head
 from reds.finetuning.model import Branch, BranchesModel
@@ -24,7 +25,7 @@ EXIT_LEARNING_RATE = 1e-2
 
 def finetune(
     family: Family,
-    dataset: Dataset,
+    dataset: Dataset | Data,
     epochs: int = 20,
     seed: int = 0,
     learning_rate: float = 3e-3,
@@ -45,7 +46,8 @@ def finetune(
 
     Args:
         family: the network, its exits and its subnetworks.
-        dataset: labelled data; its `train` and `validation` give `batches(batch_size, seed, augment, epoch)`.
+        dataset: labelled data; its `train` and `validation` give `batches(batch_size, seed, augment, epoch)`. Or a pair
+            of arrays (x, y), a `keras.utils.PyDataset` or a `tf.data.Dataset`: see `reds.datasets.from_arrays`.
         epochs: passes over the train split of the first phase.
         seed: of everything drawn: order, augmentation, subnetworks. The same seed gives the same result.
         learning_rate: of Adam in the first phase; it decays by a cosine to a hundredth.
@@ -68,6 +70,7 @@ def finetune(
     """
     _check_arguments(epochs, batch_size, loss, distillation, temperature, statistics_batches)
     _check_family(family)
+    dataset = as_dataset(dataset, family.graph.input_shape, family.graph.output_shape[-1])
     _check_dataset(family.graph, dataset)
     session = Session(dataset, first_inputs(dataset, batch_size, seed, statistics_batches), run_dir, progress)
     schedule = Schedule(epochs, learning_rate, batch_size, seed)

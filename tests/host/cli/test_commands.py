@@ -1,6 +1,7 @@
 """What commands print and write when all is well."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -106,6 +107,16 @@ def test_prune_writes_the_run_and_says_what_comes_next(
     assert answer.code == 0
     assert "reds verify" in answer.out
     assert {"model.tflite", "table.json", "settings.json"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_baseline_is_printed_and_kept_in_the_run(reds: Any, run_folder: Path, pictures: str, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    answer = reds("baseline", "uniform", "--run", run, "--seeds", "0,1", "--json")
+    assert answer.code == 0
+    assert (answer.json["kind"], answer.json["seeds"]) == ("uniform", [0, 1])
+    assert answer.json == json.loads((run / "baselines" / "uniform" / "table.json").read_text())
+    shown = reds("baseline", "uniform", "--run", run, "--seeds", "0,1")
+    assert all(row["name"] in shown.out for row in answer.json["subnetworks"])
 
 
 def test_help_and_version(reds: Any) -> None:
