@@ -36,9 +36,9 @@ FLAGS_OF = {"cortex-m4": NANO_33_BLE, "cortex-m0plus": (*FLAGS["cortex-m0plus"],
 CORES = {
     "cortex-m0plus": ("-mcpu=cortex-m0plus",),
     "cortex-m3": ("-mcpu=cortex-m3",),
-    "cortex-m4": ("-mcpu=cortex-m4",),
-    "cortex-m7": ("-mcpu=cortex-m7",),
-    "cortex-m33": ("-mcpu=cortex-m33",),
+    "cortex-m4": ("-mcpu=cortex-m4", "-mfloat-abi=hard"),
+    "cortex-m7": ("-mcpu=cortex-m7", "-mfloat-abi=hard"),
+    "cortex-m33": ("-mcpu=cortex-m33", "-mfloat-abi=hard"),
     "cortex-m55": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
 }
 ARDUINO = """
