@@ -31,8 +31,8 @@ from reds.run_folder import (
     SUPERNET_FILE,
 )
 from reds.solving import solve
-from reds.solving.chain import Objective
 from reds.solving.family import Order
+from reds.solving.formulation import Objective
 from reds.store import load, save
 from reds.tracing import trace
 

@@ -30,6 +30,8 @@ _CLASSES = {
         graph.Exit,
         graph.Family,
         graph.Graph,
+        graph.JointSolution,
+        graph.KernelImportance,
         graph.Node,
         graph.Pool2D,
         graph.Ranked,

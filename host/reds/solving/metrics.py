@@ -1,0 +1,252 @@
+"""What a subnetwork costs by each metric: for one choice of widths, and as tables over all of them.
+
+| metric | unit |
+|---|---|
+| `macs` | multiply-accumulates of one inference, with the coupling of layers and the classifier |
+| `nominal_macs` | the same as the REDS paper counts them, see `nominal_terms` |
+| `flash` | bytes of the file that one inference reads: weights, constants, steps and tensors |
+| `arena` | bytes of the activations in memory at the same time |
+| `cycles:TARGET` | instructions of one inference by the cost table of a target, see `reds.targets` |
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from reds import cost
+from reds.cost import Channels
+from reds.errors import UsageError
+from reds.fold import FusedLayer, fuse
+from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Graph, Node
+from reds.plan import STEP_BYTES, TENSOR_BYTES, WORD_BYTES
+from reds.solving.problem import BoolArray, Edge, IntArray, Limit, Terms
+from reds.targets import Target, load_target, target_names
+
+ARENA = "arena"
+CYCLES = "cycles:"
+
+SOFTMAX_WORDS = 3
+"""Constants of an int8 softmax."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One operation's part of a cost."""
+
+    input_group: int | None
+    """None where the cost does not depend on the input's width."""
+    input_channels: int
+    """At full width."""
+    output_group: int | None
+    output_channels: int
+    cost: Callable[[Channels, Channels], Channels]
+    """Of the active input and output channels."""
+
+    def at(self, widths: Sequence[int]) -> int:
+        """The cost at the given widths per group."""
+        inputs = self.input_channels if self.input_group is None else widths[self.input_group]
+        outputs = self.output_channels if self.output_group is None else widths[self.output_group]
+        return int(self.cost(inputs, outputs))
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """A metric of a network as a sum of terms."""
+
+    metric: str
+    terms: tuple[Term, ...]
+    constant: int = 0
+
+    def at(self, widths: Sequence[int]) -> int:
+        """The cost of a subnetwork.
+
+        Args:
+            widths: active channels per channel group.
+        """
+        return self.constant + sum(term.at(widths) for term in self.terms)
+
+    def tables(self, widths: Sequence[IntArray]) -> Terms:
+        """The cost of every choice among the given widths per group."""
+        tables = _Tables(widths, np.add)
+        for term in self.terms:
+            tables.add(term)
+        return Terms(tuple(tables.unary), tables.pairs, self.constant + tables.constant)
+
+
+def cost_model(metric: str, graph: Graph, element_bytes: int = 1) -> CostModel:
+    """The terms of a metric.
+
+    Args:
+        metric: a name from the table above, but not "arena", which is no sum.
+        graph: the network.
+        element_bytes: bytes of one weight or activation: 1 for int8, 4 for float32.
+
+    Returns:
+        The model.
+
+    Raises:
+        UsageError: if there is no such metric or target.
+    """
+    if metric == "macs":
+        return CostModel(metric, tuple(_node_terms(graph, range(len(graph.nodes)))))
+    if metric == "nominal_macs":
+        return CostModel(metric, tuple(_nominal_terms(graph)))
+    layers = fuse(graph)
+    if metric == "flash":
+        steps = len(layers) * STEP_BYTES + (len(layers) + 1) * TENSOR_BYTES
+        terms = (term for layer in layers for term in _flash_terms(layer, element_bytes))
+        return CostModel(metric, tuple(terms), steps)
+    if metric.startswith(CYCLES):
+        target = load_target(metric.removeprefix(CYCLES))
+        terms = (_layer_term(layer, partial(_instructions, target, layer)) for layer in layers)
+        return CostModel(metric, tuple(terms), round(target.inference))
+    raise UsageError(f"`metric` must be one of {', '.join(metric_names())}. Received: metric={metric!r}")
+
+
+def metric_names() -> tuple[str, ...]:
+    """All metrics."""
+    return ("macs", "nominal_macs", "flash", ARENA, *(CYCLES + name for name in target_names()))
+
+
+def cost_at(metric: str, graph: Graph, widths: Sequence[int], element_bytes: int = 1) -> int:
+    """The cost of one subnetwork by any metric.
+
+    Args:
+        metric: its name.
+        graph: the network.
+        widths: active channels per channel group.
+        element_bytes: bytes of one weight or activation: 1 for int8, 4 for float32.
+    """
+    if metric == ARENA:
+        return int(cost.peak_activation_bytes(graph, widths, element_bytes))
+    return cost_model(metric, graph, element_bytes).at(widths)
+
+
+@dataclass(frozen=True)
+class ArenaRules:
+    """Which widths keep an arena."""
+
+    keep: tuple[BoolArray, ...]
+    """Per group whether each width may be used at all."""
+    allowed: Mapping[Edge, BoolArray]
+    """Per pair of groups whether each pair of widths may be used."""
+    limits: tuple[Limit, ...] = ()
+    """For moments in which maps of more than two groups are in memory."""
+
+
+def arena_rules(graph: Graph, widths: Sequence[IntArray], budget: int, element_bytes: int) -> ArenaRules:
+    """Which of the given widths per group keep the arena within a budget in bytes."""
+    tables = _Tables(widths, np.maximum)
+    for pair in cost.arena_pairs(graph):
+        needed = partial(pair.bytes, element_bytes=element_bytes)
+        tables.add(Term(pair.input_group, pair.input_channels, pair.output_group, pair.output_channels, needed))
+    fits = tables.constant <= budget
+    return ArenaRules(
+        tuple(fits & (table <= budget) for table in tables.unary),
+        {edge: table <= budget for edge, table in tables.pairs.items()},
+    )
+
+
+class _Tables:
+    """Sums or maxima of terms over the widths of groups and of pairs of groups."""
+
+    def __init__(self, widths: Sequence[IntArray], combine: np.ufunc) -> None:
+        self._widths = widths
+        self._combine = combine
+        self.constant = 0
+        self.unary = [np.zeros(len(allowed), np.int64) for allowed in widths]
+        self.pairs: dict[Edge, IntArray] = {}
+
+    def add(self, term: Term) -> None:
+        """Adds a term, or takes its maximum with those before it."""
+        first, second = term.input_group, term.output_group
+        inputs = term.input_channels if first is None else self._widths[first]
+        outputs = term.output_channels if second is None else self._widths[second]
+        if first is None and second is None:
+            self.constant = int(self._combine(self.constant, term.cost(inputs, outputs)))
+        elif first is None or second is None or first == second:
+            group = second if first is None else first
+            assert group is not None
+            self.unary[group] = self._combine(self.unary[group], term.cost(inputs, outputs))
+        elif first < second:
+            self._add_pair((first, second), term.cost(np.asarray(inputs)[:, np.newaxis], outputs))
+        else:
+            self._add_pair((second, first), term.cost(inputs, np.asarray(outputs)[:, np.newaxis]))
+
+    def _add_pair(self, edge: Edge, table: Any) -> None:
+        known = self.pairs.get(edge)
+        self.pairs[edge] = table if known is None else self._combine(known, table)
+
+
+def _node_terms(graph: Graph, indices: Iterable[int]) -> Iterable[Term]:
+    for index in indices:
+        node = graph.nodes[index]
+        if isinstance(node.operation, Conv2D | Dense):
+            yield _node_term(graph, node, partial(cost.node_macs, graph, index))
+        elif isinstance(node.operation, DepthwiseConv2D):
+            yield _of_outputs(node, partial(cost.node_macs, graph, index, 0))
+
+
+def _node_term(graph: Graph, node: Node, of: Callable[[Channels, Channels], Channels]) -> Term:
+    return Term(node.input_group, graph.shape_of(node.input)[2], node.output_group, node.output_shape[2], of)
+
+
+def _of_outputs(node: Node | FusedLayer, of: Callable[[Channels], Channels]) -> Term:
+    """A term that does not depend on the input's width."""
+    return Term(None, 0, node.output_group, node.output_shape[2], lambda _, outputs: of(outputs))
+
+
+def _nominal_terms(graph: Graph) -> Iterable[Term]:
+    """Multiply-accumulates as the REDS paper's look-up tables count them (Corti et al., arXiv 2311.13349).
+
+    A unit counts with all channels of its full input, whatever the input's width, except in pointwise convolutions,
+    where the paper's program counts each kernel. The classifier does not count, nor does any layer on a vector behind
+    the convolutions. So a nominal budget of 25 % is 10 to 22 % of the true multiply-accumulates.
+    """
+    for index, node in enumerate(graph.nodes):
+        if node.output_group is None or _is_head(graph, node):
+            continue
+        if isinstance(node.operation, Conv2D) and node.operation.kernel_size == (1, 1):
+            yield from _node_terms(graph, [index])
+        else:
+            inputs = graph.shape_of(node.input)[2]
+            yield _of_outputs(node, partial(cost.node_macs, graph, index, inputs))
+
+
+def _is_head(graph: Graph, node: Node) -> bool:
+    return node.output_shape[:2] == (1, 1) and graph.input_map[:2] != (1, 1)
+
+
+def _flash_terms(layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
+    """Weights, and what the device needs per output channel beside them."""
+    match layer.operation:
+        case Conv2D(kernel_size=(height, width)):
+            taps = height * width * element_bytes
+            yield _layer_term(layer, lambda inputs, outputs: taps * inputs * outputs)
+        case Dense():
+            yield _layer_term(layer, lambda inputs, outputs: element_bytes * inputs * outputs)
+        case DepthwiseConv2D(kernel_size=(height, width)):
+            taps = height * width * element_bytes
+            yield _of_outputs(layer, lambda outputs: taps * outputs)
+    if layer.weighted:
+        yield _of_outputs(layer, partial(_constant_bytes, element_bytes=element_bytes))
+    elif layer.operation == Activation("softmax") and element_bytes == 1:
+        yield _of_outputs(layer, lambda _: SOFTMAX_WORDS * WORD_BYTES)
+
+
+def _constant_bytes(outputs: Channels, element_bytes: int) -> Channels:
+    """int8: a bias, a multiplier and a shift byte per channel, the shifts padded to words; float32: bias and factor."""
+    words = 2 * outputs if element_bytes > 1 else 2 * outputs + (outputs + WORD_BYTES - 1) // WORD_BYTES
+    return WORD_BYTES * words
+
+
+def _layer_term(layer: FusedLayer, of: Callable[[Channels, Channels], Channels]) -> Term:
+    return Term(layer.input_group, layer.input_shape[2], layer.output_group, layer.output_shape[2], of)
+
+
+def _instructions(target: Target, layer: FusedLayer, inputs: Channels, outputs: Channels) -> Channels:
+    """Whole instructions."""
+    return np.rint(target.instructions(layer, inputs, outputs)).astype(np.int64)
