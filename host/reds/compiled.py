@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
 from reds.requantize import Quantization
 
 
@@ -31,7 +31,7 @@ class CompiledLayer:
     """An operation with its activation, at full width, with weights in TFLite's layout."""
 
     name: str
-    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+    operation: DeviceOperation
     activation: str
     """none, relu or relu6, fused into the operation."""
     input: int

@@ -21,10 +21,10 @@ from reds.graph import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    DeviceOperation,
     Graph,
     Node,
     Operation,
-    Pool2D,
     Shape,
 )
 
@@ -36,7 +36,7 @@ class FusedLayer:
     """One operation as a device runs it, at full width."""
 
     name: str
-    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+    operation: DeviceOperation
     activation: FusedActivation
     input: int
     """Index of the fused layer whose output it takes, or INPUT."""
@@ -96,6 +96,8 @@ def _fuse_at(graph: Graph, first: int, layer_of_node: Mapping[int, int]) -> tupl
             f"Layer '{node.name}' (BatchNormalization) must directly follow a convolution or a dense layer "
             "without activation, so that it can be folded into it."
         )
+    if not isinstance(node.operation, DeviceOperation):
+        raise UsageError(f"Layer '{node.name}' ({type(node.operation).__name__}) cannot be run on a device yet.")
     last = first
     batch_norm = None
     if _is_weighted(node.operation) and _next_is(graph, last, BatchNormalization):

@@ -68,7 +68,20 @@ class Pool2D:
     padding: Padding = "valid"
 
 
-Operation = Conv2D | DepthwiseConv2D | Dense | BatchNormalization | Activation | Pool2D
+@dataclass(frozen=True)
+class Add:
+    """Elementwise sum of two maps of one shape."""
+
+
+@dataclass(frozen=True)
+class Concatenate:
+    """Two or more maps of one height and width, one behind the other along the channels."""
+
+
+DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+"""What a device runs: batch normalisation is folded into the operation before it."""
+
+Operation = DeviceOperation | BatchNormalization | Add | Concatenate
 
 
 @dataclass(frozen=True)
@@ -78,15 +91,20 @@ class Node:
     name: str
     """The Keras layer's name; unique in the graph."""
     operation: Operation
-    input: int
-    """Index of the node whose output it takes, or INPUT."""
+    inputs: tuple[int, ...]
+    """Indices of the nodes whose outputs it takes, in order; INPUT stands for the network's input."""
     output_shape: Shape
     """(height, width, channels) at full width."""
     input_group: int | None
-    """Channel group of its input; None where the channels are fixed (the network's input)."""
+    """Channel group that all its inputs share; None where their channels are fixed, as those of the network's input."""
     output_group: int | None
     """Channel group of its output; None where the channels are fixed (the network's output)."""
     weights: Mapping[str, Array]
+
+    @property
+    def input(self) -> int:
+        """Its first input; the only one of most operations."""
+        return self.inputs[0]
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ _CLASSES = {
     cls.__name__: cls
     for cls in (
         graph.Activation,
+        graph.Add,
         graph.BatchNormalization,
         graph.ChannelGroup,
+        graph.Concatenate,
         graph.Conv2D,
         graph.Dense,
         graph.DepthwiseConv2D,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
@@ -14,7 +14,6 @@ from reds.graph import (
     Activation,
     Array,
     BatchNormalization,
-    ChannelGroup,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -26,6 +25,7 @@ from reds.graph import (
     Shape,
     as_map,
 )
+from reds.grouping import MAKES_CHANNELS, with_groups
 
 ActivationName = Literal["linear", "relu", "relu6", "softmax"]
 
@@ -80,12 +80,12 @@ def trace(model: keras.Model) -> Graph:
     tracer = _Tracer(as_map(input_shape))
     for name, layer in _chain(model, ""):
         _append_layer(tracer, name, layer)
-    if not any(_makes_channels(node.operation) for node in tracer.nodes):
+    if not any(isinstance(node.operation, MAKES_CHANNELS) for node in tracer.nodes):
         raise UsageError(f"`model` must have a convolution or a dense layer. Received: model '{model.name}' without.")
     for node in tracer.nodes:
         if not all(np.isfinite(values).all() for values in node.weights.values()):
             raise UsageError(f"Layer '{node.name}' has weights that are NaN or infinite; train the model again.")
-    nodes, groups = _with_groups(tracer.nodes)
+    nodes, groups = with_groups(tracer.nodes)
     return Graph(model.name, input_shape, output_shape, nodes, groups)
 
 
@@ -150,7 +150,7 @@ class _Tracer:
     def append(self, name: str, operation: Operation, shape: Shape, weights: Mapping[str, Array]) -> None:
         """Appends a node to the chain; its channel groups are found later."""
         source = len(self.nodes) - 1 if self.nodes else INPUT
-        self.nodes.append(Node(name, operation, source, shape, None, None, weights))
+        self.nodes.append(Node(name, operation, (source,), shape, None, None, weights))
         self.shape = shape
 
     def flatten(self) -> None:
@@ -316,27 +316,6 @@ def _window_shape(
 
 def _input_rank(layer: Any) -> int:
     return len(layer._inbound_nodes[0].input_tensors[0].shape)
-
-
-def _makes_channels(operation: Operation) -> bool:
-    return isinstance(operation, Conv2D | Dense)
-
-
-def _with_groups(nodes: list[Node]) -> tuple[tuple[Node, ...], tuple[ChannelGroup, ...]]:
-    """Convolutions and dense layers make channels; everything else passes its input's on."""
-    last_maker = max(index for index, node in enumerate(nodes) if _makes_channels(node.operation))
-    grouped: list[Node] = []
-    groups: list[ChannelGroup] = []
-    current: int | None = None
-    for index, node in enumerate(nodes):
-        source = current
-        if index == last_maker:
-            current = None
-        elif _makes_channels(node.operation):
-            current = len(groups)
-            groups.append(ChannelGroup(node.name, node.output_shape[2]))
-        grouped.append(replace(node, input_group=source, output_group=current))
-    return tuple(grouped), tuple(groups)
 
 
 _CHANNELS_LAST = Requirement("data_format='channels_last'", lambda layer: layer.data_format == "channels_last")

@@ -47,7 +47,7 @@ class ChainBuilder:
         """Appends a node on the last one's output."""
         name = f"{self.prefix}{len(self.nodes)}"
         source = len(self.nodes) - 1
-        self.nodes.append(Node(name, operation, source, shape, self.group, group, weights))
+        self.nodes.append(Node(name, operation, (source,), shape, self.group, group, weights))
         self.group = group
 
     def new_group(self, size: int) -> int:

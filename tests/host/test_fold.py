@@ -19,13 +19,13 @@ def unfolded(graph: Graph) -> Graph:
     nodes = []
     for layer in fuse(graph):
         source = INPUT if layer.input == INPUT else len(nodes) - 1
-        node = replace(graph.nodes[layer.first_node], input=source)
+        node = replace(graph.nodes[layer.first_node], inputs=(source,))
         if layer.weighted:
             full = affine(graph, layer, layer.output_shape[2], None)
             node = replace(node, weights={"kernel": folded_kernel(graph, layer), "bias": full.bias})
         nodes.append(node)
         if layer.activation != "none":
-            nodes.append(replace(graph.nodes[layer.last_node], input=len(nodes) - 1))
+            nodes.append(replace(graph.nodes[layer.last_node], inputs=(len(nodes) - 1,)))
     return replace(graph, nodes=tuple(nodes))
 
 
@@ -107,6 +107,6 @@ def test_batch_norm_without_a_layer_to_fold_into() -> None:
         for graph in (random_supernet(seed).family.graph for seed in range(100))
         if isinstance(graph.nodes[1].operation, BatchNormalization)
     )
-    alone = replace(graph, nodes=(replace(graph.nodes[1], input=INPUT),))
+    alone = replace(graph, nodes=(replace(graph.nodes[1], inputs=(INPUT,)),))
     with pytest.raises(UsageError, match="must directly follow"):
         fuse(alone)

@@ -123,7 +123,7 @@ def test_channels_that_move_together_share_a_group() -> None:
     assert set(groups[1 : operations(graph).index(DepthwiseConv2D) + 4]) == {(0, 0)}
     assert groups[last] == (1, None)
     assert groups[last + 1] == (None, None)
-    assert [node.input for node in graph.nodes] == [INPUT, *range(len(graph.nodes) - 1)]
+    assert [node.inputs for node in graph.nodes] == [(index,) for index in range(INPUT, len(graph.nodes) - 1)]
 
 
 def test_nested_layers_are_named_by_their_path() -> None:
