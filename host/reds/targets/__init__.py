@@ -10,38 +10,86 @@ channels, and the instructions of the operation are the sum of coefficient times
 | `positions` | P |
 | `weights` | T i o, of a depthwise convolution T o |
 | `outputs` | P o |
-| `window` | P T i, of operations without weights 0 |
+| `reads` | elements of the input |
+| `window` | P T i, of other operations than convolutions 0 |
 | `macs` | P T i o, of a depthwise convolution, a pool or a softmax P T o |
+| `inside` | the same without taps outside of the map |
+| `runs` | the same for one input channel |
+| `left_inside`, `left_runs` | both for the output channels behind the last full four |
 
 Kernels take channels several at a time. `lanes` says how many: i and o count as rounded up to multiples of the two.
+Kernels have other ways for few channels and for large windows, so a kind has several rows of coefficients. Of these the
+first counts whose `most_inputs` is not below i and whose `most_window` is not below T i.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reds.compiled import CompiledLayer
 from reds.errors import UsageError
 from reds.fold import FusedLayer
 from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.plan import geometry
 
-QUANTITIES = ("calls", "channels", "positions", "weights", "outputs", "window", "macs")
+Layer = FusedLayer | CompiledLayer
+
+LEFT_BEHIND = 4
+"""Output channels that kernels for large windows take at a time; those behind the last full number go one by one."""
+
+QUANTITIES = (
+    "calls",
+    "channels",
+    "positions",
+    "weights",
+    "outputs",
+    "reads",
+    "window",
+    "macs",
+    "inside",
+    "runs",
+    "left_inside",
+    "left_runs",
+)
 
 
 @dataclass(frozen=True)
-class OperationCosts:
-    """What one kind of operation costs."""
+class Costs:
+    """What one kind of operation costs up to a number of channels and a size of the window."""
 
+    most_inputs: int | None
+    """Input channels; None for any."""
+    most_window: int | None
+    """Taps times input channels; None for any."""
     lanes: tuple[int, int]
-    """Channels of the input and of the output that its kernel takes at a time."""
+    """Channels of the input and of the output that the kernel takes at a time."""
     coefficients: Mapping[str, float]
     """Instructions per unit of each quantity; quantities that are not named cost nothing."""
-    largest_error: float
+    measured: int
+    """Operations that it was fitted to."""
+    mean_error: float
     """Of the fit, relative to the measured instructions."""
+    largest_error: float
+
+    def covers(self, layer: Layer, inputs: Any) -> Any:
+        """Whether it is for an operation with these input channels, a number or an array."""
+        inputs = np.asarray(inputs)
+        within = np.ones(inputs.shape, np.bool_)
+        if self.most_inputs is not None:
+            within &= inputs <= self.most_inputs
+        if self.most_window is not None:
+            within &= _taps(layer) * inputs <= self.most_window
+        return within
+
+    def instructions(self, layer: Layer, inputs: Any, outputs: Any) -> Any:
+        """Instructions of an operation with these channels, numbers or arrays."""
+        amounts = quantities(layer, inputs, outputs, self.lanes)
+        return sum(coefficient * amounts[name] for name, coefficient in self.coefficients.items())
 
 
 @dataclass(frozen=True)
@@ -51,10 +99,10 @@ class Target:
     name: str
     inference: float
     """Instructions of an inference outside of its operations."""
-    operations: Mapping[str, OperationCosts]
-    """By kind, see `kind_of`."""
+    operations: Mapping[str, tuple[Costs, ...]]
+    """By kind, see `kind_of`; of its rows, the first that covers an operation counts."""
 
-    def instructions(self, layer: FusedLayer, inputs: Any, outputs: Any) -> Any:
+    def instructions(self, layer: Layer, inputs: Any, outputs: Any) -> Any:
         """Instructions of one operation.
 
         Args:
@@ -74,23 +122,18 @@ class Target:
             raise UsageError(
                 f"Target '{self.name}' has no costs of {kind}, which layer '{layer.name}' is; calibrate it again."
             )
-        amounts = quantities(layer, inputs, outputs, costs.lanes)
-        return sum(coefficient * amounts[name] for name, coefficient in costs.coefficients.items())
+        result: Any = np.nan
+        for row in reversed(costs):
+            result = np.where(row.covers(layer, inputs), row.instructions(layer, inputs, outputs), result)
+        return result
 
     def to_json(self) -> str:
         """The table as a JSON object."""
-        operations = {
-            kind: {
-                "lanes": list(costs.lanes),
-                "coefficients": dict(costs.coefficients),
-                "largest_error": costs.largest_error,
-            }
-            for kind, costs in self.operations.items()
-        }
+        operations = {kind: [asdict(row) for row in rows] for kind, rows in self.operations.items()}
         return json.dumps({"name": self.name, "inference": self.inference, "operations": operations}, indent=2) + "\n"
 
 
-def kind_of(layer: FusedLayer) -> str:
+def kind_of(layer: Layer) -> str:
     """The kind of an operation in cost tables."""
     match layer.operation:
         case Conv2D(kernel_size=(1, 1), strides=(1, 1)):
@@ -109,7 +152,7 @@ def kind_of(layer: FusedLayer) -> str:
             return "relu"
 
 
-def quantities(layer: FusedLayer, inputs: Any, outputs: Any, lanes: tuple[int, int]) -> dict[str, Any]:
+def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) -> dict[str, Any]:
     """What the costs of an operation are proportional to.
 
     Args:
@@ -123,16 +166,24 @@ def quantities(layer: FusedLayer, inputs: Any, outputs: Any, lanes: tuple[int, i
     """
     positions = layer.output_shape[0] * layer.output_shape[1]
     taps = _taps(layer)
-    outputs = _rounded_up(outputs, lanes[1])
-    fan_in = taps * _rounded_up(inputs, lanes[0]) if isinstance(layer.operation, Conv2D | Dense) else taps
+    left = np.asarray(outputs) % LEFT_BEHIND
+    mixes = isinstance(layer.operation, Conv2D | Dense)
+    inputs, outputs = _rounded_up(inputs, lanes[0]), _rounded_up(outputs, lanes[1])
+    fan_in = taps * inputs if mixes else taps
+    inside = _taps_inside(layer)
     return {
         "calls": 1,
         "channels": outputs,
         "positions": positions,
         "weights": fan_in * outputs,
         "outputs": positions * outputs,
+        "reads": layer.input_shape[0] * layer.input_shape[1] * (inputs if mixes else outputs),
         "window": positions * fan_in if isinstance(layer.operation, Conv2D) else 0,
         "macs": positions * fan_in * outputs,
+        "inside": inside * (inputs if mixes else 1) * outputs,
+        "runs": inside * outputs,
+        "left_inside": inside * (inputs if mixes else 1) * left,
+        "left_runs": inside * left,
     }
 
 
@@ -169,25 +220,44 @@ def load_target(name: str) -> Target:
 
 
 def _parse(content: dict) -> Target:
-    operations = {
-        kind: OperationCosts(
-            (int(costs["lanes"][0]), int(costs["lanes"][1])),
-            {quantity: float(costs["coefficients"][quantity]) for quantity in costs["coefficients"]},
-            float(costs["largest_error"]),
-        )
-        for kind, costs in content["operations"].items()
-    }
-    if any(coefficient < 0 for costs in operations.values() for coefficient in costs.coefficients.values()):
-        raise ValueError("a coefficient is negative")
+    operations = {kind: tuple(_parse_row(row) for row in rows) for kind, rows in content["operations"].items()}
+    if not all(rows and rows[-1].most_inputs is None and rows[-1].most_window is None for rows in operations.values()):
+        raise ValueError("the last row of each operation must be for any size")
     return Target(str(content["name"]), float(content["inference"]), operations)
 
 
-def _taps(layer: FusedLayer) -> int:
+def _parse_row(row: dict) -> Costs:
+    lanes, coefficients = row["lanes"], row["coefficients"]
+    if min(*lanes) < 1 or any(name not in QUANTITIES or value < 0 for name, value in coefficients.items()):
+        raise ValueError("lanes are from 1, coefficients of known quantities from 0")
+    return Costs(
+        row["most_inputs"],
+        row["most_window"],
+        (int(lanes[0]), int(lanes[1])),
+        {name: float(value) for name, value in coefficients.items()},
+        int(row["measured"]),
+        float(row["mean_error"]),
+        float(row["largest_error"]),
+    )
+
+
+def _taps(layer: Layer) -> int:
     match layer.operation:
         case Conv2D(kernel_size=size) | DepthwiseConv2D(kernel_size=size) | Pool2D(pool_size=size):
             return size[0] * size[1]
         case _:
             return 1
+
+
+def _taps_inside(layer: Layer) -> int:
+    """Taps of all output positions that lie on the map."""
+    window = geometry(layer)
+    result = 1
+    for axis in (0, 1):
+        first = np.arange(layer.output_shape[axis]) * window.strides[axis] - window.padding[axis]
+        taps = first[:, np.newaxis] + np.arange(window.kernel[axis]) * window.dilation[axis]
+        result *= int(((taps >= 0) & (taps < layer.input_shape[axis])).sum())
+    return result
 
 
 def _rounded_up(channels: Any, lanes: int) -> Any:
