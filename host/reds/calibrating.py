@@ -17,6 +17,7 @@ from reds.emitting import emit
 from reds.errors import UsageError
 from reds.files import write_atomically
 from reds.graph import Family, Graph, Subnetwork, Supernet
+from reds.measuring import QEMU_PREFIX
 from reds.model_file import decode, read_model_file
 from reds.targets import QUANTITIES, Costs, Target, kind_of, quantities
 from reds.tracing import trace
@@ -89,10 +90,12 @@ def calibrate(board: str, path: Path | str, progress: Callable[[str], None] = la
         UsageError: if the board is unknown or does not count instructions, or the file cannot be written.
         DeviceError: if the board fails.
     """
+    if not board.startswith(QEMU_PREFIX):
+        raise UsageError(f"`board` must be one that counts instructions, such as 'qemu:cortex-m4'. Received: {board!r}")
     counts = [measure(board, graph, progress, seed) for graph in networks() for seed in range(ROUNDS)]
     operations = [one for each in counts for one in each.operations]
     overheads = [overhead for each in counts for overhead in each.overheads]
-    target = Target(board.rpartition(":")[2], max(0.0, float(np.mean(overheads))), fit(operations))
+    target = Target(board.removeprefix(QEMU_PREFIX), max(0.0, float(np.mean(overheads))), fit(operations))
     write_atomically(path, target.to_json().encode())
     return target
 
@@ -125,7 +128,7 @@ def measure(board: str, graph: Graph, progress: Callable[[str], None] = lambda _
         The counts.
 
     Raises:
-        UsageError: if the board is unknown or does not count instructions.
+        UsageError: if the board is unknown.
         DeviceError: if the board fails.
     """
     progress(f"counting the operations of {graph.name} on {board}")
@@ -134,7 +137,7 @@ def measure(board: str, graph: Graph, progress: Callable[[str], None] = lambda _
         network = decode(read_model_file(path))
         with boot(board, path) as url, Bench(url) as bench:
             bench.upload(np.random.default_rng(seed).integers(-128, 128, network.input_shape, np.int8).tobytes())
-            return _count(board, bench, network)
+            return _count(bench, network)
 
 
 def networks() -> Iterator[Graph]:
@@ -201,17 +204,14 @@ def _inputs(graph: Graph, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def _count(board: str, bench: Bench, network: CompiledNetwork) -> Counts:
+def _count(bench: Bench, network: CompiledNetwork) -> Counts:
     operations: list[Measured] = []
     overheads = []
     for index, subnetwork in enumerate(network.subnetworks):
         bench.select(index)
         bench.infer(iterations=1, warmup=0)
         costs = bench.operations()
-        whole = bench.stats().last_instructions
-        if not whole:
-            raise UsageError(f"`board` must be one that counts instructions. Received: {board!r}")
-        overheads.append(whole - sum(cost.instructions for cost in costs))
+        overheads.append(bench.stats().last_instructions - sum(cost.instructions for cost in costs))
         for step, cost in zip(subnetwork.steps, costs, strict=True):
             layer = network.layers[step.layer]
             operations.append(Measured(layer, step.input_channels, step.output_channels, cost.instructions))

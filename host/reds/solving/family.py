@@ -14,9 +14,10 @@ from reds.errors import UsageError, VerificationError
 from reds.graph import Family, JointSolution, Ranked, Solution, Subnetwork
 from reds.solving.formulation import Objective, Rules, formulate, narrowest
 from reds.solving.joint import JointBest, search_jointly
+from reds.solving.lagrangian import cheapest
 from reds.solving.metrics import ARENA, cost_at
 from reds.solving.problem import Problem
-from reds.solving.search import Best, Effort, search
+from reds.solving.search import LARGEST_SWEEP, Best, Effort, search
 
 Order = Literal["bottom_up", "top_down", "joint"]
 Progress = Callable[[str], None]
@@ -242,14 +243,23 @@ def _wanted(
 
 
 def _check_limits(ranked: Ranked, rules: Rules) -> None:
-    smallest = narrowest(ranked.graph, rules)
     for metric, most in rules.limits.items():
-        needed = cost_at(metric, ranked.graph, smallest, rules.element_bytes)
+        needed = _least(ranked, metric, rules)
         if needed > most:
             raise UsageError(
-                f"`limits` cannot be met: the narrowest subnetwork needs {needed} {_unit(metric)}. "
+                f"`limits` cannot be met: no subnetwork needs less than {needed} {_unit(metric)}. "
                 f"Received: {metric}={most}; raise it, or lower `minimum` or `multiple`."
             )
+
+
+def _least(ranked: Ranked, metric: str, rules: Rules) -> int:
+    """What the cheapest subnetwork costs. On a core, a wider one can be cheaper than the narrowest."""
+    smallest = narrowest(ranked.graph, rules)
+    if metric != ARENA:
+        problem = formulate(ranked, metric, 0, replace(rules, limits={}, kernels=False))
+        if problem.sweep.work <= LARGEST_SWEEP:
+            smallest = problem.widths_of(cheapest(problem))
+    return cost_at(metric, ranked.graph, smallest, rules.element_bytes)
 
 
 def _unit(metric: str) -> str:
@@ -257,10 +267,10 @@ def _unit(metric: str) -> str:
 
 
 def _cannot_be_met(one: _Wanted, request: _Request) -> UsageError:
-    graph, rules = request.ranked.graph, request.rules
-    smallest = cost_at(request.metric, graph, narrowest(graph, rules), rules.element_bytes)
+    least = _least(request.ranked, request.metric, request.rules)
+    besides = " and the limits leave no other" if least <= one.budget else ""
     return UsageError(
-        f"`budgets` cannot be met: the narrowest subnetwork needs {smallest} {request.metric}. "
+        f"`budgets` cannot be met: no subnetwork needs less than {least} {_unit(request.metric)}{besides}. "
         f"Received: {one.name}, which is {one.budget}; raise it, or lower `minimum` or `multiple`."
     )
 

@@ -14,7 +14,7 @@ _LABELS_PER_GROUP = 50_000
 _WORTHWHILE_REDUCTION = 0.9
 """Widths are ruled out anew as long as at most this part of them stays."""
 
-_LARGEST_SWEEP = 200_000_000
+LARGEST_SWEEP = 200_000_000
 """Choices of widths in one pass of a dynamic program, about a second; beyond it CP-SAT has the problem to itself."""
 
 
@@ -28,7 +28,7 @@ class Effort:
     """Of CP-SAT."""
     labels: int = _LABELS_PER_GROUP
     """Largest number of labels per group; 0 leaves everything to CP-SAT."""
-    sweep: int = _LARGEST_SWEEP
+    sweep: int = LARGEST_SWEEP
     """Largest pass of a dynamic program; 0 leaves everything to CP-SAT."""
 
 
