@@ -39,6 +39,9 @@ WORTHWHILE_SPLIT = 0.8
 GOOD_ERROR = 0.03
 """Mean relative error below which a kind is not split."""
 
+LEAST_COEFFICIENT = 1e-6
+"""Instructions below which a coefficient is rounding."""
+
 SIGNIFICANT_DIGITS = 5
 
 SUBNETWORKS = 24
@@ -188,6 +191,23 @@ def networks() -> Iterator[Graph]:
     for name, stack in stacks.items():
         keras.utils.set_random_seed(0)
         yield trace(keras.Sequential(stack, name=name))
+    yield trace(_branched())
+
+
+def _branched() -> keras.Model:
+    """Sums and concatenations; what they join has a fixed number of channels or one width."""
+    keras.utils.set_random_seed(0)
+    source = layers.Input((10, 7, 3))
+    stem = layers.Conv2D(24, 3, padding="same")(source)
+    total = layers.Add()([stem, layers.Conv2D(24, 3, padding="same")(stem)])
+    total = layers.Add()([total, layers.DepthwiseConv2D(3, padding="same")(total)])
+    narrow, wide = layers.Conv2D(7, 1)(total), layers.Conv2D(16, 3, 2, padding="same")(total)
+    pooled = layers.AveragePooling2D(2, padding="same")(narrow)
+    joined = layers.Concatenate()([pooled, wide, layers.MaxPooling2D(2, padding="same")(narrow)])
+    last = layers.Conv2D(20, 1)(joined)
+    again = layers.Add()([last, layers.Conv2D(20, 1)(last)])
+    scores = layers.Dense(5)(layers.GlobalAveragePooling2D()(again))
+    return keras.Model(source, scores, name="branched")
 
 
 def _at_random_widths(graph: Graph, seed: int) -> Supernet:
@@ -277,7 +297,11 @@ def _fit_lanes(
     relative = np.array([[row[name] for name in QUANTITIES] for row in amounts], np.float64) / counted[:, np.newaxis]
     coefficients = non_negative_least_squares(relative, np.ones(len(members)))
     errors = np.abs(relative @ coefficients - 1)
-    named = {name: _rounded(value) for name, value in zip(QUANTITIES, coefficients.tolist(), strict=True) if value > 0}
+    named = {
+        name: _rounded(value)
+        for name, value in zip(QUANTITIES, coefficients.tolist(), strict=True)
+        if value > LEAST_COEFFICIENT
+    }
     return Costs(most_inputs, most_window, lanes, named, len(members), _rounded(errors.mean()), _rounded(errors.max()))
 
 

@@ -4,6 +4,7 @@ Everything is written with `keras.ops`, so it runs and differentiates on every K
 real prefix slice, never a mask: the cost falls with the width.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from reds.graph import (
     INPUT,
     Activation,
+    Add,
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -173,16 +176,6 @@ def ends_with_softmax(graph: Graph) -> bool:
     return isinstance(operation, Activation) and operation.function == "softmax"
 
 
-def ancestors(graph: Graph, last: int) -> tuple[int, ...]:
-    """Indices of the nodes that node `last` needs, itself included, in topological order."""
-    path = []
-    index = last
-    while index != INPUT:
-        path.append(index)
-        index = graph.nodes[index].input
-    return tuple(reversed(path))
-
-
 def as_batch_of_maps(graph: Graph, x: Tensor) -> Tensor:
     """A batch of the network's inputs as maps (batch, height, width, channels)."""
     x = ops.convert_to_tensor(x)
@@ -200,19 +193,27 @@ def _run(
     training: bool,
     last: int,
 ) -> Iterator[_Step]:
-    """Runs the nodes that node `last` needs, in order. Each has one input, so they are a chain."""
-    for index in ancestors(graph, last):
+    """Runs the nodes that node `last` needs, in order, and forgets each output after its last reader."""
+    path = graph.ancestors(last)
+    readers = Counter(source for index in path for source in graph.nodes[index].inputs)
+    outputs = {INPUT: x}
+    for index in path:
         node = graph.nodes[index]
+        inputs = [outputs[source] for source in node.inputs]
+        for source in node.inputs:
+            readers[source] -= 1
+            if not readers[source]:
+                del outputs[source]
         own = node.weights if weights is None else weights.get(node.name, {})
         moments = None
         if isinstance(node.operation, BatchNormalization):
             own = own if batch_norm is None else batch_norm.get(node.name, own)
             if training:
-                moments = Moments(*ops.moments(x, axes=(0, 1, 2)))
-            x = _batch_normalization(node.operation, x, own, moments)
+                moments = Moments(*ops.moments(inputs[0], axes=(0, 1, 2)))
+            outputs[index] = _batch_normalization(node.operation, inputs[0], own, moments)
         else:
-            x = _apply(node, x, own, _output_channels(node, widths))
-        yield _Step(node, x, moments)
+            outputs[index] = _apply(node, inputs, own, _output_channels(node, widths))
+        yield _Step(node, outputs[index], moments)
 
 
 def _output_channels(node: Node, widths: Sequence[int] | None) -> int:
@@ -221,8 +222,8 @@ def _output_channels(node: Node, widths: Sequence[int] | None) -> int:
     return widths[node.output_group]
 
 
-def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> Tensor:
-    operation = node.operation
+def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], channels: int) -> Tensor:
+    operation, x = node.operation, inputs[0]
     match operation:
         case Conv2D():
             kernel = _prefix(weights["kernel"], x.shape[-1], channels)
@@ -237,6 +238,10 @@ def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> 
             return _activation(operation, x)
         case Pool2D():
             return _pool(operation, x)
+        case Add():
+            return ops.add(*inputs)
+        case Concatenate():
+            return ops.concatenate(inputs, axis=-1)
         case _:
             raise TypeError(f"Node '{node.name}' has an operation that cannot be run: {operation}")
 

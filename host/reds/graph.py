@@ -4,6 +4,7 @@ Every activation is a map (height, width, channels); a vector is a 1 x 1 map. We
 from `trace` to `emit` take and return the dataclasses of this module; they are never changed in place.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -78,10 +79,10 @@ class Concatenate:
     """Two or more maps of one height and width, one behind the other along the channels."""
 
 
-DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation | Add | Concatenate
 """What a device runs: batch normalisation is folded into the operation before it."""
 
-Operation = DeviceOperation | BatchNormalization | Add | Concatenate
+Operation = DeviceOperation | BatchNormalization
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Graph:
     output_shape: tuple[int, ...]
     """The model's own output shape without the batch, such as (12,)."""
     nodes: tuple[Node, ...]
+    """In topological order; the last one's output is the network's, and needs all others."""
     groups: tuple[ChannelGroup, ...]
 
     @property
@@ -136,6 +138,18 @@ class Graph:
     def shape_of(self, node: int) -> Shape:
         """Full-width output shape of a node, or of the input for INPUT."""
         return self.input_map if node == INPUT else self.nodes[node].output_shape
+
+    def ancestors(self, last: int) -> tuple[int, ...]:
+        """Indices of the nodes that node `last` needs, itself included, in topological order."""
+        needed = {last}
+        for index in range(last, INPUT, -1):
+            if index in needed:
+                needed.update(self.nodes[index].inputs)
+        return tuple(sorted(needed - {INPUT}))
+
+    def readers(self) -> Counter[int]:
+        """How often each node's output, or INPUT, is taken."""
+        return Counter(source for node in self.nodes for source in node.inputs)
 
 
 def as_map(shape: tuple[int, ...]) -> Shape:

@@ -79,7 +79,16 @@ def load(path: Path | str, kind: type[Value]) -> Value:
         value = _read(path)
     except OSError as error:
         raise UsageError(f"Cannot read '{path}': {error.strerror or 'it is damaged'}.") from error
-    except (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        KeyError,
+        IndexError,
+        NotImplementedError,
+        TypeError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UsageError(f"Cannot read '{path}': it is damaged or from another release; remove it.") from error
     if not isinstance(value, kind):
         raise UsageError(f"'{path}' must hold a {kind.__name__}; it holds a {type(value).__name__}.")

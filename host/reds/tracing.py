@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import keras
@@ -12,8 +12,10 @@ from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
+    Add,
     Array,
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -26,6 +28,8 @@ from reds.graph import (
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
+from reds.schema import conventions
+from reds.walking import calls, shape_of
 
 ActivationName = Literal["linear", "relu", "relu6", "softmax"]
 
@@ -54,15 +58,17 @@ class SupportedLayer:
     requirements: tuple[Requirement, ...]
     append: Callable[["_Tracer", Any, str], None]
     """Appends the layer's nodes to a tracer under a name."""
+    note: str = ""
+    """What its use means for the subnetworks."""
 
 
 def trace(model: keras.Model) -> Graph:
-    """Reads a chain of supported layers into a graph.
+    """Reads a network of supported layers into a graph.
 
     Nested models are flattened, their layers named `submodel/layer`. An `activation=` argument becomes a
-    node `layer/activation`. Dropout disappears. A `Dense` after a `Flatten` becomes a valid convolution over
-    the whole map, and a `Dense` on a map a 1 x 1 convolution, so that every value keeps its place (h, w, c)
-    when the map is narrowed.
+    node `layer/activation`. An `Add` of more than two becomes sums of two. Dropout disappears. A `Dense` after
+    a `Flatten` becomes a valid convolution over the whole map, and a `Dense` on a map a 1 x 1 convolution, so
+    that every value keeps its place (h, w, c) when the map is narrowed.
 
     Args:
         model: a built Sequential or functional model with one output and one input, (channels,) or
@@ -73,89 +79,68 @@ def trace(model: keras.Model) -> Graph:
         what follows it, are the model's outputs and belong to no group.
 
     Raises:
-        UsageError: if the model is not a chain of supported layers; the sentence names the layer.
+        UsageError: if the model is not made of supported layers; the sentence names the layer.
     """
-    input_shape = _single_shape(model, "inputs")
-    output_shape = _single_shape(model, "outputs")
-    tracer = _Tracer(as_map(input_shape))
-    for name, layer in _chain(model, ""):
-        _append_layer(tracer, name, layer)
+    input_shape, output_shape = shape_of(model, "inputs"), shape_of(model, "outputs")
+    tracer = _Tracer()
+    values = {INPUT: _Value(INPUT, as_map(input_shape))}
+    for index, call in enumerate(calls(model)):
+        tracer.values = tuple(values[source] for source in call.inputs)
+        _append_layer(tracer, call.name, call.layer)
+        values[index] = tracer.values[0]
     if not any(isinstance(node.operation, MAKES_CHANNELS) for node in tracer.nodes):
         raise UsageError(f"`model` must have a convolution or a dense layer. Received: model '{model.name}' without.")
     for node in tracer.nodes:
         if not all(np.isfinite(values).all() for values in node.weights.values()):
             raise UsageError(f"Layer '{node.name}' has weights that are NaN or infinite; train the model again.")
     nodes, groups = with_groups(tracer.nodes)
-    return Graph(model.name, input_shape, output_shape, nodes, groups)
+    graph = Graph(model.name, input_shape, output_shape, nodes, groups)
+    _check_batch_normalizations(graph)
+    return graph
 
 
-def _single_shape(model: keras.Model, side: Literal["inputs", "outputs"]) -> tuple[int, ...]:
-    tensors = getattr(model, side, None)
-    if not tensors:
-        raise UsageError(
-            "`model` must be a built Sequential or functional Keras model. "
-            f"Received: '{model.name}' ({type(model).__name__}) without known {side}; "
-            "write it as a functional model, or give a Sequential model an `Input`."
-        )
-    if len(tensors) > 1:
-        raise UsageError(f"`model` must have one input and one output. Received: {len(tensors)} {side}.")
-    shape = tuple(tensors[0].shape)[1:]
-    if len(shape) not in (1, 3) or None in shape:
-        raise UsageError(
-            f"`model` must have {side} of a fixed shape (channels,) or (height, width, channels) per sample. "
-            f"Received: {shape}; give its `Input` such a shape."
-        )
-    return shape
+@dataclass(frozen=True)
+class _Value:
+    """What a layer made."""
 
-
-def _chain(model: keras.Model, prefix: str) -> list[tuple[str, Any]]:
-    """The layers from input to output, each with its name."""
-    backwards: list[tuple[str, Any]] = []
-    visited: set[int] = set()
-    tensor = model.outputs[0]
-    while True:
-        history = tensor._keras_history
-        layer = history.operation
-        sources = layer._inbound_nodes[history.node_index].input_tensors
-        if not sources:
-            return backwards[::-1]
-        if len(sources) > 1:
-            raise _unsupported(layer, f"it joins {len(sources)} branches, and the network must be a chain")
-        if id(layer) in visited:
-            raise _unsupported(layer, "it is used twice, and its weights cannot have two orders of channels")
-        visited.add(id(layer))
-        backwards.extend(_named(layer, prefix))
-        tensor = sources[0]
-
-
-def _named(layer: Any, prefix: str) -> list[tuple[str, Any]]:
-    """The layer, or a nested model's layers, from output to input."""
-    name = prefix + layer.name
-    if not isinstance(layer, keras.Model):
-        return [(name, layer)]
-    _single_shape(layer, "inputs")
-    _single_shape(layer, "outputs")
-    return _chain(layer, name + "/")[::-1]
+    node: int
+    """The node whose output it is, or INPUT."""
+    shape: Shape
+    flattened: bool = False
+    """Whether the model sees the map as a vector of more than its channels."""
 
 
 class _Tracer:
-    """Appends nodes to a chain and follows the shape of its last output."""
+    """Appends nodes and follows the values that they make."""
 
-    def __init__(self, input_map: Shape) -> None:
+    def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.shape = input_map
-        self.flattened = False
-        """Whether the model sees the map as a vector of more than its channels."""
+        self.values: tuple[_Value, ...] = ()
+        """What the next node takes: a layer's inputs at first, then what the layer's last node made."""
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the first value."""
+        return self.values[0].shape
+
+    @property
+    def flattened(self) -> bool:
+        """Whether the model sees the first value as a vector of more than its channels."""
+        return self.values[0].flattened
 
     def append(self, name: str, operation: Operation, shape: Shape, weights: Mapping[str, Array]) -> None:
-        """Appends a node to the chain; its channel groups are found later."""
-        source = len(self.nodes) - 1 if self.nodes else INPUT
-        self.nodes.append(Node(name, operation, (source,), shape, None, None, weights))
-        self.shape = shape
+        """Appends a node that takes the values; its channel groups are found later."""
+        inputs = tuple(value.node for value in self.values)
+        self.nodes.append(Node(name, operation, inputs, shape, None, None, weights))
+        self.values = (_Value(len(self.nodes) - 1, shape, self.flattened),)
 
     def flatten(self) -> None:
         """Makes the map a vector for the model; the map itself stays."""
-        self.flattened = self.shape[:2] != (1, 1)
+        self.values = (replace(self.values[0], flattened=self.shape[:2] != (1, 1)),)
+
+    def unflatten(self) -> None:
+        """Ends the effect of `flatten`."""
+        self.values = (replace(self.values[0], flattened=False),)
 
     def append_activation(self, layer: Any, name: str, function: ActivationName) -> None:
         """Appends an elementwise function or a softmax over the channels."""
@@ -168,15 +153,18 @@ class _Tracer:
 
 def _append_layer(tracer: _Tracer, name: str, layer: Any) -> None:
     supported = SUPPORTED_LAYERS.get(type(layer))
+    if not isinstance(layer, keras.Layer):
+        raise _unsupported(layer, "it is an operation outside of a layer; for a + b write keras.layers.Add()([a, b])")
     if supported is None:
         raise _unsupported(layer, "no operation stands for it")
     for requirement in supported.requirements:
         if not requirement.holds(layer):
             raise _unsupported(layer, f"it needs {requirement.text}")
-    if tracer.flattened and type(layer) not in _ALLOWED_AFTER_FLATTEN:
-        raise _unsupported(
-            layer, f"it follows a Flatten of a map {tracer.shape}, which only a Dense may take as its input"
-        )
+    for value in tracer.values:
+        if value.flattened and type(layer) not in _ALLOWED_AFTER_FLATTEN:
+            raise _unsupported(
+                layer, f"it follows a Flatten of a map {value.shape}, which only a Dense may take as its input"
+            )
     supported.append(tracer, layer, name)
 
 
@@ -184,7 +172,7 @@ def _unsupported(layer: Any, reason: str) -> UsageError:
     names = ", ".join(sorted(supported.__name__ for supported in SUPPORTED_LAYERS))
     return UsageError(
         f"Layer '{layer.name}' ({type(layer).__name__}) is not supported: {reason}; "
-        f"supported are chains of {names}. Replace the layer and train the model again."
+        f"supported are {names}. Replace the layer and train the model again."
     )
 
 
@@ -227,12 +215,13 @@ def _append_dense(tracer: _Tracer, layer: Any, name: str) -> None:
         kernel = weights["kernel"].reshape(*window, channels, layer.units)
         shape = _window_shape(tracer.shape, window, (1, 1), "valid", (1, 1), layer.units)
         tracer.append(name, Conv2D(window), shape, {**weights, "kernel": kernel})
-    tracer.flattened = False
+    tracer.unflatten()
     _append_argument(tracer, layer, name)
 
 
 def _append_batch_normalization(tracer: _Tracer, layer: Any, name: str) -> None:
-    if not (tracer.nodes and isinstance(tracer.nodes[-1].operation, Conv2D | DepthwiseConv2D | Dense)):
+    source = tracer.values[0].node
+    if source == INPUT or not isinstance(tracer.nodes[source].operation, Conv2D | DepthwiseConv2D | Dense):
         raise _unsupported(layer, "it must directly follow a convolution or dense layer whose activation is linear")
     channels = tracer.shape[2]
     weights = {
@@ -283,6 +272,20 @@ def _append_flatten(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.flatten()
 
 
+def _append_add(tracer: _Tracer, layer: Any, name: str) -> None:
+    total, *others = tracer.values
+    for number, value in enumerate(others, start=1):
+        tracer.values = (total, value)
+        tracer.append(name if number == len(others) else f"{name}/{number}", Add(), value.shape, {})
+        total = tracer.values[0]
+
+
+def _append_concatenate(tracer: _Tracer, layer: Any, name: str) -> None:
+    height, width, _ = tracer.shape
+    if len(tracer.values) > 1:
+        tracer.append(name, Concatenate(), (height, width, sum(value.shape[2] for value in tracer.values)), {})
+
+
 def _append_nothing(tracer: _Tracer, layer: Any, name: str) -> None:
     """For layers that only act during training."""
 
@@ -314,8 +317,23 @@ def _window_shape(
     return (height, width, channels)
 
 
+def _check_batch_normalizations(graph: Graph) -> None:
+    readers = graph.readers()
+    for node in graph.nodes:
+        if isinstance(node.operation, BatchNormalization) and readers[node.input] > 1:
+            raise UsageError(
+                f"Layer '{node.name}' (BatchNormalization) is not supported: it cannot be folded into "
+                f"'{graph.nodes[node.input].name}', whose output another layer reads too. Let that layer read "
+                f"'{node.name}' and train the model again."
+            )
+
+
+def _input_shapes(layer: Any) -> list[tuple[int | None, ...]]:
+    return [tuple(tensor.shape) for tensor in layer._inbound_nodes[0].input_tensors]
+
+
 def _input_rank(layer: Any) -> int:
-    return len(layer._inbound_nodes[0].input_tensors[0].shape)
+    return len(_input_shapes(layer)[0])
 
 
 _CHANNELS_LAST = Requirement("data_format='channels_last'", lambda layer: layer.data_format == "channels_last")
@@ -331,6 +349,11 @@ _PLAIN_RELU = Requirement(
     lambda layer: layer.max_value in (None, 6) and not layer.negative_slope and not layer.threshold,
 )
 _CHANNEL_AXIS = Requirement("axis=-1", lambda layer: layer.axis in (-1, _input_rank(layer) - 1))
+_ONE_SHAPE = Requirement("inputs of one shape", lambda layer: len(set(_input_shapes(layer))) == 1)
+_FEW_INPUTS = Requirement(
+    f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs",
+    lambda layer: len(_input_shapes(layer)) <= conventions.MAXIMUM_CONCATENATION_INPUTS,
+)
 _WINDOW = (_CHANNELS_LAST, _PADDING)
 
 SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
@@ -343,6 +366,12 @@ SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.ReLU: SupportedLayer((_PLAIN_RELU,), _append_relu),
     keras.layers.Softmax: SupportedLayer((_CHANNEL_AXIS,), _append_softmax),
     keras.layers.Activation: SupportedLayer((_ACTIVATION,), _append_activation_layer),
+    keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_add, "all that it adds is narrowed alike"),
+    keras.layers.Concatenate: SupportedLayer(
+        (_CHANNEL_AXIS, _FEW_INPUTS),
+        _append_concatenate,
+        "what it joins keeps all channels: a narrower input would move those behind it",
+    ),
     keras.layers.AveragePooling2D: SupportedLayer(_WINDOW, _append_pool("average")),
     keras.layers.MaxPooling2D: SupportedLayer(_WINDOW, _append_pool("max")),
     keras.layers.GlobalAveragePooling2D: SupportedLayer((_CHANNELS_LAST,), _append_global_pool("average")),

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
-from reds.graph import Dense, DepthwiseConv2D
+from reds.graph import INPUT, Add, Dense, DepthwiseConv2D
 from reds.inspecting import ModelReport, inspect
 from reds.model_file import decode, read_model_file
 from reds.reference import run_litert, run_tflite_micro
 from reds.runtime import Runtime
+from reds.schema import conventions
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
 from reds_bench.emulator import boot
@@ -134,24 +135,41 @@ def _litert_units(content: bytes) -> int:
     """Units by which LiteRT's int8 output may differ from TFLite Micro's.
 
     LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off; every other
-    operation is equal on equal inputs. From there on a layer passes a difference on multiplied by at most the largest
-    sum of the magnitudes of an output's weights, and a softmax by half.
+    operation is equal on equal inputs. From there on each layer passes differences on, see `_units_passed_on`.
     """
     network = decode(read_model_file(content))
     if network.element_type is not ElementType.INT8:
         return 0
-    units = 0.0
+    units = {INPUT: 0}
     for step in network.subnetworks[0].steps:
         layer = network.layers[step.layer]
-        assert step.input_quantization is not None and step.output_quantization is not None
-        gain = float(step.input_quantization.scale) / float(step.output_quantization.scale)
-        if layer.is_softmax:
-            units *= gain / 2
-        elif step.weight_scales is not None:
-            units *= gain * _largest_weight_sum(layer, step)
-        rounding = 1 if units > 0 or isinstance(layer.operation, Dense) else 0
-        units = math.ceil(units) + rounding
-    return int(units)
+        passed_on = _units_passed_on(layer, step, [units[source] for source in layer.inputs])
+        rounding = 1 if passed_on > 0 or isinstance(layer.operation, Dense) else 0
+        units[step.layer] = math.ceil(passed_on) + rounding
+    return units[network.subnetworks[0].steps[-1].layer]
+
+
+def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[int]) -> float:
+    """Largest difference of an output, in its units and before it is rounded, for the given ones of the inputs.
+
+    A weighted layer multiplies it by at most the largest sum of the magnitudes of an output's weights, a softmax by
+    half; a concatenation and what else keeps its input's quantisation passes the largest one on. A sum adds the
+    differences, and rounds each input twice before, which in its fixed point can move either by up to two.
+    """
+    assert step.output_quantization is not None
+    output_scale = float(step.output_quantization.scale)
+    scales = [float(quantization.scale) for quantization in step.input_quantizations]
+    if layer.is_softmax:
+        return units[0] * scales[0] / output_scale / 2
+    if step.weight_scales is not None:
+        return units[0] * scales[0] / output_scale * _largest_weight_sum(layer, step)
+    if isinstance(layer.operation, Add):
+        fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
+        return (
+            sum(unit * scale + 2 * fixed_point if unit else 0.0 for unit, scale in zip(units, scales, strict=True))
+            / output_scale
+        )
+    return max(units)
 
 
 def _largest_weight_sum(layer: CompiledLayer, step: CompiledStep) -> float:

@@ -98,7 +98,7 @@ class NetworkBuilder:
                     name=f"layer{index}",
                     operation=spec.operation,
                     activation=_activation(spec),
-                    input=index - 1 if index else INPUT,
+                    inputs=(index - 1 if index else INPUT,),
                     input_shape=shape,
                     output_shape=output,
                     subgraph=0,
@@ -165,7 +165,8 @@ class NetworkBuilder:
         for index, (layer, width) in enumerate(zip(layers, widths, strict=True)):
             target = self._target_quantization(layer, index, quantization, shared)
             scales, bias = self._scales_and_bias(layer, width, quantization)
-            steps.append(CompiledStep(index, channels, width, quantization, target, scales, bias))
+            sources = () if quantization is None else (quantization,)
+            steps.append(CompiledStep(index, channels, width, sources, target, scales, bias))
             channels, quantization = width, target
         return tuple(steps)
 

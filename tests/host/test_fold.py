@@ -16,16 +16,18 @@ from reds.graph import INPUT, BatchNormalization, DepthwiseConv2D, Graph, Node, 
 
 def unfolded(graph: Graph) -> Graph:
     """The network of the fused layers: batch normalisation gone into kernels and biases."""
-    nodes = []
-    for layer in fuse(graph):
-        source = INPUT if layer.input == INPUT else len(nodes) - 1
-        node = replace(graph.nodes[layer.first_node], inputs=(source,))
+    nodes: list[Node] = []
+    last_nodes = {INPUT: INPUT}
+    for index, layer in enumerate(fuse(graph)):
+        sources = tuple(last_nodes[source] for source in layer.inputs)
+        node = replace(graph.nodes[layer.first_node], inputs=sources)
         if layer.weighted:
             full = affine(graph, layer, layer.output_shape[2], None)
             node = replace(node, weights={"kernel": folded_kernel(graph, layer), "bias": full.bias})
         nodes.append(node)
         if layer.activation != "none":
             nodes.append(replace(graph.nodes[layer.last_node], inputs=(len(nodes) - 1,)))
+        last_nodes[index] = len(nodes) - 1
     return replace(graph, nodes=tuple(nodes))
 
 

@@ -47,9 +47,10 @@ def int8_of(seed: int) -> tuple[Supernet, CompiledNetwork]:
 def test_input_and_output_are_the_same_in_every_subnetwork(seed: int) -> None:
     _, network = int8_of(seed)
     assert len({(s.steps[0].input_quantization, s.steps[-1].output_quantization) for s in network.subnetworks}) == 1
-    for subnetwork in network.subnetworks:
-        for before, after in zip(subnetwork.steps, subnetwork.steps[1:], strict=False):
-            assert before.output_quantization == after.input_quantization
+    for index, subnetwork in enumerate(network.subnetworks):
+        written = [subnetwork.steps[0].input_quantization, *(step.output_quantization for step in subnetwork.steps)]
+        for step, read in zip(subnetwork.steps, network.tensors_read(index), strict=True):
+            assert step.input_quantizations == tuple(written[tensor] for tensor in read)
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)
@@ -75,7 +76,7 @@ def test_extreme_inputs_still_make_a_model_that_libreds_takes(scale: float) -> N
 
 
 def test_inputs_that_int8_arithmetic_cannot_shrink_are_refused_before_a_file_is_written() -> None:
-    supernet = random_supernet(1)
+    supernet = random_supernet(4)
     network = quantize(supernet, "int8", samples_of(supernet, scale=1e12))
     with pytest.raises(UsageError, match="Scale the network's inputs"):
         encode(network)

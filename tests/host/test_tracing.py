@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ from keras import layers
 
 from reds.errors import UsageError
 from reds.forward import predict
-from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Graph, Pool2D
+from reds.graph import INPUT, Add, Conv2D, Dense, DepthwiseConv2D, Graph, Pool2D
 from reds.tracing import SUPPORTED_LAYERS, trace
 
 
@@ -80,7 +82,35 @@ def dense_only() -> keras.Model:
     return keras.Sequential([layers.Input((7,)), layers.Dense(5, activation="relu"), layers.Dense(3)])
 
 
-@pytest.mark.parametrize("build", [depthwise_separable, flattened, nested, dense_on_map, dense_only])
+def residual() -> keras.Model:
+    """Three maps in one sum, a shortcut with a layer of its own, and a branch that leads nowhere."""
+    inputs = layers.Input((8, 8, 3))
+    x = stem = layers.Conv2D(6, 3, padding="same", activation="relu", name="stem")(inputs)
+    x = layers.Conv2D(6, 3, padding="same", name="first")(x)
+    x = layers.BatchNormalization(name="first_bn")(x)
+    y = layers.SeparableConv2D(6, 3, padding="same", name="second")(x)
+    x = layers.Add(name="three")([stem, x, y])
+    shortcut = layers.Conv2D(4, 1, strides=2, name="shortcut")(x)
+    x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu6", name="strided")(x)
+    layers.Conv2D(9, 1, name="nowhere")(x)
+    x = layers.ReLU(name="relu")(layers.Add(name="two")([x, shortcut]))
+    return keras.Model(inputs, layers.Dense(5, name="classes")(layers.GlobalAveragePooling2D()(x)))
+
+
+def joined() -> keras.Model:
+    """Vectors and maps side by side, in a nested model with branches."""
+    inner = layers.Input((6, 6, 2))
+    left = layers.Conv2D(3, 3, padding="same", activation="relu")(inner)
+    right = layers.MaxPooling2D(3, strides=1, padding="same")(inner)
+    block = keras.Model(inner, layers.Concatenate(axis=3, name="maps")([left, inner, right]), name="block")
+    inputs = layers.Input((6, 6, 2))
+    x = layers.Conv2D(4, 3, name="after")(block(inputs))
+    average, largest = layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)
+    x = layers.Concatenate(name="vectors")([average, largest, layers.Dense(3)(average)])
+    return keras.Model(inputs, layers.Dense(4)(x), name="joined")
+
+
+@pytest.mark.parametrize("build", [depthwise_separable, flattened, nested, dense_on_map, dense_only, residual, joined])
 def test_graph_computes_what_the_model_does(build) -> None:
     model = with_random_weights(build())
     x = np.random.default_rng(1).normal(size=(3, *model.input_shape[1:])).astype(np.float32)
@@ -126,6 +156,24 @@ def test_channels_that_move_together_share_a_group() -> None:
     assert [node.inputs for node in graph.nodes] == [(index,) for index in range(INPUT, len(graph.nodes) - 1)]
 
 
+def test_a_sum_of_three_is_two_sums_and_shares_one_group() -> None:
+    graph = trace(residual())
+
+    names = [node.name for node in graph.nodes]
+    sums = [index for index, node in enumerate(graph.nodes) if isinstance(node.operation, Add)]
+    assert [names[index] for index in sums] == ["three/1", "three", "two"]
+    assert graph.nodes[sums[1]].inputs[0] == sums[0]
+    assert "nowhere" not in names
+    assert [group.name for group in graph.groups] == ["stem", "strided"]
+    assert {graph.nodes[index].output_group for index in sums[:2]} == {0}
+
+
+def test_what_is_concatenated_belongs_to_no_group() -> None:
+    graph = trace(joined())
+    assert graph.groups == ()
+    assert {node.name for node in graph.nodes} >= {"block/maps", "vectors"}
+
+
 def test_nested_layers_are_named_by_their_path() -> None:
     names = [node.name for node in trace(nested()).nodes]
     assert names[0].startswith("stem/conv2d")
@@ -165,12 +213,28 @@ def test_unsupported_models_are_refused_with_the_reason(model, words: str) -> No
         trace(model())
 
 
-def test_a_branch_is_refused_by_the_name_of_the_layer_that_joins() -> None:
+def two_of(join: Callable[[list[keras.KerasTensor]], keras.KerasTensor], filters: int = 2) -> keras.Model:
+    """The join of a map and what a convolution makes of it."""
     inputs = layers.Input((4, 4, 2))
-    x = layers.Conv2D(2, 3, padding="same")(inputs)
-    model = keras.Model(inputs, layers.Add(name="join")([x, inputs]))
-    with pytest.raises(UsageError, match=r"'join' \(Add\).*branches"):
-        trace(model)
+    x = layers.Conv2D(filters, 3, padding="same", name="conv")(inputs)
+    return keras.Model(inputs, join([x, inputs]))
+
+
+@pytest.mark.parametrize(
+    ("join", "words"),
+    [
+        (layers.Multiply(name="join"), r"'join' \(Multiply\).*no operation"),
+        (layers.Concatenate(axis=1, name="join"), r"'join' \(Concatenate\).*axis=-1"),
+        (lambda pair: layers.Concatenate(name="join")([pair[0]] * 11), r"'join' \(Concatenate\).*up to 10 inputs"),
+        (lambda pair: layers.Add(name="join")([pair[0], layers.Conv2D(1, 1)(pair[1])]), r"'join'.*one shape"),
+        (lambda pair: pair[0] + pair[1], "outside of a layer.*keras.layers.Add"),
+        (lambda pair: layers.Add(name="join")([layers.Flatten()(x) for x in pair]), r"'join'.*Flatten"),
+        (lambda pair: layers.Add()([pair[0], layers.BatchNormalization(name="bn")(pair[0])]), r"'bn'.*'conv'"),
+    ],
+)
+def test_joins_that_are_not_supported_are_refused_by_name(join, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        trace(two_of(join))
 
 
 def test_a_shared_layer_is_refused() -> None:

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -39,6 +39,8 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.RELU: 2,
     tflite.BuiltinOperator.RELU6: 2,
     tflite.BuiltinOperator.RESHAPE: 1,
+    tflite.BuiltinOperator.ADD: 2,
+    tflite.BuiltinOperator.CONCATENATION: 2,
 }
 
 
@@ -125,23 +127,43 @@ class SubgraphBuilder:
         self._subgraph.operators = []
         self.weight_buffers: dict[int, int] = {}
         """Buffer index of each weighted layer's weights."""
+        self.outputs: dict[int, int] = {}
+        """Tensor with the output of each layer, and with the network's input for INPUT."""
 
     def add_activation(self, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Adds an activation tensor; returns its index."""
         dtype = self._network.element_type.dtype
         return self._add_tensor(name, shape, dtype, 0, _activation_parameters(quantization))
 
-    def add_step(self, source: int, step: CompiledStep) -> int:
+    def add_step(self, step: CompiledStep) -> int:
         """Appends the operation of a step; returns the tensor that it writes."""
         layer = self._network.layers[step.layer]
-        inputs = [source]
+        inputs = self._sources(layer, step)
+        batch_shape = self._output_shape(inputs[0], layer, step)
         if layer.weights is not None:
             inputs += self._add_constants(layer, step)
-        batch_shape = self._output_shape(source, layer, step)
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options)
+        self.outputs[step.layer] = target
         return target
+
+    def _sources(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
+        """The tensors that a step reads: all of one rank, and maps for an operation on maps."""
+        sources = [self.outputs[source] for source in layer.inputs]
+        ranks = {len(self.shape(source)) for source in sources}
+        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D)
+        if ranks == {4} or (len(ranks) == 1 and not on_maps):
+            return sources
+        quantizations = step.input_quantizations or (None,) * len(sources)
+        return [
+            self._as_map(source, f"{layer.name}/map{index}", quantization)
+            for index, (source, quantization) in enumerate(zip(sources, quantizations, strict=True))
+        ]
+
+    def _as_map(self, source: int, name: str, quantization: Quantization | None) -> int:
+        shape = self.shape(source)
+        return source if len(shape) == 4 else self.add_reshape(source, name, (1, 1, *shape), quantization)
 
     def add_reshape(self, source: int, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Appends a reshape; returns the tensor that it writes."""
@@ -174,7 +196,7 @@ class SubgraphBuilder:
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
         is_vector = isinstance(layer.operation, Dense) or (
-            isinstance(layer.operation, Activation) and len(self.shape(source)) == 2
+            isinstance(layer.operation, Activation | Add | Concatenate) and len(self.shape(source)) == 2
         )
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
 
@@ -230,9 +252,9 @@ def add_network(model: ModelBuilder, network: CompiledNetwork, subnetwork: Compi
     """
     subgraph = SubgraphBuilder(model, network, "main")
     source = subgraph.add_activation("input", (1, *network.input_shape), subnetwork.steps[0].input_quantization)
-    tensor = source
+    tensor = subgraph.outputs[INPUT] = source
     for step in subnetwork.steps:
-        tensor = subgraph.add_step(tensor, step)
+        tensor = subgraph.add_step(step)
     output_shape = (1, *network.output_shape)
     if subgraph.shape(tensor) != output_shape:
         tensor = subgraph.add_reshape(tensor, "output", output_shape, subnetwork.steps[-1].output_quantization)
@@ -250,9 +272,9 @@ def add_exit_head(model: ModelBuilder, network: CompiledNetwork, subnetwork: Com
     subgraph = SubgraphBuilder(model, network, network.exits[subnetwork.exit].name)
     height, width, channels = network.layers[steps[0].layer].input_shape
     source = subgraph.add_activation("tap", (1, height, width, channels), steps[0].input_quantization)
-    tensor = source
+    tensor = subgraph.outputs[network.exits[subnetwork.exit].tap] = source
     for step in steps:
-        tensor = subgraph.add_step(tensor, step)
+        tensor = subgraph.add_step(step)
     subgraph.finish(source, tensor)
     return subgraph.weight_buffers
 
@@ -304,6 +326,14 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         pool.fusedActivationFunction = activation
         kind = builtin.AVERAGE_POOL_2D if operation.kind == "average" else builtin.MAX_POOL_2D
         return kind, options_type.Pool2DOptions, pool
+    if isinstance(operation, Add):
+        add = tflite.AddOptionsT()
+        add.fusedActivationFunction = activation
+        return builtin.ADD, options_type.AddOptions, add
+    if isinstance(operation, Concatenate):
+        concatenation = tflite.ConcatenationOptionsT()
+        concatenation.axis = -1
+        return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
     if operation.function == "softmax":
         softmax = tflite.SoftmaxOptionsT()
         softmax.beta = 1.0

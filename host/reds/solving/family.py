@@ -15,7 +15,7 @@ from reds.graph import Family, JointSolution, Ranked, Solution, Subnetwork
 from reds.solving.formulation import Objective, Rules, formulate, narrowest
 from reds.solving.joint import JointBest, search_jointly
 from reds.solving.lagrangian import cheapest
-from reds.solving.metrics import ARENA, cost_at
+from reds.solving.metrics import ARENA, cost_at, planned_arenas
 from reds.solving.problem import Problem
 from reds.solving.search import LARGEST_SWEEP, Best, Effort, search
 
@@ -276,7 +276,7 @@ def _cannot_be_met(one: _Wanted, request: _Request) -> UsageError:
 
 
 def _verify(ranked: Ranked, falling: Sequence[Subnetwork], rules: Rules) -> None:
-    """Checks the result with the plain cost functions, which the search does not use."""
+    """Checks the result with the plain cost functions, which the search does not use, and with the arena's planner."""
     for larger, smaller in pairwise(falling):
         if any(few > many for few, many in zip(smaller.widths, larger.widths, strict=True)):
             raise VerificationError(f"Subnetwork '{smaller.name}' is not nested in '{larger.name}'.")
@@ -286,3 +286,23 @@ def _verify(ranked: Ranked, falling: Sequence[Subnetwork], rules: Rules) -> None
         for metric, most in {**solution.limits, solution.metric: solution.budget}.items():
             if cost_at(metric, ranked.graph, subnetwork.widths, rules.element_bytes) > most:
                 raise VerificationError(f"Subnetwork '{subnetwork.name}' exceeds its {metric} of {most:g}.")
+    _verify_arenas(ranked, falling, rules)
+
+
+def _verify_arenas(ranked: Ranked, falling: Sequence[Subnetwork], rules: Rules) -> None:
+    """Checks that the planner finds the arenas that the search counts on, where they are limited."""
+    limits = [_arena_limit(one.solution) for one in falling if one.solution is not None]
+    if all(limit is None for limit in limits):
+        return
+    family = [cost.full_widths(ranked.graph), *(one.widths for one in falling)]
+    planned = planned_arenas(ranked.graph, family, rules.element_bytes)[1:]
+    for subnetwork, arena, limit in zip(falling, planned, limits, strict=True):
+        if limit is not None and arena > limit:
+            raise VerificationError(
+                f"The planner needs {arena} bytes for '{subnetwork.name}', whose arena is limited to {limit:g}: its "
+                "maps leave gaps between them. Lower the limit of the arena by what is missing."
+            )
+
+
+def _arena_limit(solution: Solution) -> float | None:
+    return solution.budget if solution.metric == ARENA else solution.limits.get(ARENA)

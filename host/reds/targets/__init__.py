@@ -34,7 +34,7 @@ import numpy as np
 from reds.compiled import CompiledLayer
 from reds.errors import UsageError
 from reds.fold import FusedLayer
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D
 from reds.plan import geometry
 
 Layer = FusedLayer | CompiledLayer
@@ -148,8 +148,12 @@ def kind_of(layer: Layer) -> str:
             return f"{kind}_pool2d"
         case Activation(function="softmax"):
             return "softmax"
-        case _:
+        case Activation():
             return "relu"
+        case Add():
+            return "add"
+        case Concatenate():
+            return "concatenate"
 
 
 def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from reds.errors import UsageError
 from reds.graph import Graph
 from reds.inspecting import inspect
 from reds.quantizing import quantize
-from reds.solving.metrics import ARENA, arena_rules, cost_at, cost_model, metric_names
+from reds.schema.conventions import TENSOR_ALIGNMENT
+from reds.solving.metrics import ARENA, arena_rules, cost_at, cost_model, metric_names, planned_arenas
 from reds.tracing import trace
 
 SUMS = [name for name in metric_names() if name != ARENA]
@@ -29,6 +30,10 @@ def test_costs_are_those_of_the_emitted_plan(seed: int, element_type: str) -> No
     plan = inspect(encode(quantize(supernet, element_type, calibration)))
     element_bytes = np.dtype(element_type).itemsize
     for subnetwork, row in zip(supernet.family.subnetworks, plan.subnetworks, strict=True):
+        if not supernet.family.exits:
+            planned = planned_arenas(graph, [one.widths for one in supernet.family.subnetworks], element_bytes)
+            assert planned[row.id] == row.arena_bytes
+            assert 0 <= cost_at(ARENA, graph, subnetwork.widths, element_bytes) - row.arena_bytes < TENSOR_ALIGNMENT
         if subnetwork.exit == 0:
             assert cost_at("macs", graph, subnetwork.widths, element_bytes) == row.macs
             assert cost_at("flash", graph, subnetwork.widths, element_bytes) == row.flash_bytes
@@ -53,16 +58,16 @@ def test_arena_rules_allow_what_fits(seed: int, part: float) -> None:
     graph = random_supernet(seed).family.graph
     generator = np.random.default_rng(seed)
     widths = [np.arange(1, group.size + 1) for group in graph.groups]
-    budget = int(part * cost.peak_activation_bytes(graph, cost.full_widths(graph)))
+    budget = int(part * cost_at(ARENA, graph, cost.full_widths(graph)))
     rules = arena_rules(graph, widths, budget, 1)
     for _ in range(5):
         choice = [int(generator.integers(len(allowed))) for allowed in widths]
         allowed = all(bool(keep[index]) for keep, index in zip(rules.keep, choice, strict=True)) and all(
             bool(table[choice[first], choice[second]]) for (first, second), table in rules.allowed.items()
         )
-        peak = cost.peak_activation_bytes(graph, [index + 1 for index in choice])
+        allowed = allowed and all(limit.is_kept(choice) for limit in rules.limits)
         if choice:
-            assert allowed == (peak <= budget)
+            assert allowed == (cost_at(ARENA, graph, [index + 1 for index in choice]) <= budget)
 
 
 @pytest.fixture(scope="module")
