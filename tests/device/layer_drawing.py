@@ -3,9 +3,8 @@
 from typing import Any, Literal
 
 import numpy as np
-from model_builder import Operation
 
-from reds.graph import Conv2D, DepthwiseConv2D, Pool2D
+from reds.graph import Conv2D, DepthwiseConv2D, DeviceOperation, Pool2D
 
 
 class Draw:
@@ -26,10 +25,10 @@ class Draw:
     def activation(self) -> str:
         return self.choice("none", "relu", "relu6")
 
-    def convolution(self, kind: type[Conv2D] | type[DepthwiseConv2D]) -> Operation:
+    def convolution(self, kind: type[Conv2D] | type[DepthwiseConv2D]) -> DeviceOperation:
         # Keras has no convolution that is both strided and dilated.
         strides, dilation = self.choice((self.pair(3, 3), (1, 1)), ((1, 1), self.pair(3, 3)))
         return kind(self.pair(5, 4), strides, self.choice("valid", "same", "same"), dilation)
 
-    def pool(self, kind: Literal["average", "max"]) -> Operation:
+    def pool(self, kind: Literal["average", "max"]) -> DeviceOperation:
         return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))

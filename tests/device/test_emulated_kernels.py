@@ -13,7 +13,7 @@ from model_builder import LayerSpec, NetworkBuilder, output_shape
 
 from reds.compiled import ElementType
 from reds.emitting import encode
-from reds.graph import Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import INPUT, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
@@ -127,3 +127,18 @@ def test_pools_of_every_width(folder: Path, pool: Pool2D) -> None:
     specs = [LayerSpec(Conv2D((1, 1)), 11), LayerSpec(pool), LayerSpec(Conv2D((1, 1)), 3)]
     widths = [[width, width, 3] for width in (8, 5, 3)]
     check(folder / "model", (16, 17, 2), specs, widths, 5, LOUD)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 16])
+@pytest.mark.parametrize("loudness", [1e-3, 1.0, LOUD])
+def test_sums_and_concatenations(folder: Path, channels: int, loudness: float) -> None:
+    specs = [
+        LayerSpec(Conv2D((1, 1)), channels),
+        LayerSpec(Conv2D((3, 3), padding="same"), channels, inputs=(INPUT,)),
+        LayerSpec(Add(), activation="relu", inputs=(0, 1)),
+        LayerSpec(Concatenate(), inputs=(2, INPUT, 0)),
+        LayerSpec(Add(), activation="relu6", inputs=(3, 3)),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    narrow_widths = [[width, width, 0, 0, 0, 3] for width in (max(1, channels - 3), 1)]
+    check(folder / "model", (5, 3, 2), specs, narrow_widths, channels, loudness)
