@@ -19,7 +19,7 @@ from reds.files import write_atomically
 from reds.graph import Family, Graph, Subnetwork, Supernet
 from reds.measuring import QEMU_PREFIX
 from reds.model_file import decode, read_model_file
-from reds.targets import QUANTITIES, Costs, Target, kind_of, quantities
+from reds.targets import QUANTITIES, Costs, Target, kind_of, quantities, run_of
 from reds.tracing import trace
 from reds_bench.client import Bench
 from reds_bench.emulator import boot
@@ -27,8 +27,8 @@ from reds_bench.emulator import boot
 LANES = tuple((inputs, outputs) for inputs in (1, 2, 4) for outputs in (1, 2, 4))
 """Channels that a kernel may take at a time; the pair that fits best is taken."""
 
-FEW_INPUTS = 3
-"""Input channels up to which kernels that take a word of channels at a time go another way."""
+SHORT_RUN = 3
+"""Weights in a row up to which kernels that take a word of them at a time go another way."""
 
 LEAST_MEASURED = 20
 """Operations that a row of costs needs."""
@@ -38,6 +38,9 @@ WORTHWHILE_SPLIT = 0.8
 
 GOOD_ERROR = 0.03
 """Mean relative error below which a kind is not split."""
+
+MOST_SPLITS = 16
+"""Sizes of windows that are tried, about."""
 
 LEAST_COEFFICIENT = 1e-6
 """Instructions below which a coefficient is rounding."""
@@ -186,7 +189,25 @@ def networks() -> Iterator[Graph]:
             layers.GlobalAveragePooling2D(),
             layers.Dense(3),
         ],
-        "dense": [layers.Input((90,)), layers.Dense(64), layers.Dense(50), layers.Dense(33), layers.Dense(4)],
+        "large_windows": [
+            layers.Input((26, 10, 1)),
+            layers.Conv2D(28, (10, 4)),
+            layers.Conv2D(30, (10, 4), (2, 1)),
+            layers.Conv2D(24, 3, padding="same"),
+            layers.Flatten(),
+            layers.Dense(16),
+        ],
+        "many_channels": [
+            layers.Input((8, 8, 8)),
+            layers.Conv2D(48, 3, padding="same"),
+            layers.Conv2D(64, 3, 2, padding="same"),
+            layers.Conv2D(48, 3, padding="same"),
+            layers.Conv2D(40, 3),
+            layers.Conv2D(64, 1, 2),
+            layers.Flatten(),
+            layers.Dense(10),
+        ],
+        "dense": [layers.Input((250,)), layers.Dense(120), layers.Dense(64), layers.Dense(33), layers.Dense(4)],
     }
     for name, stack in stacks.items():
         keras.utils.set_random_seed(0)
@@ -239,19 +260,19 @@ def _count(bench: Bench, network: CompiledNetwork) -> Counts:
 
 
 def _fit_rows(members: Sequence[Measured]) -> tuple[Costs, ...]:
-    """Rows for few inputs, for smaller windows and for the rest, each only where it makes the fit better."""
-    few = [one for one in members if one.input_channels <= FEW_INPUTS]
-    many = [one for one in members if one.input_channels > FEW_INPUTS]
-    if min(len(few), len(many)) < LEAST_MEASURED:
+    """Rows for short runs, for smaller windows and for the rest, each only where it makes the fit better."""
+    short = [one for one in members if run_of(one.layer, one.input_channels) <= SHORT_RUN]
+    others = [one for one in members if run_of(one.layer, one.input_channels) > SHORT_RUN]
+    if min(len(short), len(others)) < LEAST_MEASURED:
         return _fit_windows(members, None, None)
-    return (*_fit_windows(few, FEW_INPUTS, None), *_fit_windows(many, None, None))
+    return (*_fit_windows(short, SHORT_RUN, None), *_fit_windows(others, None, None))
 
 
-def _fit_windows(members: Sequence[Measured], most_inputs: int | None, most_window: int | None) -> tuple[Costs, ...]:
+def _fit_windows(members: Sequence[Measured], most_run: int | None, most_window: int | None) -> tuple[Costs, ...]:
     """Rows by the size of the window, split again and again while that is worthwhile."""
-    whole = _fit_row(members, most_inputs, most_window)
+    whole = _fit_row(members, most_run, most_window)
     candidates = [
-        (_fit_row(small, most_inputs, size), _fit_row(large, most_inputs, most_window), size)
+        (_fit_row(small, most_run, size), _fit_row(large, most_run, most_window), size)
         for size, small, large in _splits(members)
     ]
     if not candidates or whole.mean_error < GOOD_ERROR:
@@ -261,12 +282,13 @@ def _fit_windows(members: Sequence[Measured], most_inputs: int | None, most_wind
         return (whole,)
     small = [one for one in members if one.window <= size]
     large = [one for one in members if one.window > size]
-    return (*_fit_windows(small, most_inputs, size), *_fit_windows(large, most_inputs, most_window))
+    return (*_fit_windows(small, most_run, size), *_fit_windows(large, most_run, most_window))
 
 
 def _splits(members: Sequence[Measured]) -> Iterator[tuple[int, list[Measured], list[Measured]]]:
     """Sizes of windows with the operations up to each and above it."""
-    for size in sorted({one.window for one in members}):
+    sizes = sorted({one.window for one in members})
+    for size in sizes[:: max(1, len(sizes) // MOST_SPLITS)]:
         small = [one for one in members if one.window <= size]
         large = [one for one in members if one.window > size]
         if min(len(small), len(large)) >= LEAST_MEASURED:
@@ -284,13 +306,13 @@ def _mean_error(rows: Sequence[Costs], members: Sequence[Measured]) -> float:
     return float(np.abs(errors).mean())
 
 
-def _fit_row(members: Sequence[Measured], most_inputs: int | None, most_window: int | None) -> Costs:
-    fits = (_fit_lanes(members, most_inputs, most_window, lanes) for lanes in LANES)
+def _fit_row(members: Sequence[Measured], most_run: int | None, most_window: int | None) -> Costs:
+    fits = (_fit_lanes(members, most_run, most_window, lanes) for lanes in LANES)
     return min(fits, key=lambda row: row.mean_error)
 
 
 def _fit_lanes(
-    members: Sequence[Measured], most_inputs: int | None, most_window: int | None, lanes: tuple[int, int]
+    members: Sequence[Measured], most_run: int | None, most_window: int | None, lanes: tuple[int, int]
 ) -> Costs:
     amounts = [quantities(one.layer, one.input_channels, one.output_channels, lanes) for one in members]
     counted = np.array([one.instructions for one in members], np.float64)
@@ -302,7 +324,7 @@ def _fit_lanes(
         for name, value in zip(QUANTITIES, coefficients.tolist(), strict=True)
         if value > LEAST_COEFFICIENT
     }
-    return Costs(most_inputs, most_window, lanes, named, len(members), _rounded(errors.mean()), _rounded(errors.max()))
+    return Costs(most_run, most_window, lanes, named, len(members), _rounded(errors.mean()), _rounded(errors.max()))
 
 
 def _rounded(value: float) -> float:

@@ -28,7 +28,7 @@ def test_least_squares_keep_from_zero() -> None:
         np.testing.assert_allclose(slope[found > 0], 0, atol=1e-8)
 
 
-def test_the_fit_finds_coefficients_lanes_and_the_way_for_few_inputs() -> None:
+def test_the_fit_finds_coefficients_lanes_and_the_way_for_short_runs() -> None:
     generator = np.random.default_rng(0)
     operations = []
     for _ in range(600):
@@ -37,13 +37,13 @@ def test_the_fit_finds_coefficients_lanes_and_the_way_for_few_inputs() -> None:
         convolution = Conv2D(kernel, padding="same")
         weights = np.zeros((40, *kernel, 40), np.int8)
         layer = CompiledLayer("conv", convolution, "none", -1, shape, shape, 0, weights)
-        inputs, outputs = (int(channels) for channels in generator.integers(1, 41, 2))
+        inputs, outputs = (int(channels) for channels in generator.integers(1, 40, 2))
         amounts = quantities(layer, inputs, outputs, (4, 2) if inputs > 3 else (1, 1))
         count = 100 + 7 * amounts["outputs"] + (1.5 if inputs > 3 else 9) * amounts["macs"]
         operations.append(Measured(layer, inputs, outputs, round(count)))
     few, many = fit(operations)["conv2d"]
-    assert (few.most_inputs, few.lanes) == (3, (1, 1))
-    assert (many.most_inputs, many.lanes) == (None, (4, 2))
+    assert (few.most_run, few.lanes) == (3, (1, 1))
+    assert (many.most_run, many.lanes) == (None, (4, 2))
     assert few.coefficients["macs"] == pytest.approx(9, rel=1e-2)
     assert many.coefficients["macs"] == pytest.approx(1.5, rel=1e-2)
     assert max(few.largest_error, many.largest_error) < 0.01

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [
         [
             kind,
-            "any" if row.most_inputs is None else str(row.most_inputs),
+            "any" if row.most_run is None else str(row.most_run),
             "any" if row.most_window is None else str(row.most_window),
             str(row.measured),
             f"{row.mean_error:.1%}",
@@ -35,5 +35,5 @@ def run(arguments: argparse.Namespace) -> None:
         for kind, costs in sorted(target.operations.items())
         for row in costs
     ]
-    columns = ["operation", "inputs up to", "window up to", "measured", "mean error", "largest error"]
+    columns = ["operation", "run up to", "window up to", "measured", "mean error", "largest error"]
     output.print_table(columns, rows, f"{target.name}: wrote {arguments.output}")

@@ -18,8 +18,9 @@ channels, and the instructions of the operation are the sum of coefficient times
 | `left_inside`, `left_runs` | both for the output channels behind the last full four |
 
 Kernels take channels several at a time. `lanes` says how many: i and o count as rounded up to multiples of the two.
-Kernels have other ways for few channels and for large windows, so a kind has several rows of coefficients. Of these the
-first counts whose `most_inputs` is not below i and whose `most_window` is not below T i.
+Kernels have other ways for short runs of weights and for large windows, so a kind has several rows of coefficients. The
+first counts whose `most_run` is not below the run and whose `most_window` is not below T i. A run is what lies together
+in the weights: i, and T i of a convolution that leaves out no input channel.
 """
 
 import json
@@ -60,10 +61,10 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class Costs:
-    """What one kind of operation costs up to a number of channels and a size of the window."""
+    """What one kind of operation costs up to a length of runs and a size of the window."""
 
-    most_inputs: int | None
-    """Input channels; None for any."""
+    most_run: int | None
+    """Weights that lie together; None for any."""
     most_window: int | None
     """Taps times input channels; None for any."""
     lanes: tuple[int, int]
@@ -80,8 +81,8 @@ class Costs:
         """Whether it is for an operation with these input channels, a number or an array."""
         inputs = np.asarray(inputs)
         within = np.ones(inputs.shape, np.bool_)
-        if self.most_inputs is not None:
-            within &= inputs <= self.most_inputs
+        if self.most_run is not None:
+            within &= run_of(layer, inputs) <= self.most_run
         if self.most_window is not None:
             within &= _taps(layer) * inputs <= self.most_window
         return within
@@ -156,6 +157,13 @@ def kind_of(layer: Layer) -> str:
             return "concatenate"
 
 
+def run_of(layer: Layer, inputs: Any) -> Any:
+    """How many weights lie together at these input channels, a number or an array."""
+    if not isinstance(layer.operation, Conv2D):
+        return np.asarray(inputs)
+    return np.where(np.asarray(inputs) == layer.input_shape[2], _taps(layer), 1) * inputs
+
+
 def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) -> dict[str, Any]:
     """What the costs of an operation are proportional to.
 
@@ -225,7 +233,7 @@ def load_target(name: str) -> Target:
 
 def _parse(content: dict) -> Target:
     operations = {kind: tuple(_parse_row(row) for row in rows) for kind, rows in content["operations"].items()}
-    if not all(rows and rows[-1].most_inputs is None and rows[-1].most_window is None for rows in operations.values()):
+    if not all(rows and rows[-1].most_run is None and rows[-1].most_window is None for rows in operations.values()):
         raise ValueError("the last row of each operation must be for any size")
     return Target(str(content["name"]), float(content["inference"]), operations)
 
@@ -235,7 +243,7 @@ def _parse_row(row: dict) -> Costs:
     if min(*lanes) < 1 or any(name not in QUANTITIES or value < 0 for name, value in coefficients.items()):
         raise ValueError("lanes are from 1, coefficients of known quantities from 0")
     return Costs(
-        row["most_inputs"],
+        row["most_run"],
         row["most_window"],
         (int(lanes[0]), int(lanes[1])),
         {name: float(value) for name, value in coefficients.items()},
