@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,9 @@ from reds.run_folder import (
     SUPERNET_FILE,
 )
 from reds.solving import solve
-from reds.solving.chain import Objective
+from reds.solving.emitted import verify_limits
 from reds.solving.family import Order
+from reds.solving.formulation import Objective
 from reds.stages import claimed, stage
 from reds.tracing import trace
 
@@ -50,6 +51,12 @@ class PruneSettings:
     metric: str = "macs"
     max_arena: int | None = None
     """Bytes of arena that every subnetwork but the full network may need."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """By metric, what every subnetwork but the full network may cost besides its budget."""
+    minimum: float = 1
+    """Smallest width as a number of channels, or below 1 as a fraction of the layer's."""
+    kernels: bool = False
+    """Whether pointwise convolutions are valued by the kernels they keep."""
     exits: tuple[str, ...] = ()
     """Layers to tap; ("auto",) lets the program choose."""
     multiple: int = 4
@@ -134,6 +141,7 @@ def complete(
     calibration = calibration_samples(dataset, settings.seed)
     save_array(folder / CALIBRATION_FILE, calibration)
     path = emit(supernet, folder / MODEL_FILE, settings.type, calibration)
+    verify_limits(path, family)
     progress(f"emitted {path}; measuring every subnetwork with libreds on {len(dataset.test)} test samples")
     accuracy = measure_accuracy(path, *dataset.test.features())
     return PrunedRun(folder, path, family, supernet, accuracy)
@@ -206,7 +214,7 @@ def rank_channels(graph: Graph, dataset: Dataset, settings: PruneSettings, progr
         f"ranking channels by {settings.importance} importance"
     )
     batches = dataset.train.batches(seed=settings.seed, augment=False, epoch=0)
-    return rank(graph, batches, method=settings.importance, seed=settings.seed)
+    return rank(graph, batches, method=settings.importance, seed=settings.seed, kernels=settings.kernels)
 
 
 def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[str], None]) -> Family:
@@ -217,6 +225,9 @@ def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[s
         metric=settings.metric,
         objective=settings.objective,
         max_arena=settings.max_arena,
+        limits=settings.limits,
+        minimum=settings.minimum,
+        kernels=settings.kernels,
         multiple=settings.multiple,
         order=settings.order,
         element_bytes=1 if settings.type == "int8" else 4,

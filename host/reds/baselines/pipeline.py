@@ -28,7 +28,7 @@ from reds.run_folder import (
     TABLE_FILE,
 )
 from reds.runtime import Runtime
-from reds.solving.chain import Limits
+from reds.solving.formulation import Rules
 from reds.solving.uniform import with_uniform_widths
 from reds.stages import claimed, stage
 from reds.store import load
@@ -189,8 +189,8 @@ def _joint_family(source: _Source, dataset: Dataset, folder: Path, progress: Cal
     match source.kind:
         case "uniform":
             element_bytes = 1 if settings.type == "int8" else 4
-            limits = Limits(settings.multiple, max_arena=settings.max_arena, element_bytes=element_bytes)
-            return with_uniform_widths(family, limits)
+            rules = Rules(multiple=settings.multiple, minimum=settings.minimum, element_bytes=element_bytes)
+            return with_uniform_widths(family, rules)
         case "from_scratch":
             fresh = with_fresh_weights(family.graph, settings.seed)
             heads = (replace(one, head=with_fresh_weights(one.head, settings.seed)) for one in family.exits)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 TYPES = ("int8", "float32")
+ELEMENT_BYTES = {"int8": 1, "float32": 4}
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
-ORDERS = ("bottom_up", "top_down")
+ORDERS = ("bottom_up", "top_down", "joint")
 LARGEST_SEED = 2**32 - 1
 
 
@@ -46,12 +47,31 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         metavar="B,B,...",
         help="fractions of the full network up to 1, or whole numbers; default 0.25,0.5,0.75",
     )
-    parser.add_argument("--metric", default="macs", help="what budgets limit; default macs")
+    parser.add_argument(
+        "--metric",
+        default="macs",
+        help="what budgets limit: macs, flash, arena, cycles:TARGET, or nominal_macs as in REDS; default macs",
+    )
     parser.add_argument(
         "--objective", choices=OBJECTIVES, default="product", help="of the importance kept; default product"
     )
     parser.add_argument("--max-arena", type=positive, metavar="BYTES", help="largest arena of a subnetwork")
-    parser.add_argument("--order", choices=ORDERS, default="bottom_up")
+    parser.add_argument(
+        "--limit",
+        type=limit,
+        action="append",
+        default=[],
+        dest="limits",
+        metavar="METRIC=L",
+        help="what every subnetwork may cost besides its budget, such as flash=20000 or macs=0.5; may be repeated",
+    )
+    parser.add_argument(
+        "--minimum", type=rate, default=1.0, metavar="N", help="smallest width; below 1 a fraction of the layer's"
+    )
+    parser.add_argument(
+        "--kernels", action="store_true", help="value pointwise convolutions by the kernels they keep, as REDS does"
+    )
+    parser.add_argument("--order", choices=ORDERS, default="bottom_up", help="default bottom_up")
     add_seed(parser)
 
 
@@ -64,6 +84,14 @@ def budgets(text: str) -> tuple[float, ...]:
     """A list of budgets such as 0.25,0.5 or 600000."""
     values = tuple(_number(part, "budgets are numbers separated by commas", text) for part in text.split(","))
     return tuple(int(value) if value > 1 and value.is_integer() else value for value in values)
+
+
+def limit(text: str) -> tuple[str, float]:
+    """A metric and its limit, such as flash=20000."""
+    metric, equals, amount = text.partition("=")
+    if not metric or not equals:
+        raise argparse.ArgumentTypeError(f"it must be a metric and its limit, such as flash=20000, not '{text}'")
+    return metric, _number(amount, "a limit is a number", text)
 
 
 def positive(text: str) -> int:

@@ -6,11 +6,11 @@ import numpy as np
 
 from reds.errors import UsageError
 from reds.graph import Family, Ranked, Subnetwork
-from reds.solving.chain import Limits, chain_problem
-from reds.solving.problem import ChainProblem
+from reds.solving.formulation import Rules, formulate
+from reds.solving.problem import Problem
 
 
-def with_uniform_widths(family: Family, limits: Limits) -> Family:
+def with_uniform_widths(family: Family, rules: Rules) -> Family:
     """Replaces each searched subnetwork by the widest one within its budget that narrows all layers alike.
 
     This is how slimmable networks are made (Yu et al., "Slimmable neural networks", 2019), with true costs: the
@@ -19,7 +19,8 @@ def with_uniform_widths(family: Family, limits: Limits) -> Family:
 
     Args:
         family: what `solve` found.
-        limits: which widths are allowed; a layer has the largest allowed width up to the fraction of its channels.
+        rules: which widths are allowed; a layer has the largest allowed width up to the fraction of its channels. The
+            limits are those that each subnetwork was searched within.
 
     Returns:
         The family with other widths. They are nested, since a smaller budget gives a smaller fraction.
@@ -27,15 +28,15 @@ def with_uniform_widths(family: Family, limits: Limits) -> Family:
     Raises:
         UsageError: if no fraction keeps a budget.
     """
-    return replace(family, subnetworks=tuple(_uniform(family, one, limits) for one in family.subnetworks))
+    return replace(family, subnetworks=tuple(_uniform(family, one, rules) for one in family.subnetworks))
 
 
-def _uniform(family: Family, subnetwork: Subnetwork, limits: Limits) -> Subnetwork:
+def _uniform(family: Family, subnetwork: Subnetwork, rules: Rules) -> Subnetwork:
     solution = subnetwork.solution
     if solution is None:
         return subnetwork
     ranked = Ranked(family.graph, family.importance, method="")
-    problem = chain_problem(ranked, int(solution.budget), solution.metric, limits)
+    problem = formulate(ranked, solution.metric, int(solution.budget), replace(rules, limits=solution.limits))
     widths = _widest(problem, [group.size for group in family.graph.groups])
     if widths is None:
         raise UsageError(
@@ -45,7 +46,7 @@ def _uniform(family: Family, subnetwork: Subnetwork, limits: Limits) -> Subnetwo
     return Subnetwork(subnetwork.name, widths)
 
 
-def _widest(problem: ChainProblem, sizes: list[int]) -> tuple[int, ...] | None:
+def _widest(problem: Problem, sizes: list[int]) -> tuple[int, ...] | None:
     """The allowed widths of the largest fraction of all channels within the budget."""
     shares = [allowed / size for allowed, size in zip(problem.widths, sizes, strict=True)]
     for fraction in np.unique(np.concatenate(shares))[::-1]:

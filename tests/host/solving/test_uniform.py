@@ -9,7 +9,7 @@ from reds import cost, zoo
 from reds.errors import UsageError
 from reds.graph import Family, Ranked
 from reds.solving import solve
-from reds.solving.chain import Limits
+from reds.solving.formulation import Rules
 from reds.solving.uniform import with_uniform_widths
 from reds.tracing import trace
 
@@ -35,7 +35,7 @@ def fractions_of(family: Family, multiple: int) -> list[tuple[int, ...]]:
 @given(st.lists(st.floats(0.2, 0.95), min_size=1, max_size=3), st.sampled_from([1, 2, 4]))
 def test_the_widest_within_the_budget_and_nested(ranked: Ranked, budgets: list[float], multiple: int) -> None:
     family = solve(ranked, budgets, multiple=multiple)
-    uniform = with_uniform_widths(family, Limits(multiple))
+    uniform = with_uniform_widths(family, Rules(multiple=multiple))
     assert uniform.subnetworks[0] == family.subnetworks[0]
     previous = uniform.subnetworks[0].widths
     for searched, one in zip(family.subnetworks[1:], uniform.subnetworks[1:], strict=True):
@@ -51,13 +51,14 @@ def test_the_widest_within_the_budget_and_nested(ranked: Ranked, budgets: list[f
 
 def test_the_arena_binds_too(ranked: Ranked) -> None:
     family = solve(ranked, (0.9,), multiple=2)
-    free = with_uniform_widths(family, Limits(2)).subnetworks[1]
+    free = with_uniform_widths(family, Rules(multiple=2)).subnetworks[1]
     most = int(cost.peak_activation_bytes(family.graph, free.widths)) - 1
-    bound = with_uniform_widths(family, Limits(2, max_arena=most)).subnetworks[1]
+    limited = solve(ranked, (0.9,), multiple=2, max_arena=most)
+    bound = with_uniform_widths(limited, Rules(multiple=2)).subnetworks[1]
     assert cost.peak_activation_bytes(family.graph, bound.widths) <= most
 
 
 def test_a_budget_that_no_fraction_keeps(ranked: Ranked) -> None:
     family = solve(ranked, (0.01,))
     with pytest.raises(UsageError, match="1%"):
-        with_uniform_widths(family, Limits(multiple=8))
+        with_uniform_widths(family, Rules(multiple=8))
