@@ -1,13 +1,15 @@
 """Runs a traced network, or a subnetwork of it, on a batch.
 
 Everything is written with `keras.ops`, so it runs and differentiates on every Keras backend. Each weight is a
-real prefix slice, never a mask: the cost falls with the width.
+real prefix slice, never a mask: the cost falls with the width. It computes in the type of its input, batch
+normalisation in float32 at least.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
@@ -23,12 +25,16 @@ from reds.graph import (
     Node,
     Pool2D,
 )
+from reds.replicas import count_replicas
 
 Tensor = Any
 """A tensor of the Keras backend."""
 
 Weights = Mapping[str, Mapping[str, Any]]
 """Per node name its weights by name: arrays, tensors or Keras variables."""
+
+Transform = Callable[[int, Tensor], Tensor]
+"""From the index of a node and its output (batch, height, width, channels) to a tensor of the same shape."""
 
 CHANNELS_LAST = "channels_last"
 
@@ -42,9 +48,23 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class Trunk:
+    """What the layers before the first one that mixes channels gave on one batch.
+
+    Until then each channel comes from the network's input alone, so a subnetwork computes a prefix of these channels.
+    """
+
+    outputs: Mapping[int, Tensor]
+    """Per node index (batch, height, width, channels)."""
+    moments: Mapping[str, Moments]
+    """Per name of a batch normalisation."""
+
+
+@dataclass(frozen=True)
 class _Step:
     """What one node gave."""
 
+    index: int
     node: Node
     output: Tensor
     moments: Moments | None
@@ -90,24 +110,52 @@ def forward_with_moments(
     training: bool = True,
     until: int | None = None,
     stop_before_softmax: bool = False,
+    trunk: Trunk | None = None,
+    transform: Transform | None = None,
 ) -> tuple[Tensor, dict[str, Moments]]:
     """Like `forward`, and also gives the batch statistics of each batch normalisation that used them.
 
+    Args:
+        graph: see `forward`, as for the arguments that are not named here.
+        trunk: what `run_trunk` gave on this batch; its nodes are not run again.
+        transform: makes what the next nodes read from the index and the output of each node, for example rounds it.
+
     Returns:
-        The output, and per node name the moments of its input, empty unless `training`.
+        The output, and per node name the moments of its input, empty unless `training`. Those of the trunk are in it.
     """
     last = len(graph.nodes) - 1 if until is None else until
     if until is None and stop_before_softmax and ends_with_softmax(graph):
         last = graph.nodes[last].input
     moments: dict[str, Moments] = {}
     output = as_batch_of_maps(graph, x)
-    for step in _run(graph, output, weights, widths, batch_norm, training, last):
+    for step in _run(graph, output, weights, widths, batch_norm, training, last, trunk, transform):
         output = step.output
         if step.moments is not None:
             moments[step.node.name] = step.moments
     if until is None:
         output = ops.reshape(output, (-1, *graph.output_shape))
     return output, moments
+
+
+def run_trunk(graph: Graph, x: Tensor, weights: Weights | None = None) -> Trunk:
+    """Runs, in training mode and at full width, what every subnetwork has in common.
+
+    Args:
+        graph: the network.
+        x: batch of shape (batch, *graph.input_shape).
+        weights: see `forward`.
+
+    Returns:
+        The outputs and the batch statistics of the nodes of the trunk.
+    """
+    common = _trunk_nodes(graph)
+    if not common:
+        return Trunk({}, {})
+    steps = list(_run(graph, as_batch_of_maps(graph, x), weights, None, None, training=True, last=common[-1]))
+    return Trunk(
+        {step.index: step.output for step in steps},
+        {step.node.name: step.moments for step in steps if step.moments is not None},
+    )
 
 
 def activations(
@@ -199,23 +247,63 @@ def _run(
     batch_norm: Weights | None,
     training: bool,
     last: int,
+    trunk: Trunk | None = None,
+    transform: Transform | None = None,
 ) -> Iterator[_Step]:
     """Runs the nodes that node `last` needs, in order. Each has one input, so they are a chain."""
     for index in ancestors(graph, last):
         node = graph.nodes[index]
+        channels = output_channels(node, widths)
+        if trunk is not None and index in trunk.outputs:
+            x = _prefix(trunk.outputs[index], channels)
+            yield _Step(index, node, x, _narrow(trunk.moments.get(node.name), channels))
+            continue
         own = node.weights if weights is None else weights.get(node.name, {})
         moments = None
         if isinstance(node.operation, BatchNormalization):
             own = own if batch_norm is None else batch_norm.get(node.name, own)
             if training:
-                moments = Moments(*ops.moments(x, axes=(0, 1, 2)))
+                moments = _moments(x)
             x = _batch_normalization(node.operation, x, own, moments)
         else:
-            x = _apply(node, x, own, _output_channels(node, widths))
-        yield _Step(node, x, moments)
+            x = _apply(node, x, own, channels)
+        if transform is not None:
+            x = transform(index, x)
+        yield _Step(index, node, x, moments)
 
 
-def _output_channels(node: Node, widths: Sequence[int] | None) -> int:
+def _trunk_nodes(graph: Graph) -> tuple[int, ...]:
+    """Indices of the nodes before which no channels are mixed whose number varies."""
+    common: list[int] = []
+    for index, node in enumerate(graph.nodes):
+        follows = node.input == INPUT or node.input in common
+        if follows and not (_mixes_channels(node) and node.input_group is not None):
+            common.append(index)
+    return tuple(common)
+
+
+def _mixes_channels(node: Node) -> bool:
+    if isinstance(node.operation, Activation):
+        return node.operation.function == "softmax"
+    return isinstance(node.operation, Conv2D | Dense)
+
+
+def _moments(x: Tensor) -> Moments:
+    """Statistics of the whole batch, also where several devices have a share of it each, in float32 at least."""
+    x = _at_least_float32(x)
+    return Moments(*ops.moments(x, axes=(0, 1, 2), synchronized=count_replicas() > 1))
+
+
+def _narrow(moments: Moments | None, channels: int) -> Moments | None:
+    return None if moments is None else Moments(_prefix(moments.mean, channels), _prefix(moments.variance, channels))
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+
+def output_channels(node: Node, widths: Sequence[int] | None) -> int:
+    """Active channels of a node's output at the given widths, at full width where None."""
     if widths is None or node.output_group is None:
         return node.output_shape[2]
     return widths[node.output_group]
@@ -225,13 +313,13 @@ def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> 
     operation = node.operation
     match operation:
         case Conv2D():
-            kernel = _prefix(weights["kernel"], x.shape[-1], channels)
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
             return _add_bias(_conv(operation, x, kernel), weights)
         case DepthwiseConv2D():
-            kernel = _prefix(weights["kernel"], x.shape[-1], 1)
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], 1), x.dtype)
             return _add_bias(_depthwise_conv(operation, x, kernel), weights)
         case Dense():
-            kernel = _prefix(weights["kernel"], x.shape[-1], channels)
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
             return _add_bias(ops.matmul(x, kernel), weights)
         case Activation():
             return _activation(operation, x)
@@ -242,15 +330,19 @@ def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> 
 
 
 def _prefix(weight: Any, *lengths: int) -> Tensor:
-    """Keeps the first `lengths` entries of the weight's last axes."""
+    """Keeps the first `lengths` entries of the last axes of a weight or a map.
+
+    Splits, because the gradient of TensorFlow's strided slice costs as much on a CPU as a convolution.
+    """
     weight = ops.convert_to_tensor(weight)
-    if tuple(weight.shape[-len(lengths) :]) == lengths:
-        return weight
-    return weight[(..., *(slice(length) for length in lengths))]
+    for axis, length in zip(range(-len(lengths), 0), lengths, strict=True):
+        if weight.shape[axis] != length:
+            weight = ops.split(weight, [length], axis=axis)[0]
+    return weight
 
 
 def _add_bias(x: Tensor, weights: Mapping[str, Any]) -> Tensor:
-    return x + _prefix(weights["bias"], x.shape[-1]) if "bias" in weights else x
+    return x + ops.cast(_prefix(weights["bias"], x.shape[-1]), x.dtype) if "bias" in weights else x
 
 
 def _conv(operation: Conv2D, x: Tensor, kernel: Tensor) -> Tensor:
@@ -281,8 +373,8 @@ def _batch_normalization(
     channels = x.shape[-1]
     if moments is None:
         moments = Moments(_prefix(weights["moving_mean"], channels), _prefix(weights["moving_variance"], channels))
-    return ops.batch_normalization(
-        x,
+    normalized = ops.batch_normalization(
+        _at_least_float32(x),
         moments.mean,
         moments.variance,
         axis=-1,
@@ -290,6 +382,7 @@ def _batch_normalization(
         scale=_prefix(weights["gamma"], channels),
         epsilon=operation.epsilon,
     )
+    return ops.cast(normalized, x.dtype)
 
 
 def _activation(operation: Activation, x: Tensor) -> Tensor:
