@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 TYPES = ("int8", "float32")
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
+LOSSES = ("distillation", "weighted")
+BATCH_NORMS = ("own", "shared")
+DECAYS = ("cosine", "steps")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 ORDERS = ("bottom_up", "top_down")
 LARGEST_SEED = 2**32 - 1
 

@@ -183,7 +183,7 @@ def learning_rate(schedule: Schedule, steps: int) -> keras.optimizers.schedules.
     start, total = schedule.learning_rate, max(1, schedule.epochs * steps)
     if schedule.decay == "cosine":
         return keras.optimizers.schedules.CosineDecay(start, total, alpha=FINAL_LEARNING_RATE)
-    boundaries = [round(part * total) for part, _ in STEPS]
+    boundaries = [round(part * total) - 1 for part, _ in STEPS]
     return keras.optimizers.schedules.PiecewiseConstantDecay(
         boundaries, [start, *(share * start for _, share in STEPS)]
     )

@@ -6,7 +6,7 @@ from reds.finetuning.training import FINAL_LEARNING_RATE, Schedule, learning_rat
 
 @pytest.mark.parametrize(
     ("decay", "expected"),
-    [("cosine", [1.0, 0.505, 0.01]), ("steps", [1.0, 1.0, 0.1, 0.1, 0.01])],
+    [("cosine", [1.0, 0.505, 0.01]), ("steps", [1.0, 1.0, 0.1, 0.01, 0.01])],
 )
 def test_learning_rate_over_the_training(decay: str, expected: list[float]) -> None:
     rates = learning_rate(Schedule(10, 2.0, 100, 0, decay), 20)
