@@ -48,6 +48,8 @@ QEMU_BOARDS = {
         QemuBoard("cortex-m3", "mps2-an385", 0x21000000),
         QemuBoard("cortex-m4", "mps2-an386", 0x21000000),
         QemuBoard("cortex-m7", "mps2-an500", 0x60000000),
+        QemuBoard("cortex-m33", "mps2-an505", 0x80000000),
+        QemuBoard("cortex-m55", "mps3-an547", 0x60000000),
     )
 }
 

@@ -6,7 +6,8 @@
 //   - every size is positive and every map and weight tensor is below 2^31 bytes;
 //   - every window meets the map in at least one tap where the dilation is 1;
 //   - sums of products of int8 values fit int32_t;
-//   - input and output do not overlap, except that Relu and Softmax may get one and the same place;
+//   - inputs and output do not overlap, except that Softmax and functions of one element may get one and the
+//     same place;
 //   - activations and weights begin at 4-byte boundaries.
 //
 // An int8 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The
@@ -131,6 +132,26 @@ struct Relu {
   Clamp<Element> clamp;
 };
 
+// Any function of one int8 element: the output is table[the input's byte].
+struct Lookup {
+  const int8_t* input;
+  const int8_t* table;  // 256 elements
+  int8_t* output;
+  int32_t elements;
+};
+
+// A function of one float32 element without constants.
+struct Elementwise {
+  const float* input;
+  float* output;
+  int32_t elements;
+};
+
+struct LeakyRelu {
+  Elementwise elements;
+  float slope;  // factor on negative elements
+};
+
 template <typename Element>
 struct Softmax;
 
@@ -154,13 +175,79 @@ struct Softmax<float> {
   int32_t channels;
 };
 
+// A map with a border. All sizes but `rows` are in bytes, so that it serves every type.
+struct Pad {
+  const uint8_t* input;
+  uint8_t* output;
+  int32_t rows;  // of the input
+  int32_t row;
+  int32_t above;
+  int32_t left;
+  int32_t right;
+  int32_t below;
+  uint8_t value;
+};
+
+void Run(const Pad& pad);
+// A factor multiplier / 2^31 * 2^shift with a shift from -31 to 0.
+struct Factor {
+  int32_t multiplier;
+  int32_t shift;
+};
+
+template <typename Element>
+struct Add;
+
+// An input of a sum: (value - zero_point) * 2^left_shift * factor.
+struct Addend {
+  const int8_t* elements;
+  int32_t zero_point;
+  Factor factor;
+};
+
+// clamp((first + second) * factor + zero_point), each product rounded twice as in TFLite Micro. Left shifts are
+// at most 20, so that nothing overflows 32 bits.
+template <>
+struct Add<int8_t> {
+  Addend first;
+  Addend second;
+  int8_t* output;
+  int32_t elements;
+  int32_t left_shift;
+  Factor factor;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+template <>
+struct Add<float> {
+  const float* first;
+  const float* second;
+  float* output;
+  int32_t elements;
+  Clamp<float> clamp;
+};
+
+// One input of a concatenation: its channels go to the same place of every position of the output.
+struct CopyChannels {
+  const uint8_t* input;
+  uint8_t* output;  // the first position's place for them
+  int32_t positions;
+  int32_t bytes;  // of the input's channels at one position
+  int32_t pitch;  // bytes from position to position of the output
+};
+
+void Run(const CopyChannels& copy);
+
 void Run(const Conv2D<int8_t>& conv);
 void Run(const DepthwiseConv2D<int8_t>& conv);
 void Run(const FullyConnected<int8_t>& layer);
 void RunAverage(const Pool2D<int8_t>& pool);
 void RunMaximum(const Pool2D<int8_t>& pool);
 void Run(const Relu<int8_t>& relu);
+void Run(const Lookup& lookup);
 void Run(const Softmax<int8_t>& softmax);
+void Run(const Add<int8_t>& sum);
 
 void Run(const Conv2D<float>& conv);
 void Run(const DepthwiseConv2D<float>& conv);
@@ -168,7 +255,12 @@ void Run(const FullyConnected<float>& layer);
 void RunAverage(const Pool2D<float>& pool);
 void RunMaximum(const Pool2D<float>& pool);
 void Run(const Relu<float>& relu);
+void Run(const LeakyRelu& relu);
+void RunLogistic(const Elementwise& elements);
+void RunTanh(const Elementwise& elements);
+void RunHardSwish(const Elementwise& elements);
 void Run(const Softmax<float>& softmax);
+void Run(const Add<float>& sum);
 
 }  // namespace reds
 

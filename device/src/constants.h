@@ -53,6 +53,53 @@ struct SoftmaxConstants {
         minimum_difference(static_cast<int32_t>(words[2])) {}
 };
 
+// A function of one int8 element: the output of the input whose byte is i is table[i].
+struct LookupConstants {
+  static constexpr uint32_t kWords = 256 / sizeof(uint32_t);
+
+  const int8_t* table;
+
+  explicit LookupConstants(const uint32_t* words) : table(reinterpret_cast<const int8_t*>(words)) {}
+};
+
+// LeakyRelu in float32: the factor on negative elements.
+struct SlopeConstants {
+  static constexpr uint32_t kWords = 1;
+
+  const float& slope;
+
+  explicit SlopeConstants(const uint32_t* words) : slope(*reinterpret_cast<const float*>(words)) {}
+};
+
+// Add: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
+struct AddConstants {
+  static constexpr uint32_t kWords = 8;
+  static constexpr uint32_t kFloatWords = 1;
+
+  uint32_t second;
+  int32_t left_shift;
+  int32_t multiplier[3];  // of the first input, of the second, of the output
+  int32_t shift[3];
+
+  static uint32_t Second(const uint32_t* words) { return words[0]; }
+
+  explicit AddConstants(const uint32_t* words)
+      : second(Second(words)),
+        left_shift(static_cast<int32_t>(words[1])),
+        multiplier{static_cast<int32_t>(words[2]), static_cast<int32_t>(words[4]),
+                   static_cast<int32_t>(words[6])},
+        shift{static_cast<int32_t>(words[3]), static_cast<int32_t>(words[5]),
+              static_cast<int32_t>(words[7])} {}
+};
+
+// Concatenation: how many tensors follow the first one, and which.
+struct ConcatenationConstants {
+  uint32_t count;
+  const uint32_t* tensors;
+
+  explicit ConcatenationConstants(const uint32_t* words) : count(words[0]), tensors(words + 1) {}
+};
+
 }  // namespace reds
 
 #endif

@@ -62,6 +62,12 @@ bool WindowIsConsistent(const Layer& layer) {
   return vertical.IsConsistent() && horizontal.IsConsistent();
 }
 
+// The map lies inside the padded one.
+bool IsPadded(const Layer& layer) {
+  return layer.input_height() + layer.padding_top() <= layer.output_height() &&
+         layer.input_width() + layer.padding_left() <= layer.output_width();
+}
+
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
@@ -76,11 +82,23 @@ uint64_t Taps(const Layer& layer) {
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
       return KernelArea(layer);
-    case Operation::Relu:
-    case Operation::Softmax:
+    default:
       return 0;
   }
-  return 0;
+}
+
+// Whether every element of the output is a function of the input's element at its place.
+bool IsElementwise(Operation operation) {
+  switch (operation) {
+    case Operation::Relu:
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool HasWeights(Operation operation) {
@@ -112,7 +130,16 @@ bool ShapesHold(const Layer& layer) {
     case Operation::FullyConnected:
       return KeepsArea(layer);
     case Operation::Relu:
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+    case Operation::Add:
       return KeepsArea(layer) && KeepsChannels(layer);
+    case Operation::Pad:
+      return IsPadded(layer) && KeepsChannels(layer);
+    case Operation::Concatenation:
+      return KeepsArea(layer) && layer.input_channels() < layer.output_channels();
     case Operation::Softmax:
       return KeepsArea(layer) && KeepsChannels(layer) &&
              layer.output_channels() <= conventions::kMaximumSoftmaxChannels;
@@ -188,22 +215,64 @@ bool SoftmaxHolds(const SoftmaxConstants& constants) {
          -int64_t{constants.minimum_difference} << constants.left_shift <= kLargestDifference;
 }
 
-uint32_t ConstantWords(bool is_int8, Operation operation, uint32_t channels) {
-  if (HasWeights(operation)) {
-    return is_int8 ? ChannelConstants<int8_t>::Words(channels) : ChannelConstants<float>::Words(channels);
+// With these shifts, int8 inputs and their sum stay within 32 bits.
+bool AddHolds(const AddConstants& constants) {
+  for (const int32_t shift : constants.shift) {
+    if (shift < -31 || shift > 0) return false;
   }
-  return is_int8 && operation == Operation::Softmax ? SoftmaxConstants::kWords : 0;
+  return constants.left_shift >= 0 && constants.left_shift <= conventions::kSumLeftShift;
+}
+
+// The constants of a step if there are that many words, else null.
+const uint32_t* FindConstants(const Checked& checked, const Step& step, uint32_t words) {
+  const Words* all = checked.plan.constants();
+  if (all == nullptr || words > all->size() || step.constants() > all->size() - words) return nullptr;
+  return all->data() + step.constants();
+}
+
+uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
+  const uint32_t* count = FindConstants(checked, step, 1);
+  const bool holds = count != nullptr && *count >= 1 && *count < conventions::kMaximumConcatenationInputs;
+  return holds ? 1 + *count : UINT32_MAX;
+}
+
+uint32_t ConstantWords(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {
+  const bool is_int8 = checked.is_int8();
+  switch (operation) {
+    case Operation::Conv2D:
+    case Operation::DepthwiseConv2D:
+    case Operation::FullyConnected:
+      return is_int8 ? ChannelConstants<int8_t>::Words(channels) : ChannelConstants<float>::Words(channels);
+    case Operation::LeakyRelu:
+      return is_int8 ? LookupConstants::kWords : SlopeConstants::kWords;
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return is_int8 ? LookupConstants::kWords : 0;
+    case Operation::Softmax:
+      return is_int8 ? SoftmaxConstants::kWords : 0;
+    case Operation::Add:
+      return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
+    case Operation::Concatenation:
+      return ConcatenationWords(checked, step);
+    case Operation::AveragePool2D:
+    case Operation::MaxPool2D:
+    case Operation::Relu:
+    case Operation::Pad:
+      return 0;
+  }
+  return UINT32_MAX;
 }
 
 bool ConstantsHold(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {
-  const uint32_t words = ConstantWords(checked.is_int8(), operation, channels);
+  const uint32_t words = ConstantWords(checked, step, operation, channels);
   if (words == 0) return true;
-  const Words* all = checked.plan.constants();
-  if (all == nullptr || words > all->size() || step.constants() > all->size() - words) return false;
+  const uint32_t* first = FindConstants(checked, step, words);
+  if (first == nullptr) return false;
   if (!checked.is_int8()) return true;
-  const uint32_t* first = all->data() + step.constants();
-  return operation == Operation::Softmax ? SoftmaxHolds(SoftmaxConstants(first))
-                                         : RequantizationHolds(first, channels);
+  if (operation == Operation::Softmax) return SoftmaxHolds(SoftmaxConstants(first));
+  if (operation == Operation::Add) return AddHolds(AddConstants(first));
+  return !HasWeights(operation) || RequantizationHolds(first, channels);
 }
 
 // ---- Steps ----
@@ -217,8 +286,9 @@ struct RunList {
   const Tensor& tensor(uint32_t index) const { return *subnetwork.tensors()->Get(index); }
   const Layer& layer(const Step& step) const { return *checked.plan.layers()->Get(step.layer()); }
 
-  Range InputRange(const Step& step) const {
-    return RangeOf(checked, tensor(step.input()), InputArea(layer(step)));
+  // A tensor that a step reads; all that it reads have the same area.
+  Range InputRange(const Step& step, uint32_t input) const {
+    return RangeOf(checked, tensor(input), InputArea(layer(step)));
   }
   Range OutputRange(const Step& step) const {
     return RangeOf(checked, tensor(step.output()), OutputArea(layer(step)));
@@ -231,6 +301,22 @@ bool IndicesHold(const RunList& list, const Step& step) {
          step.output() < tensors && step.output() != 0 && step.output() != step.input();
 }
 
+// The tensors that a step reads beside the first.
+struct FurtherInputs {
+  const uint32_t* tensors;
+  uint32_t count;
+};
+
+// The constants hold.
+FurtherInputs FurtherInputsOf(const RunList& list, const Step& step) {
+  const Operation operation = list.layer(step).operation();
+  if (operation != Operation::Add && operation != Operation::Concatenation) return {nullptr, 0};
+  const uint32_t* words = list.checked.plan.constants()->data() + step.constants();
+  if (operation == Operation::Add) return {words, 1};
+  const ConcatenationConstants constants(words);
+  return {constants.tensors, constants.count};
+}
+
 // The channels are a prefix of the layer's and fit each other.
 bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
   if (input > layer.input_channels() || output > layer.output_channels()) return false;
@@ -240,34 +326,44 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
       return true;
     case Operation::DepthwiseConv2D:
       return output == input * (layer.output_channels() / layer.input_channels());
-    case Operation::AveragePool2D:
-    case Operation::MaxPool2D:
-    case Operation::Relu:
-    case Operation::Softmax:
+    default:
       return output == input;
+    case Operation::Concatenation:
+      return output > input;
   }
-  return false;
+}
+
+// What a sum adds has the channels of the first, and a concatenation is filled by what it joins.
+bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInputs& further) {
+  const uint32_t first = list.tensor(step.input()).channels();
+  uint64_t all = first;
+  for (uint32_t index = 0; index < further.count; ++index) {
+    const uint32_t channels = list.tensor(further.tensors[index]).channels();
+    if (list.layer(step).operation() == Operation::Add && channels != first) return false;
+    all += channels;
+  }
+  return list.layer(step).operation() != Operation::Concatenation ||
+         all == list.tensor(step.output()).channels();
 }
 
 // The network's input has all its channels in every subnetwork, and the place and size of the port.
-bool ReadsPort(const RunList& list, const Step& step) {
-  const Tensor& input = list.tensor(step.input());
-  return input.channels() == list.layer(step).input_channels() &&
-         IsAtPort(list.checked, input, InputArea(list.layer(step)), *list.checked.plan.input());
+bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor) {
+  const Tensor& input = list.tensor(tensor);
+  const bool whole = tensor != step.input() || input.channels() == list.layer(step).input_channels();
+  return whole && IsAtPort(list.checked, input, InputArea(list.layer(step)), *list.checked.plan.input());
 }
 
-// Walks back from a step to the one that wrote its input: sizes agree, and nothing in between has overwritten
-// it.
-bool InputIsLive(const RunList& list, uint32_t index) {
+// Walks back from a step to the one that wrote a tensor that it reads: sizes agree, and nothing in between has
+// overwritten it.
+bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor) {
   const Step& step = list.step(index);
-  const Range input = list.InputRange(step);
+  const Range input = list.InputRange(step, tensor);
   for (uint32_t earlier = index; earlier-- > 0;) {
     const Step& candidate = list.step(earlier);
-    if (candidate.output() == step.input())
-      return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
+    if (candidate.output() == tensor) return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
     if (list.OutputRange(candidate).Overlaps(input)) return false;
   }
-  return step.input() == 0 && ReadsPort(list, step);
+  return tensor == 0 && ReadsPort(list, step, tensor);
 }
 
 bool OutputIsNew(const RunList& list, uint32_t index) {
@@ -278,13 +374,28 @@ bool OutputIsNew(const RunList& list, uint32_t index) {
 }
 
 // Only operations that read an element before they write it may work in place.
-bool PlacesHold(const RunList& list, const Step& step) {
-  const Range input = list.InputRange(step);
+bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor) {
+  const Range input = list.InputRange(step, tensor);
   const Range output = list.OutputRange(step);
   if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
   const Operation operation = list.layer(step).operation();
-  const bool in_place = operation == Operation::Relu || operation == Operation::Softmax;
+  const bool in_place = IsElementwise(operation) || operation == Operation::Softmax;
   return !input.Overlaps(output) || (in_place && input.begin == output.begin);
+}
+
+bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor) {
+  return PlacesHold(list, list.step(index), tensor) && InputIsLive(list, index, tensor);
+}
+
+bool FurtherInputsHold(const RunList& list, uint32_t index) {
+  const Step& step = list.step(index);
+  const FurtherInputs further = FurtherInputsOf(list, step);
+  for (uint32_t input = 0; input < further.count; ++input) {
+    const uint32_t tensor = further.tensors[input];
+    if (tensor >= list.subnetwork.tensors()->size() || tensor == step.output()) return false;
+    if (!InputHolds(list, index, tensor)) return false;
+  }
+  return FurtherChannelsHold(list, step, further);
 }
 
 bool StepHolds(const RunList& list, uint32_t index) {
@@ -292,9 +403,9 @@ bool StepHolds(const RunList& list, uint32_t index) {
   if (!IndicesHold(list, step)) return false;
   const Layer& layer = list.layer(step);
   const uint32_t channels = list.tensor(step.output()).channels();
-  return ChannelsHold(layer, list.tensor(step.input()).channels(), channels) && PlacesHold(list, step) &&
-         OutputIsNew(list, index) && InputIsLive(list, index) &&
-         ConstantsHold(list.checked, step, layer.operation(), channels) &&
+  return ChannelsHold(layer, list.tensor(step.input()).channels(), channels) && OutputIsNew(list, index) &&
+         InputHolds(list, index, step.input()) &&
+         ConstantsHold(list.checked, step, layer.operation(), channels) && FurtherInputsHold(list, index) &&
          step.activation_minimum() <= step.activation_maximum();
 }
 

@@ -25,9 +25,17 @@ struct Task {
   const Tensor& source;
   const Tensor& destination;
 
+  // A tensor that the step reads beside `source`.
+  const Tensor& OtherSource(uint32_t tensor) const { return *context.tensors->Get(tensor); }
+
+  template <typename Element>
+  const Element* Elements(const Tensor& tensor) const {
+    return reinterpret_cast<const Element*>(context.arena + tensor.offset());
+  }
+
   template <typename Element>
   const Element* Input() const {
-    return reinterpret_cast<const Element*>(context.arena + source.offset());
+    return Elements<Element>(source);
   }
 
   template <typename Element>
@@ -134,6 +142,45 @@ void RunRelu(const Task& task) {
 }
 
 template <typename Element>
+void RunElementwise(const Task& task);
+
+template <>
+void RunElementwise<int8_t>(const Task& task) {
+  Run(Lookup{task.Input<int8_t>(), LookupConstants(task.Constants()).table, task.Output<int8_t>(),
+             task.Positions() * task.destination.channels()});
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+void RunElementwise<float>(const Task& task) {
+  const Elementwise elements = {task.Input<float>(), task.Output<float>(),
+                                task.Positions() * task.destination.channels()};
+  switch (task.layer.operation()) {
+    case Operation::LeakyRelu:
+      return Run(LeakyRelu{elements, SlopeConstants(task.Constants()).slope});
+    case Operation::Logistic:
+      return RunLogistic(elements);
+    case Operation::Tanh:
+      return RunTanh(elements);
+    default:
+      return RunHardSwish(elements);
+  }
+}
+#endif
+
+template <typename Element>
+void RunPad(const Task& task) {
+  const Layer& layer = task.layer;
+  const int32_t position = task.source.channels() * static_cast<int32_t>(sizeof(Element));
+  const int32_t row = layer.output_width() * position;
+  const int32_t below = layer.output_height() - layer.input_height() - layer.padding_top();
+  const int32_t right = layer.output_width() - layer.input_width() - layer.padding_left();
+  Run(Pad{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width() * position,
+          layer.padding_top() * row, layer.padding_left() * position, right * position, below * row,
+          static_cast<uint8_t>(PaddingValue<Element>(task))});
+}
+
+template <typename Element>
 Softmax<Element> MakeSoftmax(const Task& task);
 
 template <>
@@ -152,6 +199,48 @@ Softmax<float> MakeSoftmax<float>(const Task& task) {
 #endif
 
 template <typename Element>
+Add<Element> MakeAdd(const Task& task);
+
+template <>
+Add<int8_t> MakeAdd<int8_t>(const Task& task) {
+  const AddConstants constants(task.Constants());
+  const Tensor& second = task.OtherSource(constants.second);
+  const auto factor = [&constants](int index) {
+    return Factor{constants.multiplier[index], constants.shift[index]};
+  };
+  return {{task.Input<int8_t>(), task.source.zero_point(), factor(0)},
+          {task.Elements<int8_t>(second), second.zero_point(), factor(1)},
+          task.Output<int8_t>(),
+          task.Positions() * task.destination.channels(),
+          constants.left_shift,
+          factor(2),
+          task.destination.zero_point(),
+          {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+Add<float> MakeAdd<float>(const Task& task) {
+  const Tensor& second = task.OtherSource(AddConstants::Second(task.Constants()));
+  return {task.Input<float>(), task.Elements<float>(second), task.Output<float>(),
+          task.Positions() * task.destination.channels(), MakeClamp<float>(task)};
+}
+#endif
+
+template <typename Element>
+void RunConcatenation(const Task& task) {
+  const ConcatenationConstants constants(task.Constants());
+  const int32_t pitch = task.destination.channels() * static_cast<int32_t>(sizeof(Element));
+  uint8_t* place = task.Output<uint8_t>();
+  for (uint32_t input = 0; input <= constants.count; ++input) {
+    const Tensor& source = input == 0 ? task.source : task.OtherSource(constants.tensors[input - 1]);
+    const int32_t bytes = source.channels() * static_cast<int32_t>(sizeof(Element));
+    Run(CopyChannels{task.Elements<uint8_t>(source), place, task.Positions(), bytes, pitch});
+    place += bytes;
+  }
+}
+
+template <typename Element>
 void RunTask(const Task& task) {
   switch (task.layer.operation()) {
     case Operation::Conv2D:
@@ -168,6 +257,17 @@ void RunTask(const Task& task) {
       return RunRelu<Element>(task);
     case Operation::Softmax:
       return Run(MakeSoftmax<Element>(task));
+    case Operation::Add:
+      return Run(MakeAdd<Element>(task));
+    case Operation::Concatenation:
+      return RunConcatenation<Element>(task);
+    case Operation::LeakyRelu:
+    case Operation::Logistic:
+    case Operation::Tanh:
+    case Operation::HardSwish:
+      return RunElementwise<Element>(task);
+    case Operation::Pad:
+      return RunPad<Element>(task);
   }
 }
 

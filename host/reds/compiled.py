@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
 from reds.requantize import Quantization
 
 
@@ -31,12 +31,13 @@ class CompiledLayer:
     """An operation with its activation, at full width, with weights in TFLite's layout."""
 
     name: str
-    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+    operation: DeviceOperation
     activation: str
-    """none, relu or relu6, fused into the operation."""
-    input: int
-    """Layer whose output it takes, or INPUT."""
+    """none, relu or relu6: fused into the operation, or the operation itself."""
+    inputs: tuple[int, ...]
+    """Layers whose outputs it takes, in order; INPUT stands for the network's input."""
     input_shape: Shape
+    """Of its first input."""
     output_shape: Shape
     subgraph: int
     """0: the network; i: the head of exit i."""
@@ -76,15 +77,22 @@ class CompiledStep:
 
     layer: int
     input_channels: int
+    """Of its first input."""
     output_channels: int
-    input_quantization: Quantization | None
-    """None for float32."""
+    input_quantizations: tuple[Quantization, ...]
+    """One per input; none for float32."""
     output_quantization: Quantization | None
+    """None for float32."""
     weight_scales: NDArray[np.float32] | None
     """Per active output channel. int8: real weight = scale * stored weight. float32: factor on the stored weights.
     None for an operation without weights."""
     bias: NDArray[np.int32] | NDArray[np.float32] | None
     """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in."""
+
+    @property
+    def input_quantization(self) -> Quantization | None:
+        """Of its first input; None for float32."""
+        return self.input_quantizations[0] if self.input_quantizations else None
 
 
 @dataclass(frozen=True)
@@ -135,11 +143,20 @@ class CompiledNetwork:
             if step.bias is not None
         )
 
+    def tensors_read(self, subnetwork: int) -> tuple[tuple[int, ...], ...]:
+        """Per step of a subnetwork the tensors that it takes: 0 is the network's input, i + 1 what step i writes."""
+        tensors = {INPUT: 0}
+        read = []
+        for index, step in enumerate(self.subnetworks[subnetwork].steps):
+            read.append(tuple(tensors[source] for source in self.layers[step.layer].inputs))
+            tensors[step.layer] = index + 1
+        return tuple(read)
+
     def tensor_sizes(self, subnetwork: int) -> list[int]:
         """Bytes of each activation tensor of a subnetwork, the network's input first."""
         itemsize = self.element_type.dtype.itemsize
         first = self.layers[self.subnetworks[subnetwork].steps[0].layer]
-        assert first.input == INPUT
+        assert first.inputs[0] == INPUT
         sizes = [int(np.prod(first.input_shape)) * itemsize]
         for step in self.subnetworks[subnetwork].steps:
             height, width, _ = self.layers[step.layer].output_shape

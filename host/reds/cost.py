@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.arena import align
+from reds.arena import align, largest_sum, lifetimes
 from reds.fold import FusedLayer, fuse
-from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Exit, Graph, Node
+from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Exit, Graph, Node, Shape
+from reds.grouping import FIXES_CHANNELS, MAKES_CHANNELS
 
 IntArray = NDArray[np.int64]
 Channels = int | IntArray
@@ -114,10 +115,11 @@ def parameters(graph: Graph, widths: Widths, leave: Exit | None = None) -> Chann
 
 
 def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, leave: Exit | None = None) -> Channels:
-    """Memory that a subnetwork's activations need at the same time.
+    """Memory that a subnetwork's activations need at the same time: the largest sum of the maps that live at one step.
 
-    A chain needs the largest sum of an operation's input and output; batch normalisation and activation are
-    part of the operation before them. The planner adds at most what the fixed place of the output costs.
+    A map lives from the operation that makes it to the last one that reads it; batch normalisation and activation are
+    part of the operation before them. In a chain that is the largest sum of an operation's input and output. The
+    planner adds what the fixed place of the output costs, and in a network with branches what gaps between maps cost.
 
     Args:
         graph: the network.
@@ -128,14 +130,23 @@ def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, 
     Returns:
         Bytes.
     """
-    peak: Channels = 0
-    for part in _parts(graph, widths, leave):
+    parts = _parts(graph, widths, leave)
+    source = _bytes(parts[0].graph.input_map, parts[0].input_channels, element_bytes)
+    sizes, reads, tensor = [source], [], 0
+    for part in parts:
+        tensors = {INPUT: tensor}
         for layer in part.layers:
-            pair = _arena_pair(layer)
-            inputs = part.channels(part.graph.nodes[layer.first_node].input)
-            needed = pair.bytes(inputs, part.channels(layer.last_node), element_bytes)
-            peak = np.maximum(peak, needed)
+            nodes = part.graph.nodes
+            reads.append(tuple(tensors[source] for source in nodes[layer.first_node].inputs))
+            sizes.append(_bytes(layer.output_shape, part.channels(layer.last_node), element_bytes))
+            tensor = tensors[layer.last_node] = len(reads)
+    peak = largest_sum(sizes, lifetimes(reads))
     return int(peak) if np.ndim(peak) == 0 else peak
+
+
+def _bytes(shape: Shape, channels: Channels, element_bytes: int) -> Channels:
+    """Memory for a map of active channels, rounded up to the alignment of tensors."""
+    return align(math.prod(shape[:2]) * channels * element_bytes)  # type: ignore[arg-type]
 
 
 def arena_pairs(graph: Graph) -> tuple[ArenaPair, ...]:
@@ -181,24 +192,26 @@ class _Part:
 
 def _parts(graph: Graph, widths: Widths, leave: Exit | None) -> tuple[_Part, ...]:
     if leave is None:
-        return (_part(graph, widths, graph.input_map[2], len(graph.nodes)),)
-    trunk = _part(graph, widths, graph.input_map[2], leave.tap + 1)
-    head = _part(leave.head, full_widths(leave.head), trunk.channels(leave.tap), len(leave.head.nodes))
+        return (_part(graph, widths, graph.input_map[2], len(graph.nodes) - 1),)
+    trunk = _part(graph, widths, graph.input_map[2], leave.tap)
+    head = _part(leave.head, full_widths(leave.head), trunk.channels(leave.tap), len(leave.head.nodes) - 1)
     return (trunk, head)
 
 
-def _part(graph: Graph, widths: Widths, input_channels: Channels, count: int) -> _Part:
-    """The first `count` nodes of a chain with its active channels."""
+def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> _Part:
+    """The nodes that node `last` needs, with their active channels."""
     channels: list[Channels] = []
     for node in graph.nodes:
         if node.output_group is not None:
             channels.append(widths[node.output_group])
-        elif isinstance(node.operation, Conv2D | Dense):
+        elif isinstance(node.operation, MAKES_CHANNELS + FIXES_CHANNELS):
             channels.append(node.output_shape[2])
         else:
-            channels.append(input_channels if node.input == INPUT else channels[node.input])
-    layers = tuple(layer for layer in fuse(graph) if layer.first_node < count)
-    return _Part(graph, tuple(range(count)), layers, input_channels, tuple(channels))
+            inputs = input_channels if node.input == INPUT else channels[node.input]
+            channels.append(inputs * (node.output_shape[2] // graph.shape_of(node.input)[2]))
+    nodes = graph.ancestors(last)
+    layers = tuple(layer for layer in fuse(graph) if layer.first_node in nodes)
+    return _Part(graph, nodes, layers, input_channels, tuple(channels))
 
 
 def _positions(graph: Graph, index: int) -> int:

@@ -15,8 +15,7 @@ from keras import layers
 from reds.cost import node_macs
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
-from reds.forward import ends_with_softmax
-from reds.graph import Conv2D, Dense, Exit, Graph, Ranked
+from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, Exit, Graph, Ranked
 from reds.tracing import trace
 
 BLOCK_CHANNELS = (32, 16)
@@ -25,6 +24,8 @@ BLOCK_CHANNELS = (32, 16)
 DENSE_UNITS = (64, 32)
 """Units of the hidden layers of a vector's head."""
 
+_ENDS_OF_BLOCKS = (Conv2D, Dense, Add, Concatenate)
+
 
 def attach_exits(ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: int = 0) -> Ranked:
     """Adds an untrained exit head to each tapped layer.
@@ -32,8 +33,8 @@ def attach_exits(ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: in
     Args:
         ranked: the network.
         taps: names of layers; a head reads the layer's output after its batch normalisation and activation.
-            `"auto"` is the convolution or dense layer after which nearest to half of the network's
-            multiply-accumulates are done.
+            `"auto"` is the convolution, dense layer, sum or concatenation after which nearest to half of the network's
+            multiply-accumulates are done; one inside of a branch only where there is no other.
         seed: of the heads' initial weights (Glorot uniform).
 
     Returns:
@@ -76,21 +77,27 @@ def _tappable_layers(graph: Graph) -> tuple[FusedLayer, ...]:
 
 def _tapped_layer(graph: Graph, tap: str) -> FusedLayer:
     for layer in _tappable_layers(graph):
-        if tap in (node.name for node in graph.nodes[layer.first_node : layer.last_node + 1]):
+        if tap in (graph.nodes[index].name for index in layer.nodes):
             return layer
     raise UsageError(f"No exit can be attached to '{tap}': choose 'auto' or among {', '.join(possible_taps(graph))}.")
 
 
 def _tap_nearest_to_half(graph: Graph) -> str:
-    ends_of_blocks = [layer for layer in _tappable_layers(graph) if isinstance(layer.operation, Conv2D | Dense)]
-    if not ends_of_blocks:
+    candidates = [layer for layer in _tappable_layers(graph) if isinstance(layer.operation, _ENDS_OF_BLOCKS)]
+    if not candidates:
         raise UsageError(f"'{graph.name}' is too short for an exit: it needs two convolutions or dense layers.")
     macs = [_macs(graph, index) for index in range(len(graph.nodes))]
 
     def distance_to_half(layer: FusedLayer) -> float:
-        return abs(sum(macs[: layer.last_node + 1]) - sum(macs) / 2)
+        return abs(sum(macs[index] for index in graph.ancestors(layer.last_node)) - sum(macs) / 2)
 
-    return min(ends_of_blocks, key=distance_to_half).name
+    return min([layer for layer in candidates if _all_pass(graph, layer)] or candidates, key=distance_to_half).name
+
+
+def _all_pass(graph: Graph, layer: FusedLayer) -> bool:
+    """Whether everything that runs later sees the network's input through this layer alone, inside of no branch."""
+    last = layer.last_node
+    return all(source >= last for node in graph.nodes[last + 1 :] for source in node.inputs)
 
 
 def _macs(graph: Graph, index: int) -> int:
@@ -110,9 +117,18 @@ def _exit(graph: Graph, tapped: FusedLayer, seed: int) -> Exit:
         source = layers.Input((height, width, channels))
         features = _map_features(source, name, seeds)
     output = _dense(graph.output_shape[0], f"{name}_classes", seeds)(features)
-    if ends_with_softmax(graph):
-        output = layers.Softmax(name=f"{name}_softmax")(output)
+    function = _function_of_scores(graph)
+    if function is not None:
+        output = layers.Activation(function, name=f"{name}_{function}")(output)
     return Exit(name, tapped.last_node, trace(keras.Model(source, output, name=name)))
+
+
+def _function_of_scores(graph: Graph) -> str | None:
+    """What the network makes of its class scores, and its exits must make too."""
+    operation = graph.nodes[-1].operation
+    if isinstance(operation, Activation) and operation.function in ("softmax", "sigmoid", "tanh"):
+        return operation.function
+    return None
 
 
 def _map_features(x: keras.KerasTensor, name: str, seeds: Iterator[int]) -> keras.KerasTensor:

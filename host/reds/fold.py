@@ -16,11 +16,13 @@ from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
+    Add,
     Array,
     BatchNormalization,
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    DeviceOperation,
     Graph,
     Node,
     Operation,
@@ -30,17 +32,23 @@ from reds.graph import (
 
 FusedActivation = Literal["none", "relu", "relu6"]
 
+_WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
+
+_ACTIVATED = (*_WEIGHTED, Pool2D, Add)
+"""Operations that TFLite runs together with an activation."""
+
 
 @dataclass(frozen=True)
 class FusedLayer:
     """One operation as a device runs it, at full width."""
 
     name: str
-    operation: Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
+    operation: DeviceOperation
     activation: FusedActivation
-    input: int
-    """Index of the fused layer whose output it takes, or INPUT."""
+    inputs: tuple[int, ...]
+    """Indices of the fused layers whose outputs it takes, in order; INPUT stands for the graph's input."""
     input_shape: Shape
+    """Of its first input."""
     output_shape: Shape
     input_group: int | None
     output_group: int | None
@@ -51,9 +59,15 @@ class FusedLayer:
     """The node whose output is the fused layer's output."""
 
     @property
+    def nodes(self) -> tuple[int, ...]:
+        """The nodes that it is made of, in order."""
+        parts = {self.first_node, self.batch_norm_node, self.last_node}
+        return tuple(sorted(part for part in parts if part is not None))
+
+    @property
     def weighted(self) -> bool:
         """Whether it has weights and a bias."""
-        return isinstance(self.operation, Conv2D | DepthwiseConv2D | Dense)
+        return isinstance(self.operation, _WEIGHTED)
 
 
 @dataclass(frozen=True)
@@ -66,75 +80,71 @@ class Affine:
 
 
 def fuse(graph: Graph) -> tuple[FusedLayer, ...]:
-    """Groups a graph's nodes into fused layers, in order.
+    """Groups a graph's nodes into fused layers, in order of their first nodes.
+
+    A batch normalisation or an activation is fused only where nothing else reads what it reads.
 
     Args:
-        graph: a traced chain.
+        graph: a traced network.
 
     Returns:
         One fused layer per operation that a device runs.
 
     Raises:
-        UsageError: if a batch normalisation does not directly follow a weighted operation.
+        UsageError: if a batch normalisation does not directly follow a weighted operation that it reads alone.
     """
+    only_reader = _only_readers(graph)
     layers: list[FusedLayer] = []
     layer_of_node = {INPUT: INPUT}
-    index = 0
-    while index < len(graph.nodes):
-        layer, last = _fuse_at(graph, index, layer_of_node)
-        layers.append(layer)
-        for node in range(index, last + 1):
-            layer_of_node[node] = len(layers) - 1
-        index = last + 1
+    for index in range(len(graph.nodes)):
+        if index not in layer_of_node:
+            layer = _fuse_at(graph, index, only_reader, layer_of_node)
+            layer_of_node |= dict.fromkeys(layer.nodes, len(layers))
+            layers.append(layer)
     return tuple(layers)
 
 
-def _fuse_at(graph: Graph, first: int, layer_of_node: Mapping[int, int]) -> tuple[FusedLayer, int]:
+def _only_readers(graph: Graph) -> dict[int, int]:
+    """Per node that is read once, the node that reads it."""
+    readers = graph.readers()
+    return {source: index for index, node in enumerate(graph.nodes) for source in node.inputs if readers[source] == 1}
+
+
+def _fuse_at(graph: Graph, first: int, only_reader: Mapping[int, int], layer_of_node: Mapping[int, int]) -> FusedLayer:
     node = graph.nodes[first]
     if isinstance(node.operation, BatchNormalization):
         raise UsageError(
             f"Layer '{node.name}' (BatchNormalization) must directly follow a convolution or a dense layer "
-            "without activation, so that it can be folded into it."
+            "without activation that nothing else reads, so that it can be folded into it."
         )
     last = first
     batch_norm = None
-    if _is_weighted(node.operation) and _next_is(graph, last, BatchNormalization):
-        batch_norm = last = last + 1
+    following = _next_operation(graph, only_reader, last)
+    if isinstance(node.operation, _WEIGHTED) and isinstance(following, BatchNormalization):
+        batch_norm = last = only_reader[last]
+        following = _next_operation(graph, only_reader, last)
     activation: FusedActivation = "none"
-    if not isinstance(node.operation, Activation) and _next_is(graph, last, Activation):
-        following = graph.nodes[last + 1].operation
-        assert isinstance(following, Activation)
-        if following.function != "softmax":
-            activation = following.function
-            last += 1
-    return (
-        FusedLayer(
-            name=node.name,
-            operation=node.operation,
-            activation=activation,
-            input=layer_of_node[node.input],
-            input_shape=graph.shape_of(node.input),
-            output_shape=node.output_shape,
-            input_group=node.input_group,
-            output_group=node.output_group,
-            first_node=first,
-            batch_norm_node=batch_norm,
-            last_node=last,
-        ),
-        last,
+    if isinstance(node.operation, _ACTIVATED) and isinstance(following, Activation) and following.clamps:
+        activation = "relu6" if following.function == "relu6" else "relu"
+        last = only_reader[last]
+    return FusedLayer(
+        name=node.name,
+        operation=node.operation,
+        activation=activation,
+        inputs=tuple(layer_of_node[source] for source in node.inputs),
+        input_shape=graph.shape_of(node.input),
+        output_shape=node.output_shape,
+        input_group=node.input_group,
+        output_group=node.output_group,
+        first_node=first,
+        batch_norm_node=batch_norm,
+        last_node=last,
     )
 
 
-def _is_weighted(operation: Operation) -> bool:
-    return isinstance(operation, Conv2D | DepthwiseConv2D | Dense)
-
-
-def _next_is(graph: Graph, index: int, kind: type) -> bool:
-    return (
-        index + 1 < len(graph.nodes)
-        and graph.nodes[index + 1].input == index
-        and isinstance(graph.nodes[index + 1].operation, kind)
-    )
+def _next_operation(graph: Graph, only_reader: Mapping[int, int], index: int) -> Operation | None:
+    """The operation of the one node that reads a node; None where there is none or more than one."""
+    return graph.nodes[only_reader[index]].operation if index in only_reader else None
 
 
 def folded_kernel(graph: Graph, layer: FusedLayer) -> Array:
@@ -143,7 +153,7 @@ def folded_kernel(graph: Graph, layer: FusedLayer) -> Array:
     kernel = node.weights["kernel"].astype(np.float64)
     gain = _gain(graph, layer, None)
     if isinstance(layer.operation, DepthwiseConv2D):
-        gain = gain[:, np.newaxis]
+        gain = gain.reshape(kernel.shape[2:])
     return np.asarray(kernel * gain, np.float32)
 
 

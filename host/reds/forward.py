@@ -5,6 +5,7 @@ real prefix slice, never a mask: the cost falls with the width. It computes in t
 normalisation in float32 at least.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from reds.graph import (
     INPUT,
     Activation,
+    Add,
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Graph,
     Node,
+    Pad,
     Pool2D,
 )
 from reds.replicas import count_replicas
@@ -221,20 +225,10 @@ def ends_with_softmax(graph: Graph) -> bool:
     return isinstance(operation, Activation) and operation.function == "softmax"
 
 
-def ancestors(graph: Graph, last: int) -> tuple[int, ...]:
-    """Indices of the nodes that node `last` needs, itself included, in topological order."""
-    path = []
-    index = last
-    while index != INPUT:
-        path.append(index)
-        index = graph.nodes[index].input
-    return tuple(reversed(path))
-
-
 def as_batch_of_maps(graph: Graph, x: Tensor) -> Tensor:
     """A batch of the network's inputs as maps (batch, height, width, channels)."""
     x = ops.convert_to_tensor(x)
-    if len(x.shape) == 4:
+    if len(x.shape) == 4 and tuple(x.shape[1:3]) == graph.input_map[:2]:
         return x
     return ops.reshape(x, (-1, *graph.input_map))
 
@@ -250,42 +244,51 @@ def _run(
     trunk: Trunk | None = None,
     transform: Transform | None = None,
 ) -> Iterator[_Step]:
-    """Runs the nodes that node `last` needs, in order. Each has one input, so they are a chain."""
-    for index in ancestors(graph, last):
+    """Runs the nodes that node `last` needs, in order, and forgets each output after its last reader."""
+    path = graph.ancestors(last)
+    readers = Counter(source for index in path for source in graph.nodes[index].inputs)
+    outputs = {INPUT: x}
+    for index in path:
         node = graph.nodes[index]
         channels = output_channels(node, widths)
+        inputs = [outputs[source] for source in node.inputs]
+        for source in node.inputs:
+            readers[source] -= 1
+            if not readers[source]:
+                del outputs[source]
         if trunk is not None and index in trunk.outputs:
-            x = _prefix(trunk.outputs[index], channels)
-            yield _Step(index, node, x, _narrow(trunk.moments.get(node.name), channels))
+            outputs[index] = _prefix(trunk.outputs[index], channels)
+            yield _Step(index, node, outputs[index], _narrow(trunk.moments.get(node.name), channels))
             continue
         own = node.weights if weights is None else weights.get(node.name, {})
         moments = None
         if isinstance(node.operation, BatchNormalization):
             own = own if batch_norm is None else batch_norm.get(node.name, own)
             if training:
-                moments = _moments(x)
-            x = _batch_normalization(node.operation, x, own, moments)
+                moments = _moments(inputs[0])
+            x = _batch_normalization(node.operation, inputs[0], own, moments)
         else:
-            x = _apply(node, x, own, channels)
-        if transform is not None:
-            x = transform(index, x)
-        yield _Step(index, node, x, moments)
+            x = _apply(node, inputs, own, channels)
+        outputs[index] = x if transform is None else transform(index, x)
+        yield _Step(index, node, outputs[index], moments)
 
 
 def _trunk_nodes(graph: Graph) -> tuple[int, ...]:
     """Indices of the nodes before which no channels are mixed whose number varies."""
-    common: list[int] = []
+    common = {INPUT}
     for index, node in enumerate(graph.nodes):
-        follows = node.input == INPUT or node.input in common
-        if follows and not (_mixes_channels(node) and node.input_group is not None):
-            common.append(index)
-    return tuple(common)
+        if common.issuperset(node.inputs) and not _mixes_channels(node):
+            common.add(index)
+    return tuple(sorted(common - {INPUT}))
 
 
 def _mixes_channels(node: Node) -> bool:
+    """Whether a channel of the output depends on how many channels are active."""
+    if isinstance(node.operation, Conv2D | Dense):
+        return node.input_group is not None
     if isinstance(node.operation, Activation):
         return node.operation.function == "softmax"
-    return isinstance(node.operation, Conv2D | Dense)
+    return isinstance(node.operation, Concatenate)
 
 
 def _moments(x: Tensor) -> Moments:
@@ -309,14 +312,15 @@ def output_channels(node: Node, widths: Sequence[int] | None) -> int:
     return widths[node.output_group]
 
 
-def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> Tensor:
-    operation = node.operation
+def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], channels: int) -> Tensor:
+    operation, x = node.operation, inputs[0]
     match operation:
         case Conv2D():
             kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
             return _add_bias(_conv(operation, x, kernel), weights)
         case DepthwiseConv2D():
-            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], 1), x.dtype)
+            kernel = weights["kernel"]
+            kernel = ops.cast(_prefix(kernel, x.shape[-1], kernel.shape[-1]), x.dtype)
             return _add_bias(_depthwise_conv(operation, x, kernel), weights)
         case Dense():
             kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
@@ -325,6 +329,12 @@ def _apply(node: Node, x: Tensor, weights: Mapping[str, Any], channels: int) -> 
             return _activation(operation, x)
         case Pool2D():
             return _pool(operation, x)
+        case Pad():
+            return ops.pad(x, ((0, 0), operation.rows, operation.columns, (0, 0)))
+        case Add():
+            return ops.add(*inputs)
+        case Concatenate():
+            return ops.concatenate(inputs, axis=-1)
         case _:
             raise TypeError(f"Node '{node.name}' has an operation that cannot be run: {operation}")
 
@@ -391,6 +401,14 @@ def _activation(operation: Activation, x: Tensor) -> Tensor:
             return ops.relu(x)
         case "relu6":
             return ops.relu6(x)
+        case "leaky_relu":
+            return ops.leaky_relu(x, operation.slope)
+        case "sigmoid":
+            return ops.sigmoid(x)
+        case "tanh":
+            return ops.tanh(x)
+        case "hard_swish":
+            return ops.hard_silu(x)
         case "softmax":
             return ops.softmax(x, axis=-1)
 

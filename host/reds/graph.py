@@ -4,6 +4,7 @@ Every activation is a map (height, width, channels); a vector is a 1 x 1 map. We
 from `trace` to `emit` take and return the dataclasses of this module; they are never changed in place.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Shape = tuple[int, int, int]
 Padding = Literal["valid", "same"]
+ActivationFunction = Literal["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "hard_swish", "softmax"]
 
 INPUT = -1
 """Node index that stands for the network's input."""
@@ -31,7 +33,11 @@ class Conv2D:
 
 @dataclass(frozen=True)
 class DepthwiseConv2D:
-    """Depthwise convolution, one filter per channel. Weights: `kernel` (kernel_h, kernel_w, channels, 1), `bias`."""
+    """Depthwise convolution. Weights: `kernel` (kernel_h, kernel_w, channels, filters per channel), `bias`.
+
+    Output channel i belongs to input channel i // filters per channel. With more than one filter per channel, the
+    channels of its input and of its output are fixed.
+    """
 
     kernel_size: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
@@ -55,7 +61,14 @@ class BatchNormalization:
 class Activation:
     """Elementwise function, or softmax over the channels."""
 
-    function: Literal["relu", "relu6", "softmax"]
+    function: ActivationFunction
+    slope: float = 0.0
+    """Factor on negative values; of leaky_relu only."""
+
+    @property
+    def clamps(self) -> bool:
+        """Whether it only limits values to a range, so that the operation before it can do it as well."""
+        return self.function in ("relu", "relu6")
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,30 @@ class Pool2D:
     padding: Padding = "valid"
 
 
-Operation = Conv2D | DepthwiseConv2D | Dense | BatchNormalization | Activation | Pool2D
+@dataclass(frozen=True)
+class Pad:
+    """Zeros around a map."""
+
+    rows: tuple[int, int]
+    """Above and below the map."""
+    columns: tuple[int, int]
+    """Left and right of the map."""
+
+
+@dataclass(frozen=True)
+class Add:
+    """Elementwise sum of two maps of one shape."""
+
+
+@dataclass(frozen=True)
+class Concatenate:
+    """Two or more maps of one height and width, one behind the other along the channels."""
+
+
+DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation | Add | Concatenate
+"""What a device runs: batch normalisation is folded into the operation before it."""
+
+Operation = DeviceOperation | BatchNormalization
 
 
 @dataclass(frozen=True)
@@ -78,15 +114,20 @@ class Node:
     name: str
     """The Keras layer's name; unique in the graph."""
     operation: Operation
-    input: int
-    """Index of the node whose output it takes, or INPUT."""
+    inputs: tuple[int, ...]
+    """Indices of the nodes whose outputs it takes, in order; INPUT stands for the network's input."""
     output_shape: Shape
     """(height, width, channels) at full width."""
     input_group: int | None
-    """Channel group of its input; None where the channels are fixed (the network's input)."""
+    """Channel group that all its inputs share; None where their channels are fixed, as those of the network's input."""
     output_group: int | None
     """Channel group of its output; None where the channels are fixed (the network's output)."""
     weights: Mapping[str, Array]
+
+    @property
+    def input(self) -> int:
+        """Its first input; the only one of most operations."""
+        return self.inputs[0]
 
 
 @dataclass(frozen=True)
@@ -104,33 +145,47 @@ class Graph:
 
     name: str
     input_shape: tuple[int, ...]
-    """The model's own input shape without the batch, such as (49, 10, 1) or (250,)."""
+    """The model's own input shape without the batch, such as (49, 10, 1), (49, 10) or (250,)."""
     output_shape: tuple[int, ...]
     """The model's own output shape without the batch, such as (12,)."""
     nodes: tuple[Node, ...]
+    """In topological order; the last one's output is the network's, and needs all others."""
     groups: tuple[ChannelGroup, ...]
+    reshaped_input: Shape | None = None
+    """The map as which the network reads its input, where a reshape makes it another one than `as_map` does."""
 
     @property
     def input_map(self) -> Shape:
         """The input as a map (height, width, channels)."""
-        return as_map(self.input_shape)
+        return as_map(self.input_shape) if self.reshaped_input is None else self.reshaped_input
 
     def shape_of(self, node: int) -> Shape:
         """Full-width output shape of a node, or of the input for INPUT."""
         return self.input_map if node == INPUT else self.nodes[node].output_shape
 
+    def ancestors(self, last: int) -> tuple[int, ...]:
+        """Indices of the nodes that node `last` needs, itself included, in topological order."""
+        needed = {last}
+        for index in range(last, INPUT, -1):
+            if index in needed:
+                needed.update(self.nodes[index].inputs)
+        return tuple(sorted(needed - {INPUT}))
+
+    def readers(self) -> Counter[int]:
+        """How often each node's output, or INPUT, is taken."""
+        return Counter(source for node in self.nodes for source in node.inputs)
+
 
 def as_map(shape: tuple[int, ...]) -> Shape:
-    """Writes a shape without batch as (height, width, channels); a vector becomes 1 x 1 x channels.
+    """Writes a shape without batch as (height, width, channels), with heights and widths of 1 where there are none.
 
     Raises:
-        ValueError: if the shape has neither one nor three dimensions.
+        ValueError: if the shape has not one, two or three dimensions.
     """
-    if len(shape) == 1:
-        return (1, 1, shape[0])
-    if len(shape) == 3:
-        return (shape[0], shape[1], shape[2])
-    raise ValueError(f"`shape` must be (channels,) or (height, width, channels). Received: shape={shape}")
+    if not 1 <= len(shape) <= 3:
+        raise ValueError(f"`shape` must have one to three dimensions, the last the channels. Received: shape={shape}")
+    height, width, channels = (1,) * (3 - len(shape)) + shape
+    return (height, width, channels)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Reads a .tflite file with its metadata entry `REDS` back into the compiled network."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
@@ -17,8 +18,20 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Padding, Pool2D
-from reds.plan import ACTIVATIONS, ELEMENT_TYPES, zero_point_term
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    DeviceOperation,
+    Pad,
+    Padding,
+    Pool2D,
+)
+from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
@@ -153,15 +166,15 @@ def text(value: str | bytes) -> str:
 
 
 def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[CompiledLayer, ...]:
-    names = _layer_names(file.model)
+    operators = _layer_operators(file.model)
     exits = _layer_exits(file.plan)
     inputs = _layer_inputs(file.plan)
     return tuple(
         CompiledLayer(
-            name=names[i],
-            operation=_decode_operation(layer),
+            name=operators[i].name,
+            operation=_decode_operation(layer, operators[i].options),
             activation={code: name for name, code in ACTIVATIONS.items()}[layer.activation],
-            input=inputs[i],
+            inputs=inputs[i],
             input_shape=(layer.inputHeight, layer.inputWidth, layer.inputChannels),
             output_shape=(layer.outputHeight, layer.outputWidth, layer.outputChannels),
             subgraph=exits[i],
@@ -171,10 +184,18 @@ def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[Compiled
     )
 
 
-def _layer_names(model: tflite.ModelT) -> list[str]:
+@dataclass(frozen=True)
+class _LayerOperator:
+    """What only the TFLite operator of a layer knows."""
+
+    name: str
+    options: Any
+
+
+def _layer_operators(model: tflite.ModelT) -> list[_LayerOperator]:
     """Layers are in the order of the subgraphs' operators; reshapes are not layers."""
     return [
-        text(subgraph.tensors[operator.outputs[0]].name)
+        _LayerOperator(text(subgraph.tensors[operator.outputs[0]].name), operator.builtinOptions)
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if model.operatorCodes[operator.opcodeIndex].builtinCode != tflite.BuiltinOperator.RESHAPE
@@ -190,15 +211,28 @@ def _layer_exits(plan: schema.PlanT) -> dict[int, int]:
     return exits
 
 
-def _layer_inputs(plan: schema.PlanT) -> dict[int, int]:
-    inputs: dict[int, int] = {}
+def _layer_inputs(plan: schema.PlanT) -> dict[int, tuple[int, ...]]:
+    inputs: dict[int, tuple[int, ...]] = {}
     for subnetwork in plan.subnetworks:
-        layers = [step.layer for step in subnetwork.steps]
-        inputs.update(zip(layers, [INPUT, *layers[:-1]], strict=True))
+        writers = {0: INPUT} | {step.output: step.layer for step in subnetwork.steps}
+        for step in subnetwork.steps:
+            inputs[step.layer] = tuple(writers[tensor] for tensor in _tensors_read(plan, step))
     return inputs
 
 
-def _decode_operation(layer: schema.LayerT) -> Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation:
+def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
+    """The tensors that a step reads: `input`, and for operations with more the ones in its constants."""
+    operation = plan.layers[step.layer].operation
+    further: list[int] = []
+    if operation == schema.Operation.Add:
+        further = [int(plan.constants[step.constants])]
+    if operation == schema.Operation.Concatenation:
+        first = step.constants + 1
+        further = [int(tensor) for tensor in plan.constants[first : first + plan.constants[step.constants]]]
+    return [step.input, *further]
+
+
+def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
     kernel = (layer.kernelHeight, layer.kernelWidth)
     strides = (layer.strideHeight, layer.strideWidth)
     dilation = (layer.dilationHeight, layer.dilationWidth)
@@ -224,10 +258,22 @@ def _decode_operation(layer: schema.LayerT) -> Conv2D | DepthwiseConv2D | Dense 
         return Pool2D("average", kernel, strides, padding)
     if layer.operation == schema.Operation.MaxPool2D:
         return Pool2D("max", kernel, strides, padding)
-    if layer.operation == schema.Operation.Softmax:
-        return Activation("softmax")
-    relu6 = layer.activation == ACTIVATIONS["relu6"]
-    return Activation("relu6" if relu6 else "relu")
+    if layer.operation == schema.Operation.Add:
+        return Add()
+    if layer.operation == schema.Operation.Concatenation:
+        return Concatenate()
+    if layer.operation == schema.Operation.Pad:
+        top, left = layer.paddingTop, layer.paddingLeft
+        bottom = layer.outputHeight - layer.inputHeight - top
+        return Pad((top, bottom), (left, layer.outputWidth - layer.inputWidth - left))
+    return _decode_activation(layer, options)
+
+
+def _decode_activation(layer: schema.LayerT, options: Any) -> Activation:
+    if layer.operation == schema.Operation.Relu:
+        return Activation("relu6" if layer.activation == ACTIVATIONS["relu6"] else "relu")
+    function = next(name for name, operation in FUNCTIONS.items() if operation == layer.operation)
+    return Activation(function, options.alpha if function == "leaky_relu" else 0.0)
 
 
 def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: ElementType) -> NDArray | None:
@@ -271,37 +317,37 @@ def _decode_step(
         if layer.weights is not None:
             bias = _words(plan, step.constants, target.channels, np.dtype("<f4"))
             scales = _words(plan, step.constants + target.channels, target.channels, np.dtype("<f4"))
-        return CompiledStep(step.layer, source.channels, target.channels, None, None, scales, bias)
-    return _decode_int8_step(plan, layer, source, target, step)
+        return CompiledStep(step.layer, source.channels, target.channels, (), None, scales, bias)
+    return _decode_int8_step(plan, layer, tensors, step)
 
 
 def _decode_int8_step(
     plan: schema.PlanT,
     layer: CompiledLayer,
-    source: schema.TensorT,
-    target: schema.TensorT,
+    tensors: list[schema.TensorT],
     step: schema.StepT,
 ) -> CompiledStep:
-    input_quantization, output_quantization = (
-        Quantization(np.float32(tensor.scale), tensor.zeroPoint) for tensor in (source, target)
-    )
-    without_weights = CompiledStep(
-        step.layer, source.channels, target.channels, input_quantization, output_quantization, None, None
-    )
+    sources = tuple(_quantization(tensors[tensor]) for tensor in _tensors_read(plan, step))
+    target = _quantization(tensors[step.output])
+    inputs, channels = tensors[step.input].channels, tensors[step.output].channels
+    without_weights = CompiledStep(step.layer, inputs, channels, sources, target, None, None)
     if layer.weights is None:
         return without_weights
-    channels = target.channels
     folded = _words(plan, step.constants, channels, np.dtype("<i4"))
     multipliers = _words(plan, step.constants + channels, channels, np.dtype("<i4"))
     shifts = _words(plan, step.constants + 2 * channels, (channels + 3) // 4, np.dtype("i1"))[:channels]
     scales = recover_weight_scales(
-        input_quantization.scale,
+        sources[0].scale,
         Requantization(multipliers, shifts),
-        output_quantization.scale,
+        target.scale,
         isinstance(layer.operation, Dense),
     )
     bias = (folded + zero_point_term(layer, without_weights)).astype(np.int32)
-    return CompiledStep(step.layer, source.channels, channels, input_quantization, output_quantization, scales, bias)
+    return replace(without_weights, weight_scales=scales, bias=bias)
+
+
+def _quantization(tensor: schema.TensorT) -> Quantization:
+    return Quantization(np.float32(tensor.scale), tensor.zeroPoint)
 
 
 def _words(plan: schema.PlanT, start: int, count: int, dtype: np.dtype) -> NDArray:

@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import chain
 
 import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.arena import output_offset, place_chain
+from reds.arena import Placement, Tensors, lifetimes, place
 from reds.compiled import (
     CompiledLayer,
     CompiledNetwork,
@@ -18,8 +19,9 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
-from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling
+from reds.graph import Activation, ActivationFunction, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.lookup import TABLED, lookup_table
+from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling, sum_scaling
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
 
@@ -30,6 +32,16 @@ CRC_PLACEHOLDER = 0xFFFFFFFF
 
 ELEMENT_TYPES = {ElementType.FLOAT32: 0, ElementType.INT8: 1}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
+FUNCTIONS: Mapping[ActivationFunction, int] = {
+    "relu": schema.Operation.Relu,
+    "relu6": schema.Operation.Relu,
+    "leaky_relu": schema.Operation.LeakyRelu,
+    "sigmoid": schema.Operation.Logistic,
+    "tanh": schema.Operation.Tanh,
+    "hard_swish": schema.Operation.HardSwish,
+    "softmax": schema.Operation.Softmax,
+}
+"""The operation that an activation function is where it is not fused into another."""
 
 STEP_BYTES = 12
 TENSOR_BYTES = 12
@@ -75,6 +87,8 @@ class ConstantPool:
         """
         block = b"".join(_whole_words(part) for part in parts)
         count = len(block) // WORD_BYTES
+        if not block:
+            return 0, 0
         if block in self._known:
             return self._known[block], count
         start = self._known[block] = self.size
@@ -113,7 +127,7 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
         if count > limit:
             raise UsageError(f"The network has {count} {what}; the file format holds up to {limit}.")
     pool = ConstantPool()
-    output_at = output_offset([network.tensor_sizes(i) for i in range(len(network.subnetworks))])
+    placements = place([_tensors_to_place(network, i) for i in range(len(network.subnetworks))])
     plan = schema.PlanT()
     plan.formatMajor, plan.formatMinor = conventions.FORMAT_MAJOR, conventions.FORMAT_MINOR
     plan.crc32 = CRC_PLACEHOLDER
@@ -121,7 +135,7 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
     plan.elementType = ELEMENT_TYPES[network.element_type]
     plan.layers = [_layer(layer, weight_buffers.get(i, 0)) for i, layer in enumerate(network.layers)]
     plan.exits = [_exit(network, i) for i in range(len(network.exits))]
-    plan.subnetworks = [_subnetwork(network, i, pool, output_at) for i in range(len(network.subnetworks))]
+    plan.subnetworks = [_subnetwork(network, i, pool, placement) for i, placement in enumerate(placements)]
     plan.constants = pool.array()
     plan.input = _port(network, network.input_shape, plan.subnetworks[0].tensors[0])
     plan.output = _port(network, network.output_shape, plan.subnetworks[0].tensors[-1])
@@ -233,8 +247,10 @@ class WindowGeometry:
 def geometry(layer: CompiledLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense):
+    if isinstance(operation, Activation | Dense | Add | Concatenate):
         return WindowGeometry()
+    if isinstance(operation, Pad):
+        return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     padding = (0, 0)
@@ -262,7 +278,13 @@ def _operation(layer: CompiledLayer) -> int:
     if isinstance(operation, Pool2D):
         average = operation.kind == "average"
         return int(schema.Operation.AveragePool2D if average else schema.Operation.MaxPool2D)
-    return int(schema.Operation.Softmax if operation.function == "softmax" else schema.Operation.Relu)
+    if isinstance(operation, Add):
+        return int(schema.Operation.Add)
+    if isinstance(operation, Concatenate):
+        return int(schema.Operation.Concatenation)
+    if isinstance(operation, Pad):
+        return int(schema.Operation.Pad)
+    return int(FUNCTIONS[operation.function])
 
 
 def _exit(network: CompiledNetwork, index: int) -> schema.ExitT:
@@ -281,15 +303,21 @@ def _port(network: CompiledNetwork, shape: tuple[int, ...], tensor: schema.Tenso
     return port
 
 
-def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, output_at: int) -> schema.SubnetworkT:
+def _tensors_to_place(network: CompiledNetwork, index: int) -> Tensors:
+    return Tensors(tuple(network.tensor_sizes(index)), lifetimes(network.tensors_read(index)))
+
+
+def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placement: Placement) -> schema.SubnetworkT:
     subnetwork = network.subnetworks[index]
-    placement = place_chain(network.tensor_sizes(index), output_at)
-    constants = [_constants(network, step, pool) for step in subnetwork.steps]
+    read = network.tensors_read(index)
+    constants = [
+        pool.add(*_constants(network, step, tensors[1:])) for step, tensors in zip(subnetwork.steps, read, strict=True)
+    ]
     result = schema.SubnetworkT()
     result.name, result.exit = subnetwork.name, subnetwork.exit
     result.widths = np.array(subnetwork.widths, np.uint16)
     result.steps = [
-        _step(network, step, position, start)
+        _step(network, step, read[position][0], position + 1, start)
         for position, (step, (start, _)) in enumerate(zip(subnetwork.steps, constants, strict=True))
     ]
     result.tensors = _tensors(network, subnetwork, placement.offsets)
@@ -330,10 +358,10 @@ def _tensor(offset: int, channels: int, quantization: Quantization | None) -> sc
     return tensor
 
 
-def _step(network: CompiledNetwork, step: CompiledStep, position: int, constants: int) -> schema.StepT:
+def _step(network: CompiledNetwork, step: CompiledStep, source: int, target: int, constants: int) -> schema.StepT:
     result = schema.StepT()
     result.constants, result.layer = constants, step.layer
-    result.input, result.output = position, position + 1
+    result.input, result.output = source, target
     minimum, maximum = activation_range(network.layers[step.layer], step.output_quantization)
     result.activationMinimum, result.activationMaximum = minimum, maximum
     return result
@@ -344,7 +372,7 @@ def activation_range(layer: CompiledLayer, quantization: Quantization | None) ->
     if quantization is None:
         return INT8_MINIMUM, INT8_MAXIMUM
     function = layer.activation
-    if isinstance(layer.operation, Activation) and not layer.is_softmax:
+    if isinstance(layer.operation, Activation):
         function = layer.operation.function
     minimum, maximum = INT8_MINIMUM, INT8_MAXIMUM
     if function in ("relu", "relu6"):
@@ -355,34 +383,67 @@ def activation_range(layer: CompiledLayer, quantization: Quantization | None) ->
     return minimum, maximum
 
 
-def _constants(network: CompiledNetwork, step: CompiledStep, pool: ConstantPool) -> tuple[int, int]:
-    """Adds a step's constants to the pool; returns their first word and their number."""
+def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[int]) -> list[NDArray]:
+    """A step's constants; `further` are the tensors that it reads beside the first."""
     layer = network.layers[step.layer]
+    if isinstance(layer.operation, Activation):
+        return _activation_constants(layer.operation, step)
+    if isinstance(layer.operation, Concatenate):
+        return [np.array([len(further), *further], np.uint32)]
     if network.element_type is ElementType.FLOAT32:
-        if step.bias is None:
-            return 0, 0
-        assert step.weight_scales is not None
-        return pool.add(step.bias, step.weight_scales)
-    assert step.input_quantization is not None
-    assert step.output_quantization is not None
-    if layer.is_softmax:
-        scaling = softmax_scaling(step.input_quantization.scale)
-        return pool.add(np.array([scaling.multiplier, scaling.left_shift, scaling.minimum_difference], np.int32))
+        return _float_constants(step, further)
+    if isinstance(layer.operation, Add):
+        return [np.array(further, np.uint32), _sum_constants(layer, step)]
+    return [] if step.bias is None else _channel_constants(layer, step)
+
+
+def _float_constants(step: CompiledStep, further: Sequence[int]) -> list[NDArray]:
     if step.bias is None:
-        return 0, 0
+        return [np.array(further, np.uint32)]
     assert step.weight_scales is not None
+    return [step.bias, step.weight_scales]
+
+
+def _sum_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+    assert step.output_quantization is not None
+    first, second = step.input_quantizations
+    scaling = sum_scaling(first.scale, second.scale, step.output_quantization.scale)
+    _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
+    return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
+
+
+def _channel_constants(layer: CompiledLayer, step: CompiledStep) -> list[NDArray]:
+    assert step.input_quantization is not None and step.output_quantization is not None
+    assert step.weight_scales is not None and step.bias is not None
     numbers = requantization(
         step.input_quantization.scale,
         step.weight_scales,
         step.output_quantization.scale,
         isinstance(layer.operation, Dense),
     )
-    if max(numbers.shifts, default=0) > LARGEST_SHIFT:
+    _check_shift(layer, max(numbers.shifts, default=0), LARGEST_SHIFT, LARGEST_SHIFT)
+    bias = step.bias - zero_point_term(layer, step).astype(np.int32)
+    return [bias, numbers.multipliers, numbers.shifts]
+
+
+def _check_shift(layer: CompiledLayer, shift: int, largest: int, exponent: int) -> None:
+    if shift > largest:
         raise UsageError(
             f"Layer '{layer.name}' shrinks its values by more than int8 arithmetic can: its inputs are up to "
-            f"2**{LARGEST_SHIFT} times larger than its outputs. Scale the network's inputs to a magnitude near one."
+            f"2**{exponent} times larger than its outputs. Scale the network's inputs to a magnitude near one."
         )
-    return pool.add(step.bias - zero_point_term(layer, step).astype(np.int32), numbers.multipliers, numbers.shifts)
+
+
+def _activation_constants(activation: Activation, step: CompiledStep) -> list[NDArray]:
+    source, target = step.input_quantization, step.output_quantization
+    if source is None or target is None:
+        return [np.array([activation.slope], np.float32)] if activation.function == "leaky_relu" else []
+    if activation.function in TABLED:
+        return [lookup_table(activation, source, target)]
+    if activation.function == "softmax":
+        scaling = softmax_scaling(source.scale)
+        return [np.array([scaling.multiplier, scaling.left_shift, scaling.minimum_difference], np.int32)]
+    return []
 
 
 def zero_point_term(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int64]:

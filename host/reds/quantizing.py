@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import reduce
+from itertools import accumulate, chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +16,27 @@ from reds.compiled import (
     CompiledSubnetwork,
     ElementType,
 )
+from reds.disjoint_sets import DisjointSets
 from reds.errors import UsageError
 from reds.fold import Affine, FusedLayer, affine, folded_kernel, fuse
 from reds.forward import activations
 from reds.graph import (
     INPUT,
     Activation,
+    Add,
     Array,
     BatchNormWeights,
+    Concatenate,
     Dense,
     DepthwiseConv2D,
     Graph,
+    Pad,
     Pool2D,
     Subnetwork,
     Supernet,
 )
-from reds.requantize import Quantization
+from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
+from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
 from reds.schema import conventions
 
 INT8_WEIGHT_MAXIMUM = 127
@@ -42,8 +48,14 @@ BIAS_LIMIT = 2**30
 SMALLEST_FACTOR = 2.0**-24
 """Smallest requantisation factor. A channel whose products are below it cannot move an output and gets zero weights."""
 
-SMALLEST_SOFTMAX_INPUT_SCALE = np.float32(2.0**-20)
-"""TFLite Micro's fixed-point softmax needs an input scale above 2**-26; logits that close together are equal."""
+SMALLEST_EXPONENTIAL_INPUT_SCALE = np.float32(2.0**-20)
+"""TFLite Micro's fixed-point exponentials need an input scale above 2**-26; values that close together are equal."""
+
+LARGEST_GAINS = {"leaky_relu": np.float32(2.0**20), "hard_swish": np.float32(2.0**6)}
+"""Input scale by output scale that TFLite Micro's fixed point allows: below 2**22 and below 2**7."""
+
+SMALLEST_SUM_FACTOR = 2.0**-17
+"""Smallest scale of a sum in units of the larger scale of its inputs. TFLite Micro takes factors above 2**-19."""
 
 CALIBRATION_BATCH = 100
 """Samples run at once while ranges are measured."""
@@ -68,6 +80,10 @@ class _Branch:
     subgraph: int
     input_layer: int
 
+    def layer(self, fused: int) -> int:
+        """Index of a fused layer, or of INPUT, in the table of layers."""
+        return self.input_layer if fused == INPUT else self.first_layer + fused
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -76,6 +92,8 @@ class _Run:
     branch: _Branch
     fused: FusedLayer
     layer: int
+    inputs: tuple[int, ...]
+    """Tensors that it takes: 0 is the network's input, i + 1 the output of run i."""
     input_channels: int
     output_channels: int
     affine: Affine | None
@@ -214,17 +232,33 @@ def _tap_layer(backbone: _Branch, node: int) -> int:
 
 def _run_list(supernet: Supernet, branches: Sequence[_Branch], index: int) -> list[_Run]:
     subnetwork = supernet.family.subnetworks[index]
-    backbone = branches[0]
-    batch_norm = supernet.batch_norms[index]
-    if subnetwork.exit == 0:
-        return [_run(backbone, i, subnetwork.widths, batch_norm) for i in range(len(backbone.fused))]
-    head = branches[subnetwork.exit]
-    return [_run(backbone, i, subnetwork.widths, batch_norm) for i in range(head.input_layer + 1)] + [
-        _run(head, i, None, batch_norm) for i in range(len(head.fused))
-    ]
+    tensors = {INPUT: 0}
+    runs: list[_Run] = []
+    for branch, layers in _layers_that_run(branches, subnetwork):
+        widths = None if branch.subgraph else subnetwork.widths
+        for layer in layers:
+            inputs = tuple(tensors[branch.layer(source)] for source in branch.fused[layer].inputs)
+            runs.append(_run(branch, layer, inputs, widths, supernet.batch_norms[index]))
+            tensors[branch.layer(layer)] = len(runs)
+    return runs
 
 
-def _run(branch: _Branch, index: int, widths: tuple[int, ...] | None, batch_norm: BatchNormWeights) -> _Run:
+def _layers_that_run(branches: Sequence[_Branch], subnetwork: Subnetwork) -> list[tuple[_Branch, list[int]]]:
+    """The fused layers of the network, and of the exit head where the subnetwork has one, in order."""
+    backbone, head = branches[0], branches[subnetwork.exit]
+    last = len(backbone.fused) - 1 if head is backbone else head.input_layer
+    needed = backbone.graph.ancestors(backbone.fused[last].last_node)
+    layers = [index for index, fused in enumerate(backbone.fused) if fused.last_node in needed]
+    return [(backbone, layers)] + ([] if head is backbone else [(head, list(range(len(head.fused))))])
+
+
+def _run(
+    branch: _Branch,
+    index: int,
+    inputs: tuple[int, ...],
+    widths: tuple[int, ...] | None,
+    batch_norm: BatchNormWeights,
+) -> _Run:
     fused = branch.fused[index]
     input_channels = _channels(fused.input_group, fused.input_shape[2], widths)
     output_channels = _channels(fused.output_group, fused.output_shape[2], widths)
@@ -232,7 +266,8 @@ def _run(branch: _Branch, index: int, widths: tuple[int, ...] | None, batch_norm
     return _Run(
         branch,
         fused,
-        branch.first_layer + index,
+        branch.layer(index),
+        inputs,
         input_channels,
         output_channels,
         affine(branch.graph, fused, output_channels, None if node is None else batch_norm.get(node))
@@ -263,7 +298,7 @@ def _float_subnetwork(subnetwork: Subnetwork, runs: Sequence[_Run]) -> CompiledS
             layer=run.layer,
             input_channels=run.input_channels,
             output_channels=run.output_channels,
-            input_quantization=None,
+            input_quantizations=(),
             output_quantization=None,
             weight_scales=None if run.affine is None else run.affine.scale,
             bias=None if run.affine is None else run.affine.bias,
@@ -276,6 +311,8 @@ def _float_subnetwork(subnetwork: Subnetwork, runs: Sequence[_Run]) -> CompiledS
 def _tflite_layout(fused: FusedLayer, kernel: NDArray) -> NDArray:
     if isinstance(fused.operation, Dense):
         return np.ascontiguousarray(kernel.T)
+    if isinstance(fused.operation, DepthwiseConv2D):
+        return kernel.reshape(1, *kernel.shape[:2], -1)
     return np.ascontiguousarray(kernel.transpose(3, 0, 1, 2))
 
 
@@ -286,13 +323,12 @@ def _activation_quantizations(
     supernet: Supernet, branches: Sequence[_Branch], runs: Sequence[Sequence[_Run]], samples: Array
 ) -> list[list[Quantization]]:
     """Per subnetwork the quantisation of its tensors, the network's input first."""
-    ranges = [_measure_ranges(supernet, branches, i, samples) for i in range(len(runs))]
-    input_quantization = Quantization.from_range(float(samples.min()), float(samples.max()))
-    output = _output_quantization(runs, ranges)
-    return [
-        _chain_quantizations(run_list, range_list, input_quantization, output)
-        for run_list, range_list in zip(runs, ranges, strict=True)
-    ]
+    of_input = _Range(float(samples.min()), float(samples.max()))
+    ranges = [[of_input, *_measure_ranges(supernet, branches, i, samples)] for i in range(len(runs))]
+    shared = _tensors_that_share(runs)
+    by_set = {number: _set_quantization(runs, ranges, members) for number, members in _members(shared).items()}
+    _widen_where_needed(runs, shared, by_set)
+    return [[by_set[number] for number in numbers] for numbers in shared]
 
 
 def _measure_ranges(supernet: Supernet, branches: Sequence[_Branch], index: int, samples: Array) -> list[_Range]:
@@ -313,85 +349,121 @@ def _range(output: Array) -> _Range:
 
 def _fused_outputs(supernet: Supernet, branches: Sequence[_Branch], index: int, x: Array) -> list[Array]:
     subnetwork = supernet.family.subnetworks[index]
-    batch_norm = supernet.batch_norms[index]
-    backbone = branches[0]
-    depth = len(backbone.fused) if subnetwork.exit == 0 else branches[subnetwork.exit].input_layer + 1
-    outputs = _branch_outputs(backbone, depth, x, subnetwork.widths, batch_norm)
-    if subnetwork.exit:
-        head = branches[subnetwork.exit]
-        outputs += _branch_outputs(head, len(head.fused), outputs[-1], None, batch_norm)
+    outputs: list[Array] = []
+    for branch, layers in _layers_that_run(branches, subnetwork):
+        widths = None if branch.subgraph else subnetwork.widths
+        last_nodes = [branch.fused[layer].last_node for layer in layers]
+        source = outputs[-1] if outputs else x
+        maps = activations(
+            branch.graph, source, widths=widths, batch_norm=supernet.batch_norms[index], until=last_nodes[-1]
+        )
+        outputs += [np.asarray(maps[branch.graph.nodes[node].name]) for node in last_nodes]
     return outputs
 
 
-def _branch_outputs(
-    branch: _Branch, depth: int, x: Array, widths: tuple[int, ...] | None, batch_norm: BatchNormWeights
-) -> list[Array]:
-    names = [branch.graph.nodes[fused.last_node].name for fused in branch.fused[:depth]]
-    last = branch.fused[depth - 1].last_node
-    maps = activations(branch.graph, x, widths=widths, batch_norm=batch_norm, until=last)
-    return [np.asarray(maps[name]) for name in names]
-
-
 def _keeps_quantization(fused: FusedLayer) -> bool:
-    """Pooling and standalone ReLU write with the quantisation of their input."""
+    """Pooling, padding, standalone ReLU and concatenation write with the quantisation of their inputs."""
     if isinstance(fused.operation, Activation):
-        return fused.operation.function != "softmax"
-    return isinstance(fused.operation, Pool2D)
+        return fused.operation.clamps
+    return isinstance(fused.operation, Pool2D | Pad | Concatenate)
 
 
-def _is_softmax(fused: FusedLayer) -> bool:
-    return isinstance(fused.operation, Activation) and fused.operation.function == "softmax"
-
-
-def _anchor(runs: Sequence[_Run], index: int) -> int:
-    """The run whose output quantisation the output of run `index` has; INPUT for the network's input."""
-    while index != INPUT and _keeps_quantization(runs[index].fused):
-        index -= 1
-    return index
-
-
-def _output_quantization(runs: Sequence[Sequence[_Run]], ranges: Sequence[Sequence[_Range]]) -> Quantization | None:
-    """The output's quantisation, the same in every subnetwork; None where it is the input's."""
-    anchors = [_anchor(run_list, len(run_list) - 1) for run_list in runs]
-    if all(anchor == INPUT for anchor in anchors):
+def _fixed_quantization(fused: FusedLayer) -> Quantization | None:
+    """The quantisation that TFLite fixes for the output of a function with exponentials; None for other operations."""
+    if not isinstance(fused.operation, Activation):
         return None
-    if any(_is_softmax(run_list[anchor].fused) for run_list, anchor in zip(runs, anchors, strict=True)):
-        return Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
-    union = ranges[0][anchors[0]]
-    for range_list, anchor in zip(ranges[1:], anchors[1:], strict=True):
-        union = union.union(range_list[anchor])
-    return Quantization.from_range(union.minimum, union.maximum)
+    match fused.operation.function:
+        case "softmax":
+            return Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
+        case "sigmoid":
+            return SIGMOID_OUTPUT
+        case "tanh":
+            return TANH_OUTPUT
+    return None
 
 
-def _chain_quantizations(
-    runs: Sequence[_Run],
-    ranges: Sequence[_Range],
-    input_quantization: Quantization,
-    output: Quantization | None,
-) -> list[Quantization]:
-    output_anchor = _anchor(runs, len(runs) - 1)
-    result = [input_quantization]
-    for index, (run, measured) in enumerate(zip(runs, ranges, strict=True)):
-        if _keeps_quantization(run.fused):
-            result.append(result[-1])
-        elif index == output_anchor and output is not None:
-            result.append(output)
-        elif _is_softmax(run.fused):
-            result.append(
-                Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
-            )
-        else:
-            result.append(Quantization.from_range(measured.minimum, measured.maximum))
-        if _is_softmax(run.fused):
-            _widen_softmax_input(runs, index, result)
-    return result
+def _tensors_that_share(runs: Sequence[Sequence[_Run]]) -> list[list[int]]:
+    """Per subnetwork and tensor the number of the set of tensors that must have one quantisation.
+
+    The network's input and its output have the same quantisation in every subnetwork.
+    """
+    starts = [0, *accumulate(len(run_list) + 1 for run_list in runs)]
+    sets = DisjointSets(starts[-1])
+    for (start, end), run_list in zip(pairwise(starts), runs, strict=True):
+        sets.unite(start, 0)
+        sets.unite(end - 1, starts[1] - 1)
+        for index, run in enumerate(run_list):
+            for source in run.inputs if _keeps_quantization(run.fused) else ():
+                sets.unite(start + index + 1, start + source)
+    return [[sets.find(tensor) for tensor in range(start, end)] for start, end in pairwise(starts)]
 
 
-def _widen_softmax_input(runs: Sequence[_Run], softmax: int, tensors: list[Quantization]) -> None:
-    """Keeps the scale of a softmax's input, and of what has the same quantisation, from being too small."""
-    for tensor in range(_anchor(runs, softmax - 1) + 1, softmax + 1):
-        scale = max(tensors[tensor].scale, SMALLEST_SOFTMAX_INPUT_SCALE)
-        tensors[tensor] = replace(tensors[tensor], scale=scale)
+def _members(shared: Sequence[Sequence[int]]) -> dict[int, list[tuple[int, int]]]:
+    """Per set its tensors as (subnetwork, tensor)."""
+    members: dict[int, list[tuple[int, int]]] = {}
+    for subnetwork, numbers in enumerate(shared):
+        for tensor, number in enumerate(numbers):
+            members.setdefault(number, []).append((subnetwork, tensor))
+    return members
+
+
+def _set_quantization(
+    runs: Sequence[Sequence[_Run]], ranges: Sequence[Sequence[_Range]], members: Sequence[tuple[int, int]]
+) -> Quantization:
+    """The quantisation for the values of all tensors of a set; that of a function's output may be fixed."""
+    writers = {member: runs[member[0]][member[1] - 1].fused if member[1] else None for member in members}
+    # What keeps its input's quantisation has no values of its own.
+    own = [member for member, fused in writers.items() if fused is None or not _keeps_quantization(fused)]
+    union = reduce(_Range.union, (ranges[subnetwork][tensor] for subnetwork, tensor in own))
+    fixing = [fused for fused in writers.values() if fused is not None and _fixed_quantization(fused) is not None]
+    if not fixing:
+        return Quantization.from_range(union.minimum, union.maximum)
+    return _joined_quantization(fixing, union)
+
+
+def _joined_quantization(fixing: Sequence[FusedLayer], union: _Range) -> Quantization:
+    """The fixed quantisation that all these operations have, where it holds all values."""
+    fixed = _fixed_quantization(fixing[0])
+    assert fixed is not None
+    minimum, maximum = ((q - fixed.zero_point) * float(fixed.scale) for q in (INT8_MINIMUM, INT8_MAXIMUM + 1))
+    slack = float(fixed.scale)
+    alike = all(_fixed_quantization(fused) == fixed for fused in fixing)
+    if not alike or union.minimum < minimum - slack or union.maximum > maximum + slack:
+        raise UsageError(
+            f"The output of '{fixing[0].name}' is joined with values from {union.minimum:.3g} to {union.maximum:.3g}, "
+            f"but int8 gives all of them its own range, {minimum:g} to {maximum:g}. Join what it reads."
+        )
+    return fixed
+
+
+def _widen_where_needed(
+    runs: Sequence[Sequence[_Run]], shared: Sequence[Sequence[int]], by_set: dict[int, Quantization]
+) -> None:
+    """Keeps scales from being too small for fixed-point arithmetic, until no scale changes."""
+    changed = True
+    while changed:
+        changed = False
+        for run_list, numbers in zip(runs, shared, strict=True):
+            for index, run in enumerate(run_list):
+                number, floor = _smallest_tensor_scale(run, index, numbers, by_set)
+                if by_set[number].scale < floor:
+                    by_set[number] = replace(by_set[number], scale=floor)
+                    changed = True
+
+
+def _smallest_tensor_scale(
+    run: _Run, index: int, numbers: Sequence[int], by_set: Mapping[int, Quantization]
+) -> tuple[int, np.float32]:
+    """The set whose scale an operation limits, and the limit; 0 where it limits none."""
+    sources = [numbers[source] for source in run.inputs]
+    if _fixed_quantization(run.fused) is not None:
+        return sources[0], SMALLEST_EXPONENTIAL_INPUT_SCALE
+    if isinstance(run.fused.operation, Activation) and run.fused.operation.function in LARGEST_GAINS:
+        return numbers[index + 1], by_set[sources[0]].scale / LARGEST_GAINS[run.fused.operation.function]
+    if isinstance(run.fused.operation, Add):
+        largest = max(by_set[source].scale for source in sources)
+        return numbers[index + 1], np.float32(largest * SMALLEST_SUM_FACTOR)
+    return sources[0], np.float32(0)
 
 
 # int8: weights
@@ -412,7 +484,8 @@ def _weight_scales(
     for run_list, tensors in zip(runs, quantizations, strict=True):
         for index, run in enumerate(run_list):
             if run.affine is not None:
-                floor = _smallest_scale(run.affine, float(tensors[index].scale), float(tensors[index + 1].scale))
+                source, target = tensors[run.inputs[0]], tensors[index + 1]
+                floor = _smallest_scale(run.affine, float(source.scale), float(target.scale))
                 active = scales[run.layer][: run.output_channels]
                 np.maximum(active, floor, out=active)
     return scales
@@ -450,18 +523,21 @@ def _int8_subnetwork(
     weight_scales: dict[int, Array],
 ) -> CompiledSubnetwork:
     steps = tuple(
-        _int8_step(run, tensors[i], tensors[i + 1], weight_scales.get(run.layer)) for i, run in enumerate(runs)
+        _int8_step(run, [tensors[source] for source in run.inputs], tensors[i + 1], weight_scales.get(run.layer))
+        for i, run in enumerate(runs)
     )
     return CompiledSubnetwork(subnetwork.name, subnetwork.exit, subnetwork.widths, steps)
 
 
-def _int8_step(run: _Run, source: Quantization, target: Quantization, layer_scales: Array | None) -> CompiledStep:
+def _int8_step(
+    run: _Run, sources: Sequence[Quantization], target: Quantization, layer_scales: Array | None
+) -> CompiledStep:
     scales = bias = None
     if run.affine is not None and layer_scales is not None:
         scales = (layer_scales[: run.output_channels] * run.affine.scale).astype(np.float32)
         real_bias = run.affine.bias.astype(np.float64)
-        bias = np.rint(real_bias / (float(source.scale) * scales.astype(np.float64))).astype(np.int32)
-    return CompiledStep(run.layer, run.input_channels, run.output_channels, source, target, scales, bias)
+        bias = np.rint(real_bias / (float(sources[0].scale) * scales.astype(np.float64))).astype(np.int32)
+    return CompiledStep(run.layer, run.input_channels, run.output_channels, tuple(sources), target, scales, bias)
 
 
 # assembly
@@ -472,8 +548,8 @@ def _layers(branches: Sequence[_Branch], weights: dict[int, NDArray]) -> tuple[C
         CompiledLayer(
             name=fused.name,
             operation=fused.operation,
-            activation=fused.activation,
-            input=branch.input_layer if fused.input == INPUT else branch.first_layer + fused.input,
+            activation=_activation(fused),
+            inputs=tuple(branch.layer(source) for source in fused.inputs),
             input_shape=fused.input_shape,
             output_shape=fused.output_shape,
             subgraph=branch.subgraph,
@@ -482,6 +558,13 @@ def _layers(branches: Sequence[_Branch], weights: dict[int, NDArray]) -> tuple[C
         for branch in branches
         for i, fused in enumerate(branch.fused)
     )
+
+
+def _activation(fused: FusedLayer) -> str:
+    """The activation fused into an operation, or that the operation is where others can take it in."""
+    if isinstance(fused.operation, Activation) and fused.operation.clamps:
+        return fused.operation.function
+    return fused.activation
 
 
 def _exits(supernet: Supernet, branches: Sequence[_Branch]) -> tuple[CompiledExit, ...]:

@@ -148,3 +148,31 @@ def softmax_scaling(input_scale: np.float32) -> SoftmaxScaling:
     multiplier, left_shift = quantize_multiplier(factor)
     radius = math.floor(((1 << integer_bits) - 1) * 2.0**fraction_bits / 2.0**left_shift)
     return SoftmaxScaling(multiplier, left_shift, -radius)
+
+
+@dataclass(frozen=True)
+class SumScaling:
+    """Fixed-point constants of the int8 sum of two tensors (TFLite reference kernel)."""
+
+    left_shift: int
+    """Both inputs are shifted left by it, to keep fractions."""
+    factors: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    """Multiplier and shift of the first input, of the second, and of the output."""
+
+
+def sum_scaling(first_scale: np.float32, second_scale: np.float32, output_scale: np.float32) -> SumScaling:
+    """Constants that bring two inputs to twice the larger of their scales and their sum to the output's.
+
+    Args:
+        first_scale: scale of the first input tensor.
+        second_scale: scale of the second.
+        output_scale: scale of the output tensor.
+    """
+    common = 2.0 * max(float(first_scale), float(second_scale))
+    factors = (
+        float(first_scale) / common,
+        float(second_scale) / common,
+        common / ((1 << conventions.SUM_LEFT_SHIFT) * float(output_scale)),
+    )
+    first, second, output = (quantize_multiplier(factor) for factor in factors)
+    return SumScaling(conventions.SUM_LEFT_SHIFT, (first, second, output))

@@ -22,8 +22,10 @@ _CLASSES = {
     cls.__name__: cls
     for cls in (
         graph.Activation,
+        graph.Add,
         graph.BatchNormalization,
         graph.ChannelGroup,
+        graph.Concatenate,
         graph.Conv2D,
         graph.Dense,
         graph.DepthwiseConv2D,
@@ -31,6 +33,7 @@ _CLASSES = {
         graph.Family,
         graph.Graph,
         graph.Node,
+        graph.Pad,
         graph.Pool2D,
         graph.Ranked,
         graph.Solution,
@@ -75,7 +78,16 @@ def load(path: Path | str, kind: type[Value]) -> Value:
         value = _read(path)
     except OSError as error:
         raise UsageError(f"Cannot read '{path}': {error.strerror or 'it is damaged'}.") from error
-    except (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UsageError(f"Cannot read '{path}': it is damaged or from another release; remove it.") from error
     if not isinstance(value, kind):
         raise UsageError(f"'{path}' must hold a {kind.__name__}; it holds a {type(value).__name__}.")

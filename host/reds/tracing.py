@@ -12,28 +12,40 @@ from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
+    Add,
     Array,
     BatchNormalization,
-    ChannelGroup,
+    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Graph,
     Node,
     Operation,
+    Pad,
     Padding,
     Pool2D,
     Shape,
     as_map,
 )
+from reds.grouping import MAKES_CHANNELS, with_groups
+from reds.normalizing import with_foldable_normalizations
+from reds.padding import absorb_padding, window_positions
+from reds.schema import conventions
+from reds.walking import calls, shape_of
 
-ActivationName = Literal["linear", "relu", "relu6", "softmax"]
+DEFAULT_LEAKY_RELU_SLOPE = 0.2
+"""Of `keras.activations.leaky_relu`."""
 
-_ACTIVATIONS: Mapping[Any, ActivationName] = {
-    keras.activations.linear: "linear",
-    keras.activations.relu: "relu",
-    keras.activations.relu6: "relu6",
-    keras.activations.softmax: "softmax",
+_ACTIVATIONS: Mapping[Any, Activation | None] = {
+    keras.activations.linear: None,
+    keras.activations.relu: Activation("relu"),
+    keras.activations.relu6: Activation("relu6"),
+    keras.activations.leaky_relu: Activation("leaky_relu", DEFAULT_LEAKY_RELU_SLOPE),
+    keras.activations.sigmoid: Activation("sigmoid"),
+    keras.activations.tanh: Activation("tanh"),
+    keras.activations.hard_swish: Activation("hard_swish"),
+    keras.activations.softmax: Activation("softmax"),
 }
 
 
@@ -54,129 +66,135 @@ class SupportedLayer:
     requirements: tuple[Requirement, ...]
     append: Callable[["_Tracer", Any, str], None]
     """Appends the layer's nodes to a tracer under a name."""
+    note: str = ""
+    """What its use means for the subnetworks."""
 
 
 def trace(model: keras.Model) -> Graph:
-    """Reads a chain of supported layers into a graph.
+    """Reads a network of supported layers into a graph.
 
     Nested models are flattened, their layers named `submodel/layer`. An `activation=` argument becomes a
-    node `layer/activation`. Dropout disappears. A `Dense` after a `Flatten` becomes a valid convolution over
-    the whole map, and a `Dense` on a map a 1 x 1 convolution, so that every value keeps its place (h, w, c)
-    when the map is narrowed.
+    node `layer/activation`. An `Add` of more than two becomes sums of two. Layers that only act during training
+    disappear. A `Dense` after a `Flatten` becomes a valid convolution over the whole map, and a `Dense` on a map a
+    1 x 1 convolution, so that every value keeps its place (h, w, c) when the map is narrowed. A `Rescaling` becomes
+    a 1 x 1 depthwise convolution with its scale as kernel and its offset as bias. A `BatchNormalization` that no
+    convolution or dense layer can take in follows a 1 x 1 depthwise convolution of ones, `layer/ones`. A
+    `ZeroPadding2D` becomes the padding of the convolution behind it where the two are what "same" padding does. A
+    `Reshape` of the network's input says as which map it is read.
 
     Args:
-        model: a built Sequential or functional model with one output and one input, (channels,) or
-            (height, width, channels) without the batch. `SUPPORTED_LAYERS` lists the layers it may hold.
+        model: a built Sequential or functional model with one output and one input, (channels,),
+            (width, channels) or (height, width, channels) without the batch. `SUPPORTED_LAYERS` lists the layers it
+            may hold.
 
     Returns:
         The graph, with the weights as float32. The channels of the last convolution or dense layer, and of
         what follows it, are the model's outputs and belong to no group.
 
     Raises:
-        UsageError: if the model is not a chain of supported layers; the sentence names the layer.
+        UsageError: if the model is not made of supported layers; the sentence names the layer.
     """
-    input_shape = _single_shape(model, "inputs")
-    output_shape = _single_shape(model, "outputs")
-    tracer = _Tracer(as_map(input_shape))
-    for name, layer in _chain(model, ""):
-        _append_layer(tracer, name, layer)
-    if not any(_makes_channels(node.operation) for node in tracer.nodes):
+    input_shape, output_shape = shape_of(model, "inputs"), shape_of(model, "outputs")
+    tracer = _Tracer()
+    values = {INPUT: _Value(INPUT, as_map(input_shape))}
+    for index, call in enumerate(calls(model)):
+        tracer.values = tuple(values[source] for source in call.inputs)
+        _append_layer(tracer, call.name, call.layer)
+        values[index] = tracer.values[0]
+    if not any(isinstance(node.operation, MAKES_CHANNELS) for node in tracer.nodes):
         raise UsageError(f"`model` must have a convolution or a dense layer. Received: model '{model.name}' without.")
     for node in tracer.nodes:
         if not all(np.isfinite(values).all() for values in node.weights.values()):
             raise UsageError(f"Layer '{node.name}' has weights that are NaN or infinite; train the model again.")
-    nodes, groups = _with_groups(tracer.nodes)
-    return Graph(model.name, input_shape, output_shape, nodes, groups)
+    reshaped_input = _reshaped_input(model, tracer, as_map(input_shape))
+    input_map = reshaped_input or as_map(input_shape)
+    nodes, groups = with_groups(with_foldable_normalizations(absorb_padding(tracer.nodes, input_map)))
+    return Graph(model.name, input_shape, output_shape, nodes, groups, reshaped_input)
 
 
-def _single_shape(model: keras.Model, side: Literal["inputs", "outputs"]) -> tuple[int, ...]:
-    tensors = getattr(model, side, None)
-    if not tensors:
+def _reshaped_input(model: keras.Model, tracer: "_Tracer", input_map: Shape) -> Shape | None:
+    """The map as which all nodes read the network's input, where it is another one than its shape says."""
+    maps = tracer.input_maps or {input_map}
+    if len(maps) > 1:
         raise UsageError(
-            "`model` must be a built Sequential or functional Keras model. "
-            f"Received: '{model.name}' ({type(model).__name__}) without known {side}; "
-            "write it as a functional model, or give a Sequential model an `Input`."
+            f"`model` must read its input as a map of one shape. Received: model '{model.name}', which reads it as "
+            f"{' and '.join(map(str, sorted(maps)))}; let all layers read the same Reshape."
         )
-    if len(tensors) > 1:
-        raise UsageError(f"`model` must have one input and one output. Received: {len(tensors)} {side}.")
-    shape = tuple(tensors[0].shape)[1:]
-    if len(shape) not in (1, 3) or None in shape:
-        raise UsageError(
-            f"`model` must have {side} of a fixed shape (channels,) or (height, width, channels) per sample. "
-            f"Received: {shape}; give its `Input` such a shape."
-        )
-    return shape
+    (shape,) = maps
+    return None if shape == input_map else shape
 
 
-def _chain(model: keras.Model, prefix: str) -> list[tuple[str, Any]]:
-    """The layers from input to output, each with its name."""
-    backwards: list[tuple[str, Any]] = []
-    visited: set[int] = set()
-    tensor = model.outputs[0]
-    while True:
-        history = tensor._keras_history
-        layer = history.operation
-        sources = layer._inbound_nodes[history.node_index].input_tensors
-        if not sources:
-            return backwards[::-1]
-        if len(sources) > 1:
-            raise _unsupported(layer, f"it joins {len(sources)} branches, and the network must be a chain")
-        if id(layer) in visited:
-            raise _unsupported(layer, "it is used twice, and its weights cannot have two orders of channels")
-        visited.add(id(layer))
-        backwards.extend(_named(layer, prefix))
-        tensor = sources[0]
+@dataclass(frozen=True)
+class _Value:
+    """What a layer made."""
 
-
-def _named(layer: Any, prefix: str) -> list[tuple[str, Any]]:
-    """The layer, or a nested model's layers, from output to input."""
-    name = prefix + layer.name
-    if not isinstance(layer, keras.Model):
-        return [(name, layer)]
-    _single_shape(layer, "inputs")
-    _single_shape(layer, "outputs")
-    return _chain(layer, name + "/")[::-1]
+    node: int
+    """The node whose output it is, or INPUT."""
+    shape: Shape
+    flattened: bool = False
+    """Whether the model sees the map as a vector of more than its channels."""
 
 
 class _Tracer:
-    """Appends nodes to a chain and follows the shape of its last output."""
+    """Appends nodes and follows the values that they make."""
 
-    def __init__(self, input_map: Shape) -> None:
+    def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.shape = input_map
-        self.flattened = False
-        """Whether the model sees the map as a vector of more than its channels."""
+        self.values: tuple[_Value, ...] = ()
+        """What the next node takes: a layer's inputs at first, then what the layer's last node made."""
+        self.input_maps: set[Shape] = set()
+        """The shapes of map as which nodes read the network's input."""
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the first value."""
+        return self.values[0].shape
+
+    @property
+    def flattened(self) -> bool:
+        """Whether the model sees the first value as a vector of more than its channels."""
+        return self.values[0].flattened
 
     def append(self, name: str, operation: Operation, shape: Shape, weights: Mapping[str, Array]) -> None:
-        """Appends a node to the chain; its channel groups are found later."""
-        source = len(self.nodes) - 1 if self.nodes else INPUT
-        self.nodes.append(Node(name, operation, source, shape, None, None, weights))
-        self.shape = shape
+        """Appends a node that takes the values; its channel groups are found later."""
+        inputs = tuple(value.node for value in self.values)
+        self.input_maps.update(value.shape for value in self.values if value.node == INPUT)
+        self.nodes.append(Node(name, operation, inputs, shape, None, None, weights))
+        self.values = (_Value(len(self.nodes) - 1, shape, self.flattened),)
 
     def flatten(self) -> None:
         """Makes the map a vector for the model; the map itself stays."""
-        self.flattened = self.shape[:2] != (1, 1)
+        self.values = (replace(self.values[0], flattened=self.shape[:2] != (1, 1)),)
 
-    def append_activation(self, layer: Any, name: str, function: ActivationName) -> None:
+    def unflatten(self) -> None:
+        """Ends the effect of `flatten`."""
+        self.values = (replace(self.values[0], flattened=False),)
+
+    def read_input_as(self, shape: Shape) -> None:
+        """Takes the network's input as another map of as many elements."""
+        self.values = (_Value(INPUT, shape),)
+
+    def append_activation(self, layer: Any, name: str, activation: Activation) -> None:
         """Appends an elementwise function or a softmax over the channels."""
-        if function == "linear":
-            return
-        if function == "softmax" and self.flattened:
+        if activation.function == "softmax" and self.flattened:
             raise _unsupported(layer, f"it takes a softmax over a flattened map {self.shape}")
-        self.append(name, Activation(function), self.shape, {})
+        self.append(name, activation, self.shape, {})
 
 
 def _append_layer(tracer: _Tracer, name: str, layer: Any) -> None:
     supported = SUPPORTED_LAYERS.get(type(layer))
+    if not isinstance(layer, keras.Layer):
+        raise _unsupported(layer, "it is an operation outside of a layer; for a + b write keras.layers.Add()([a, b])")
     if supported is None:
         raise _unsupported(layer, "no operation stands for it")
     for requirement in supported.requirements:
         if not requirement.holds(layer):
             raise _unsupported(layer, f"it needs {requirement.text}")
-    if tracer.flattened and type(layer) not in _ALLOWED_AFTER_FLATTEN:
-        raise _unsupported(
-            layer, f"it follows a Flatten of a map {tracer.shape}, which only a Dense may take as its input"
-        )
+    for value in tracer.values:
+        if value.flattened and type(layer) not in _ALLOWED_AFTER_FLATTEN:
+            raise _unsupported(
+                layer, f"it follows a Flatten of a map {value.shape}, which only a Dense may take as its input"
+            )
     supported.append(tracer, layer, name)
 
 
@@ -184,7 +202,7 @@ def _unsupported(layer: Any, reason: str) -> UsageError:
     names = ", ".join(sorted(supported.__name__ for supported in SUPPORTED_LAYERS))
     return UsageError(
         f"Layer '{layer.name}' ({type(layer).__name__}) is not supported: {reason}; "
-        f"supported are chains of {names}. Replace the layer and train the model again."
+        f"supported are {names}. Replace the layer and train the model again."
     )
 
 
@@ -212,7 +230,7 @@ def _append_separable(tracer: _Tracer, layer: Any, name: str) -> None:
 
 def _append_depthwise_node(tracer: _Tracer, layer: Any, name: str, weights: Mapping[str, Array]) -> None:
     operation = DepthwiseConv2D(layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
-    channels = tracer.shape[2]
+    channels = tracer.shape[2] * layer.depth_multiplier
     shape = _window_shape(tracer.shape, layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate, channels)
     tracer.append(name, operation, shape, weights)
 
@@ -227,13 +245,11 @@ def _append_dense(tracer: _Tracer, layer: Any, name: str) -> None:
         kernel = weights["kernel"].reshape(*window, channels, layer.units)
         shape = _window_shape(tracer.shape, window, (1, 1), "valid", (1, 1), layer.units)
         tracer.append(name, Conv2D(window), shape, {**weights, "kernel": kernel})
-    tracer.flattened = False
+    tracer.unflatten()
     _append_argument(tracer, layer, name)
 
 
 def _append_batch_normalization(tracer: _Tracer, layer: Any, name: str) -> None:
-    if not (tracer.nodes and isinstance(tracer.nodes[-1].operation, Conv2D | DepthwiseConv2D | Dense)):
-        raise _unsupported(layer, "it must directly follow a convolution or dense layer whose activation is linear")
     channels = tracer.shape[2]
     weights = {
         "gamma": _array(layer.gamma) if layer.scale else np.ones(channels, np.float32),
@@ -245,20 +261,66 @@ def _append_batch_normalization(tracer: _Tracer, layer: Any, name: str) -> None:
 
 
 def _append_relu(tracer: _Tracer, layer: Any, name: str) -> None:
-    tracer.append_activation(layer, name, "relu" if layer.max_value is None else "relu6")
+    if layer.max_value is None:
+        _append_leaky_relu(tracer, layer, name)
+    else:
+        tracer.append_activation(layer, name, Activation("relu6"))
+
+
+def _append_leaky_relu(tracer: _Tracer, layer: Any, name: str) -> None:
+    slope = float(layer.negative_slope)
+    tracer.append_activation(layer, name, Activation("leaky_relu", slope) if slope else Activation("relu"))
 
 
 def _append_softmax(tracer: _Tracer, layer: Any, name: str) -> None:
-    tracer.append_activation(layer, name, "softmax")
+    tracer.append_activation(layer, name, Activation("softmax"))
 
 
 def _append_activation_layer(tracer: _Tracer, layer: Any, name: str) -> None:
-    tracer.append_activation(layer, name, _ACTIVATIONS[layer.activation])
+    activation = _ACTIVATIONS[layer.activation]
+    if activation is not None:
+        tracer.append_activation(layer, name, activation)
 
 
 def _append_argument(tracer: _Tracer, layer: Any, name: str) -> None:
-    function = _ACTIVATIONS[layer.activation]
-    tracer.append_activation(layer, f"{name}/{function}", function)
+    activation = _ACTIVATIONS[layer.activation]
+    if activation is not None:
+        tracer.append_activation(layer, f"{name}/{activation.function}", activation)
+
+
+def _append_rescaling(tracer: _Tracer, layer: Any, name: str) -> None:
+    channels = tracer.shape[2]
+    scale, offset = (np.full(channels, values, np.float32) for values in (layer.scale, layer.offset))
+    weights = {"kernel": scale.reshape(1, 1, channels, 1), "bias": offset}
+    tracer.append(name, DepthwiseConv2D((1, 1)), tracer.shape, weights)
+
+
+def _append_zero_padding(tracer: _Tracer, layer: Any, name: str) -> None:
+    rows, columns = ((int(before), int(after)) for before, after in layer.padding)
+    height, width, channels = tracer.shape
+    tracer.append(name, Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
+
+
+def _append_reshape(tracer: _Tracer, layer: Any, name: str) -> None:
+    shape = _target_shape(layer.target_shape, math.prod(tracer.shape))
+    if shape == tracer.shape:
+        tracer.unflatten()
+    elif tracer.values[0].node == INPUT and len(shape) in (2, 3):
+        tracer.read_input_as(as_map(shape))
+    elif len(shape) == 1:
+        tracer.flatten()
+    else:
+        raise _unsupported(
+            layer,
+            f"it makes {shape} of a map {tracer.shape}; a reshape must flatten, undo a Flatten, or stand at the "
+            "network's input and make a map of it",
+        )
+
+
+def _target_shape(shape: tuple[int, ...], elements: int) -> tuple[int, ...]:
+    """The shape with its -1 replaced."""
+    known = math.prod(size for size in shape if size != -1)
+    return tuple(elements // known if size == -1 else int(size) for size in shape)
 
 
 def _append_pool(kind: Literal["average", "max"]) -> Callable[[_Tracer, Any, str], None]:
@@ -281,6 +343,20 @@ def _append_global_pool(kind: Literal["average", "max"]) -> Callable[[_Tracer, A
 
 def _append_flatten(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.flatten()
+
+
+def _append_add(tracer: _Tracer, layer: Any, name: str) -> None:
+    total, *others = tracer.values
+    for number, value in enumerate(others, start=1):
+        tracer.values = (total, value)
+        tracer.append(name if number == len(others) else f"{name}/{number}", Add(), value.shape, {})
+        total = tracer.values[0]
+
+
+def _append_concatenate(tracer: _Tracer, layer: Any, name: str) -> None:
+    height, width, _ = tracer.shape
+    if len(tracer.values) > 1:
+        tracer.append(name, Concatenate(), (height, width, sum(value.shape[2] for value in tracer.values)), {})
 
 
 def _append_nothing(tracer: _Tracer, layer: Any, name: str) -> None:
@@ -308,77 +384,87 @@ def _window_shape(
 ) -> Shape:
     """Shape of what a sliding window makes of a map."""
     height, width = (
-        math.ceil((size - (0 if padding == "same" else (extent - 1) * rate)) / stride)
-        for size, extent, stride, rate in zip(shape[:2], window, strides, dilation, strict=True)
+        window_positions(size, taps, stride, rate, padding).count
+        for size, taps, stride, rate in zip(shape[:2], window, strides, dilation, strict=True)
     )
     return (height, width, channels)
 
 
+def _input_shapes(layer: Any) -> list[tuple[int | None, ...]]:
+    return [tuple(tensor.shape) for tensor in layer._inbound_nodes[0].input_tensors]
+
+
 def _input_rank(layer: Any) -> int:
-    return len(layer._inbound_nodes[0].input_tensors[0].shape)
-
-
-def _makes_channels(operation: Operation) -> bool:
-    return isinstance(operation, Conv2D | Dense)
-
-
-def _with_groups(nodes: list[Node]) -> tuple[tuple[Node, ...], tuple[ChannelGroup, ...]]:
-    """Convolutions and dense layers make channels; everything else passes its input's on."""
-    last_maker = max(index for index, node in enumerate(nodes) if _makes_channels(node.operation))
-    grouped: list[Node] = []
-    groups: list[ChannelGroup] = []
-    current: int | None = None
-    for index, node in enumerate(nodes):
-        source = current
-        if index == last_maker:
-            current = None
-        elif _makes_channels(node.operation):
-            current = len(groups)
-            groups.append(ChannelGroup(node.name, node.output_shape[2]))
-        grouped.append(replace(node, input_group=source, output_group=current))
-    return tuple(grouped), tuple(groups)
+    return len(_input_shapes(layer)[0])
 
 
 _CHANNELS_LAST = Requirement("data_format='channels_last'", lambda layer: layer.data_format == "channels_last")
 _PADDING = Requirement("padding 'valid' or 'same'", lambda layer: layer.padding in ("valid", "same"))
 _ACTIVATION = Requirement(
-    "an activation of linear, relu, relu6, softmax",
+    "an activation of linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, softmax",
     lambda layer: layer.activation in _ACTIVATIONS,
 )
 _ONE_GROUP = Requirement("groups=1", lambda layer: layer.groups == 1)
-_ONE_FILTER_PER_CHANNEL = Requirement("depth_multiplier=1", lambda layer: layer.depth_multiplier == 1)
 _PLAIN_RELU = Requirement(
-    "max_value None or 6, negative_slope 0 and threshold 0",
-    lambda layer: layer.max_value in (None, 6) and not layer.negative_slope and not layer.threshold,
+    "threshold 0 and max_value None, or 6 with negative_slope 0",
+    lambda layer: not layer.threshold and layer.max_value in ((None,) if layer.negative_slope else (None, 6)),
 )
 _CHANNEL_AXIS = Requirement("axis=-1", lambda layer: layer.axis in (-1, _input_rank(layer) - 1))
+_ONE_SHAPE = Requirement("inputs of one shape", lambda layer: len(set(_input_shapes(layer))) == 1)
+_FEW_INPUTS = Requirement(
+    f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs",
+    lambda layer: len(_input_shapes(layer)) <= conventions.MAXIMUM_CONCATENATION_INPUTS,
+)
 _WINDOW = (_CHANNELS_LAST, _PADDING)
+_MULTIPLIED = "with a depth_multiplier above 1, its input and its depthwise output keep all channels"
+
+_ONLY_IN_TRAINING = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout2D,
+)
 
 SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.InputLayer: SupportedLayer((), _append_nothing),
     keras.layers.Conv2D: SupportedLayer((*_WINDOW, _ONE_GROUP, _ACTIVATION), _append_convolution),
-    keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ONE_FILTER_PER_CHANNEL, _ACTIVATION), _append_depthwise),
-    keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ONE_FILTER_PER_CHANNEL, _ACTIVATION), _append_separable),
+    keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_depthwise, _MULTIPLIED),
+    keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_separable, _MULTIPLIED),
     keras.layers.Dense: SupportedLayer((_ACTIVATION,), _append_dense),
     keras.layers.BatchNormalization: SupportedLayer((_CHANNEL_AXIS,), _append_batch_normalization),
     keras.layers.ReLU: SupportedLayer((_PLAIN_RELU,), _append_relu),
+    keras.layers.LeakyReLU: SupportedLayer((), _append_leaky_relu),
     keras.layers.Softmax: SupportedLayer((_CHANNEL_AXIS,), _append_softmax),
     keras.layers.Activation: SupportedLayer((_ACTIVATION,), _append_activation_layer),
+    keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_add, "all that it adds is narrowed alike"),
+    keras.layers.Concatenate: SupportedLayer(
+        (_CHANNEL_AXIS, _FEW_INPUTS),
+        _append_concatenate,
+        "what it joins keeps all channels: a narrower input would move those behind it",
+    ),
     keras.layers.AveragePooling2D: SupportedLayer(_WINDOW, _append_pool("average")),
     keras.layers.MaxPooling2D: SupportedLayer(_WINDOW, _append_pool("max")),
     keras.layers.GlobalAveragePooling2D: SupportedLayer((_CHANNELS_LAST,), _append_global_pool("average")),
     keras.layers.GlobalMaxPooling2D: SupportedLayer((_CHANNELS_LAST,), _append_global_pool("max")),
     keras.layers.Flatten: SupportedLayer((_CHANNELS_LAST,), _append_flatten),
-    keras.layers.Dropout: SupportedLayer((), _append_nothing),
-    keras.layers.SpatialDropout2D: SupportedLayer((), _append_nothing),
+    keras.layers.Reshape: SupportedLayer(
+        (), _append_reshape, "must flatten, undo a Flatten, or make a map of the network's input"
+    ),
+    keras.layers.Rescaling: SupportedLayer((), _append_rescaling),
+    keras.layers.ZeroPadding2D: SupportedLayer((_CHANNELS_LAST,), _append_zero_padding),
+    **{layer: SupportedLayer((), _append_nothing) for layer in _ONLY_IN_TRAINING},
 }
 """Every Keras layer that `trace` takes, with what it requires of it."""
 
 _ALLOWED_AFTER_FLATTEN = (
     keras.layers.Dense,
-    keras.layers.Dropout,
     keras.layers.Flatten,
+    keras.layers.Reshape,
     keras.layers.ReLU,
+    keras.layers.LeakyReLU,
     keras.layers.Activation,
     keras.layers.Softmax,
+    *_ONLY_IN_TRAINING,
 )

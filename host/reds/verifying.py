@@ -11,17 +11,23 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
-from reds.graph import Dense, DepthwiseConv2D
+from reds.graph import INPUT, Activation, Add, Dense, DepthwiseConv2D
 from reds.inspecting import ModelReport, inspect
+from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT, lookup_table
 from reds.model_file import decode, read_model_file
 from reds.reference import run_litert, run_tflite_micro
+from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
 from reds.runtime import Runtime
+from reds.schema import conventions
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
 from reds_bench.emulator import boot
 
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of float32 outputs, relative to the largest magnitude of the output."""
+
+FLOAT_TABLE_ERROR = 1e-3
+"""Units by which a sigmoid or tanh in float32 may miss its exact value; 256 units have 16 bits behind the point."""
 
 Progress = Callable[[str], None]
 
@@ -133,25 +139,89 @@ def verify(
 def _litert_units(content: bytes) -> int:
     """Units by which LiteRT's int8 output may differ from TFLite Micro's.
 
-    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off; every other
-    operation is equal on equal inputs. From there on a layer passes a difference on multiplied by at most the largest
-    sum of the magnitudes of an output's weights, and a softmax by half.
+    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off, and its
+    sigmoid and tanh are computed in floating point; every other operation is equal on equal inputs. From there on each
+    layer passes differences on, see `_units_passed_on`.
     """
     network = decode(read_model_file(content))
     if network.element_type is not ElementType.INT8:
         return 0
-    units = 0.0
+    units = {INPUT: 0}
     for step in network.subnetworks[0].steps:
         layer = network.layers[step.layer]
+        units[step.layer] = _units_after(layer, step, [units[source] for source in layer.inputs])
+    return units[network.subnetworks[0].steps[-1].layer]
+
+
+def _units_after(layer: CompiledLayer, step: CompiledStep, units: Sequence[int]) -> int:
+    """Units by which an operation's outputs may differ for the given differences of its inputs."""
+    if isinstance(layer.operation, Activation) and layer.operation.function in TABLED:
         assert step.input_quantization is not None and step.output_quantization is not None
-        gain = float(step.input_quantization.scale) / float(step.output_quantization.scale)
-        if layer.is_softmax:
-            units *= gain / 2
-        elif step.weight_scales is not None:
-            units *= gain * _largest_weight_sum(layer, step)
-        rounding = 1 if units > 0 or isinstance(layer.operation, Dense) else 0
-        units = math.ceil(units) + rounding
-    return int(units)
+        return largest_table_difference(layer.operation, step.input_quantization, step.output_quantization, units[0])
+    passed_on = _units_passed_on(layer, step, units)
+    rounding = 1 if passed_on > 0 or isinstance(layer.operation, Dense) else 0
+    return math.ceil(passed_on) + rounding
+
+
+def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[int]) -> float:
+    """Largest difference of an output, in its units and before it is rounded, for the given ones of the inputs.
+
+    A weighted layer multiplies it by at most the largest sum of the magnitudes of an output's weights, a softmax by
+    half; a concatenation and what else keeps its input's quantisation passes the largest one on. A sum adds the
+    differences, and rounds each input twice before, which in its fixed point can move either by up to two.
+    """
+    assert step.output_quantization is not None
+    output_scale = float(step.output_quantization.scale)
+    scales = [float(quantization.scale) for quantization in step.input_quantizations]
+    if layer.is_softmax:
+        return units[0] * scales[0] / output_scale / 2
+    if step.weight_scales is not None:
+        return units[0] * scales[0] / output_scale * _largest_weight_sum(layer, step)
+    if isinstance(layer.operation, Add):
+        fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
+        return (
+            sum(unit * scale + 2 * fixed_point if unit else 0.0 for unit, scale in zip(units, scales, strict=True))
+            / output_scale
+        )
+    return max(units)
+
+
+def largest_table_difference(activation: Activation, source: Quantization, target: Quantization, units: int) -> int:
+    """The largest difference of TFLite Micro's and LiteRT's outputs for inputs that differ by up to `units`.
+
+    Args:
+        activation: a function of one value.
+        source: quantisation of its input.
+        target: quantisation of its output.
+        units: largest difference of the inputs.
+
+    Returns:
+        The difference in units of the output.
+    """
+    ours = np.roll(lookup_table(activation, source, target), -INT8_MINIMUM).astype(np.int64)
+    lowest, highest = _litert_table(activation, source, ours)
+    shifts = range(min(units, len(ours) - 1) + 1)
+    return max(
+        int(np.abs(mine - theirs).max())
+        for table in (lowest, highest)
+        for shift in shifts
+        for mine, theirs in ((ours[shift:], table[: len(table) - shift]), (ours[: len(ours) - shift], table[shift:]))
+    )
+
+
+def _litert_table(activation: Activation, source: Quantization, ours: NDArray) -> tuple[NDArray, NDArray]:
+    """The least and the largest outputs that LiteRT may have for each input from -128 on."""
+    x = float(source.scale) * (np.arange(INT8_MINIMUM, INT8_MAXIMUM + 1) - source.zero_point)
+    tanh = np.tanh(x if activation.function == "tanh" else x / 2)
+    match activation.function:
+        case "sigmoid":
+            exact = (tanh + 1) / 2 / float(SIGMOID_OUTPUT.scale) + SIGMOID_OUTPUT.zero_point
+        case "tanh":
+            exact = tanh / float(TANH_OUTPUT.scale) + TANH_OUTPUT.zero_point
+        case _:
+            return ours, ours
+    least, largest = (np.rint(exact + error) for error in (-FLOAT_TABLE_ERROR, FLOAT_TABLE_ERROR))
+    return np.clip(least, INT8_MINIMUM, INT8_MAXIMUM), np.clip(largest, INT8_MINIMUM, INT8_MAXIMUM)
 
 
 def _largest_weight_sum(layer: CompiledLayer, step: CompiledStep) -> float:

@@ -3,7 +3,7 @@
 Sources: Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017, appendix A (DNN, CNN, DS-CNN);
 Corti et al., "REDS: Resource-Efficient Deep Subnetworks for Dynamic Resource Constraints", 2023 (DS-CNN for images);
 Howard et al., "MobileNets", 2017, table 1 (MobileNetV1); Banbury et al., "MLPerf Tiny Benchmark", 2021 (MobileNetV1 of
-width 0.25 for visual wake words, and the autoencoder for anomaly detection).
+width 0.25 for visual wake words, ResNet-8 for image classification, and the autoencoder for anomaly detection).
 """
 
 from collections.abc import Callable
@@ -27,6 +27,9 @@ PERSON_CLASSES = 2
 MOBILENET_STEM = 32
 MOBILENET_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 """Filters and stride of each depthwise separable block of MobileNetV1, at width 1."""
+
+RESNET_BLOCKS = ((16, 1), (32, 2), (64, 2))
+"""Filters and stride of each residual block of ResNet-8."""
 
 
 def build(name: str, seed: int = 0) -> "keras.Model":
@@ -124,6 +127,22 @@ def mobilenet_v1_100() -> "keras.Model":
     return _mobilenet_v1("mobilenet_v1_100", width=1.0, use_bias=False)
 
 
+def resnet_8() -> "keras.Model":
+    """A convolution and three residual blocks of 16, 32 and 64 filters for colour images of 32 x 32 pixels.
+
+    The reference of MLPerf Tiny for CIFAR-10. A block whose shape changes has a 1 x 1 convolution in its shortcut.
+    """
+    from keras import Model, layers
+
+    inputs = _input(CIFAR10_SHAPE)
+    x = _convolution(inputs, "conv1", RESNET_BLOCKS[0][0], (3, 3), (1, 1), "same")
+    for number, (filters, stride) in enumerate(RESNET_BLOCKS, start=1):
+        x = _residual_block(x, number, filters, (stride, stride))
+    x = layers.AveragePooling2D((8, 8), name="pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return Model(inputs, _classifier(x, IMAGE_CLASSES), name="resnet_8")
+
+
 def autoencoder() -> "keras.Model":
     """Dense layers of 4 x 128, 8 and 4 x 128 units that restore 640 values: 5 frames of 128 mel bands.
 
@@ -154,6 +173,7 @@ ARCHITECTURES: dict[str, Callable[[], "keras.Model"]] = {
         ds_cnn_s_cifar10,
         mobilenet_v1_025,
         mobilenet_v1_100,
+        resnet_8,
         autoencoder,
     )
 }
@@ -236,6 +256,18 @@ def _separable_block(
     return _convolution(x, f"block{number}_pointwise", filters, (1, 1), (1, 1), "same", use_bias)
 
 
+def _residual_block(x: "keras.KerasTensor", number: int, filters: int, strides: tuple[int, int]) -> "keras.KerasTensor":
+    from keras import layers
+
+    name = f"block{number}"
+    branch = _convolution(x, f"{name}_conv1", filters, (3, 3), strides, "same")
+    branch = layers.Conv2D(filters, (3, 3), padding="same", name=f"{name}_conv2")(branch)
+    branch = _normalized(branch, f"{name}_conv2")
+    if strides != (1, 1):
+        x = layers.Conv2D(filters, (1, 1), strides=strides, padding="same", name=f"{name}_shortcut")(x)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, branch]))
+
+
 def _convolution(
     x: "keras.KerasTensor",
     name: str,
@@ -254,8 +286,13 @@ def _convolution(
 def _normalized_relu(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
     from keras import layers
 
-    x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    return layers.ReLU(name=f"{name}_relu")(_normalized(x, name))
+
+
+def _normalized(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
+    from keras import layers
+
+    return layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
 
 
 def _classifier(x: "keras.KerasTensor", classes: int) -> "keras.KerasTensor":

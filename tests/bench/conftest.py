@@ -39,24 +39,24 @@ def _graph() -> Graph:
         Node(
             "conv",
             Conv2D((3, 3), padding="same"),
-            INPUT,
+            (INPUT,),
             shape,
             None,
             0,
             {"kernel": kernel, "bias": np.zeros(FILTERS, np.float32)},
         ),
-        Node("relu", Activation("relu"), 0, shape, 0, 0, {}),
-        Node("pool", Pool2D("average", shape[:2], shape[:2]), 1, (1, 1, FILTERS), 0, 0, {}),
+        Node("relu", Activation("relu"), (0,), shape, 0, 0, {}),
+        Node("pool", Pool2D("average", shape[:2], shape[:2]), (1,), (1, 1, FILTERS), 0, 0, {}),
         Node(
             "dense",
             Dense(),
-            2,
+            (2,),
             (1, 1, CLASSES),
             0,
             None,
             {"kernel": classifier, "bias": np.zeros(CLASSES, np.float32)},
         ),
-        Node("softmax", Activation("softmax"), 3, (1, 1, CLASSES), None, None, {}),
+        Node("softmax", Activation("softmax"), (3,), (1, 1, CLASSES), None, None, {}),
     )
     return Graph("small", INPUT_SHAPE, (CLASSES,), nodes, (ChannelGroup("conv", FILTERS),))
 

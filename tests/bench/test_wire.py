@@ -281,7 +281,7 @@ def test_no_noise_forges_a_line(fuzzed_board: Firmware, noise: bytes) -> None:
 def echo_board() -> Firmware:
     """A float32 network that returns its four inputs."""
     weights = {"kernel": np.eye(4, dtype=np.float32), "bias": np.zeros(4, np.float32)}
-    graph = Graph("echo", (4,), (4,), (Node("dense", Dense(), INPUT, (1, 1, 4), None, None, weights),), ())
+    graph = Graph("echo", (4,), (4,), (Node("dense", Dense(), (INPUT,), (1, 1, 4), None, None, weights),), ())
     family = Family(graph, (), (), (Subnetwork("full", ()),))
     firmware = Firmware(encode(quantize(Supernet(family, ({},)), "float32")))
     firmware.exchange(b"")

@@ -3,9 +3,8 @@
 from typing import Any, Literal
 
 import numpy as np
-from model_builder import Operation
 
-from reds.graph import Conv2D, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, Conv2D, DepthwiseConv2D, Pad, Pool2D
 
 
 class Draw:
@@ -26,10 +25,21 @@ class Draw:
     def activation(self) -> str:
         return self.choice("none", "relu", "relu6")
 
-    def convolution(self, kind: type[Conv2D] | type[DepthwiseConv2D]) -> Operation:
+    def convolution(self, kind: type[Conv2D] | type[DepthwiseConv2D]) -> Conv2D | DepthwiseConv2D:
         # Keras has no convolution that is both strided and dilated.
         strides, dilation = self.choice((self.pair(3, 3), (1, 1)), ((1, 1), self.pair(3, 3)))
         return kind(self.pair(5, 4), strides, self.choice("valid", "same", "same"), dilation)
 
-    def pool(self, kind: Literal["average", "max"]) -> Operation:
+    def pool(self, kind: Literal["average", "max"]) -> Pool2D:
         return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))
+
+    def pad(self) -> Pad:
+        return Pad(self._border(), self._border())
+
+    def _border(self) -> tuple[int, int]:
+        before, after = self._random.integers(0, 4, 2)
+        return int(before), int(after)
+
+    def tabled(self) -> Activation:
+        function = self.choice("leaky_relu", "sigmoid", "tanh", "hard_swish")
+        return Activation(function, float(np.float32(self._random.uniform(0, 1))) if function == "leaky_relu" else 0.0)

@@ -15,31 +15,45 @@ from reds.compiled import (
     CompiledSubnetwork,
     ElementType,
 )
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.disjoint_sets import DisjointSets
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    DeviceOperation,
+    Pad,
+    Pool2D,
+    Shape,
+)
+from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import Quantization
-
-Operation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Activation
 
 TYPICAL_WEIGHT_SCALE = 0.01
 INT8_DEVIATION = 256 / math.sqrt(12)
 """Standard deviation of a uniformly distributed int8."""
 
-SOFTMAX_OUTPUT = Quantization(np.float32(1 / 256), -128)
+FIXED_OUTPUTS = {"softmax": Quantization(np.float32(1 / 256), -128), "sigmoid": SIGMOID_OUTPUT, "tanh": TANH_OUTPUT}
 
 
 @dataclass(frozen=True)
 class LayerSpec:
     """A layer to build."""
 
-    operation: Operation
+    operation: DeviceOperation
     channels: int = 0
     """Output channels of a convolution or fully connected layer."""
     activation: str = "none"
     depth_multiplier: int = 1
+    inputs: tuple[int, ...] = ()
+    """Layers that it reads, INPUT for the network's input; the layer before it if not given."""
 
 
 class NetworkBuilder:
-    """Builds a chain of layers and subnetworks of it that all have the input's and the output's full channels."""
+    """Builds layers and subnetworks of them that all have the input's and the output's full channels."""
 
     def __init__(self, element_type: ElementType, input_shape: Shape, seed: int, loudness: float = 1.0) -> None:
         """Starts a network.
@@ -90,22 +104,23 @@ class NetworkBuilder:
 
     def _layers(self, specs: Sequence[LayerSpec]) -> tuple[CompiledLayer, ...]:
         layers: list[CompiledLayer] = []
-        shape = self._input_shape
+        shapes = {INPUT: self._input_shape}
         for index, spec in enumerate(specs):
-            output = output_shape(spec, shape)
+            inputs = spec.inputs or (index - 1 if index else INPUT,)
+            shape = shapes[inputs[0]]
+            output = shapes[index] = output_shape(spec, *(shapes[source] for source in inputs))
             layers.append(
                 CompiledLayer(
                     name=f"layer{index}",
                     operation=spec.operation,
                     activation=_activation(spec),
-                    input=index - 1 if index else INPUT,
+                    inputs=inputs,
                     input_shape=shape,
                     output_shape=output,
                     subgraph=0,
                     weights=self._weights(spec, shape, output),
                 )
             )
-            shape = output
         return tuple(layers)
 
     def _weights(self, spec: LayerSpec, source: Shape, target: Shape) -> NDArray | None:
@@ -124,8 +139,9 @@ class NetworkBuilder:
 
     def _widths(self, layers: Sequence[CompiledLayer], wanted: Sequence[int]) -> list[int]:
         widths: list[int] = []
-        channels = self._input_shape[2]
         for layer, width in zip(layers, wanted, strict=True):
+            sources = [self._input_shape[2] if source == INPUT else widths[source] for source in layer.inputs]
+            channels = sum(sources) if isinstance(layer.operation, Concatenate) else sources[0]
             if isinstance(layer.operation, Conv2D | Dense):
                 channels = layer.output_shape[2] if layer is layers[-1] else width
             elif isinstance(layer.operation, DepthwiseConv2D):
@@ -134,25 +150,31 @@ class NetworkBuilder:
         return widths
 
     def _shared_quantizations(self, layers: Sequence[CompiledLayer]) -> dict[int, Quantization]:
-        """Quantisation of the network's input and output, and of the tensors that must have the same."""
+        """Quantisation of the network's input and output, by the set of tensors that have it; none for float32."""
         if self._type is ElementType.FLOAT32:
             return {}
-        shared = {INPUT: self._input_quantization()}
-        last = len(layers) - 1
-        while last >= 0 and _keeps_quantization(layers[last]):
-            last -= 1
-        if last >= 0:
-            shared[last] = self._output_quantization(layers[last], shared[INPUT])
+        sets = tensors_that_share(layers)
+        shared = {sets[INPUT]: self._input_quantization()}
+        output = sets[len(layers) - 1]
+        if output not in shared:
+            shared[output] = self._output_quantization(layers[output + INPUT], [shared[sets[INPUT]]])
         return shared
 
     def _input_quantization(self) -> Quantization:
         scale = np.float32(math.exp(self._random.uniform(math.log(0.002), math.log(0.5))))
         return Quantization(scale, int(self._random.integers(-128, 128)))
 
-    def _output_quantization(self, layer: CompiledLayer, source: Quantization) -> Quantization:
+    def _output_quantization(self, layer: CompiledLayer, sources: Sequence[Quantization]) -> Quantization:
         """A scale that spreads the sums over the int8 range with few of them clipped."""
-        if layer.is_softmax:
-            return SOFTMAX_OUTPUT
+        if isinstance(layer.operation, Add):
+            factor = np.exp2(self._random.uniform(-3, 3)) / self._loudness
+            scale = np.float32(max(source.scale for source in sources) * factor)
+            return Quantization(scale, int(self._random.integers(-128, 128)))
+        source = sources[0]
+        if isinstance(layer.operation, Activation):
+            scale = np.float32(source.scale * self._random.uniform(0.1, 2))
+            own = Quantization(scale, int(self._random.integers(-128, 128)))
+            return FIXED_OUTPUTS.get(layer.operation.function, own)
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
@@ -161,20 +183,17 @@ class NetworkBuilder:
         self, layers: Sequence[CompiledLayer], widths: Sequence[int], shared: dict[int, Quantization]
     ) -> tuple[CompiledStep, ...]:
         steps: list[CompiledStep] = []
-        channels, quantization = self._input_shape[2], shared.get(INPUT)
+        channels = {INPUT: self._input_shape[2]} | dict(enumerate(widths))
+        sets = tensors_that_share(layers)
+        known = dict(shared)
         for index, (layer, width) in enumerate(zip(layers, widths, strict=True)):
-            target = self._target_quantization(layer, index, quantization, shared)
-            scales, bias = self._scales_and_bias(layer, width, quantization)
-            steps.append(CompiledStep(index, channels, width, quantization, target, scales, bias))
-            channels, quantization = width, target
+            sources = tuple(known[sets[source]] for source in layer.inputs) if known else ()
+            if sources and sets[index] not in known:
+                known[sets[index]] = self._output_quantization(layer, sources)
+            scales, bias = self._scales_and_bias(layer, width, sources[0] if sources else None)
+            inputs, target = channels[layer.inputs[0]], known.get(sets[index])
+            steps.append(CompiledStep(index, inputs, width, sources, target, scales, bias))
         return tuple(steps)
-
-    def _target_quantization(
-        self, layer: CompiledLayer, index: int, source: Quantization | None, shared: dict[int, Quantization]
-    ) -> Quantization | None:
-        if source is None or _keeps_quantization(layer):
-            return source
-        return shared.get(index) or self._output_quantization(layer, source)
 
     def _scales_and_bias(
         self, layer: CompiledLayer, channels: int, source: Quantization | None
@@ -201,22 +220,39 @@ def typical_sum(layer: CompiledLayer, source: Quantization) -> float:
 
 
 def _activation(spec: LayerSpec) -> str:
-    if isinstance(spec.operation, Activation) and spec.operation.function != "softmax":
-        return spec.operation.function
-    return spec.activation
+    """What is fused into the operation; the file also marks a standalone ReLU so."""
+    if isinstance(spec.operation, Activation):
+        return spec.operation.function if spec.operation.clamps else "none"
+    return "none" if isinstance(spec.operation, Pad) else spec.activation
+
+
+def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
+    """Per layer, and for INPUT, the set of outputs that must have the same quantisation: its first one's number."""
+    sets = DisjointSets(len(layers) + 1)
+    for index, layer in enumerate(layers):
+        if _keeps_quantization(layer):
+            for source in layer.inputs:
+                sets.unite(index - INPUT, source - INPUT)
+    return {tensor: sets.find(tensor - INPUT) for tensor in range(INPUT, len(layers))}
 
 
 def _keeps_quantization(layer: CompiledLayer) -> bool:
-    return isinstance(layer.operation, Pool2D | Activation) and not layer.is_softmax
+    if isinstance(layer.operation, Activation):
+        return layer.operation.clamps
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate)
 
 
-def output_shape(spec: LayerSpec, source: Shape) -> Shape:
+def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
     """Shape of a layer's output map."""
     operation = spec.operation
+    if isinstance(operation, Concatenate):
+        return (*source[:2], source[2] + sum(shape[2] for shape in others))
     if isinstance(operation, Dense):
         return (1, 1, spec.channels)
-    if isinstance(operation, Activation):
+    if isinstance(operation, Activation | Add):
         return source
+    if isinstance(operation, Pad):
+        return (source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     if operation.padding == "same":

@@ -10,7 +10,7 @@ from model_builder import LayerSpec, NetworkBuilder
 
 from reds.compiled import ElementType
 from reds.emitting import encode
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.model_file import read_model_file
 from reds.schema.conventions import ARENA_ALIGNMENT
 
@@ -20,7 +20,12 @@ SPECS = [
     LayerSpec(DepthwiseConv2D((2, 2), padding="same")),
     LayerSpec(Activation("relu")),
     LayerSpec(Pool2D("max", (2, 2), (1, 1), "same")),
-    LayerSpec(Pool2D("average", (2, 3), (1, 1))),
+    LayerSpec(Add(), activation="relu6", inputs=(3, 2)),
+    LayerSpec(Concatenate(), inputs=(4, 1, 4)),
+    LayerSpec(Pad((1, 0), (0, 2))),
+    LayerSpec(Activation("leaky_relu", 0.25)),
+    LayerSpec(Pool2D("average", (3, 5), (1, 1))),
+    LayerSpec(Activation("tanh")),
     LayerSpec(Dense(), 3),
     LayerSpec(Activation("softmax")),
 ]
@@ -35,7 +40,7 @@ def program() -> Path:
 
 @pytest.mark.parametrize("element_type", ElementType)
 def test_damaged_models(program: Path, tmp_path: Path, element_type: ElementType) -> None:
-    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [[3, 3, 3, 3, 3, 3, 3]]))
+    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [[3] * len(SPECS)]))
     file = read_model_file(model)
     plan = bytes(file.model.buffers[file.model.metadata[0].buffer].data)
     path = tmp_path / "model.tflite"

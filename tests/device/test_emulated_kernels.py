@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, output_shape
+from numpy.typing import NDArray
 
-from reds.compiled import ElementType
+from reds.compiled import CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import encode
-from reds.graph import Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import INPUT, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.requantize import Quantization
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
-from reds_bench.emulator import QEMU, boot
+from reds_bench.emulator import QEMU, QEMU_BOARDS, boot
 
 BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus")
+"""One for each instruction set that has kernels of its own."""
 SAMPLES = 1
 LOUD = 2.0**9
 """Makes requantisation multiply by more than 1."""
@@ -39,18 +43,45 @@ def check(
     widths: Sequence[Sequence[int]],
     seed: int,
     loudness: float = 1.0,
+    boards: Sequence[str] = BOARDS,
 ) -> None:
     """Compares the full network and the narrow ones on the boards with this machine."""
     builder = NetworkBuilder(ElementType.INT8, input_shape, seed, loudness)
-    path.write_bytes(encode(builder.build(specs, widths)))
-    x = builder.input(SAMPLES)
+    compare(path, builder.build(specs, widths), builder.input(SAMPLES), boards)
+
+
+def compare(path: Path, network: CompiledNetwork, x: NDArray, boards: Sequence[str] = BOARDS) -> None:
+    """Compares all subnetworks on the boards with this machine."""
+    path.write_bytes(encode(network))
     runtime = Runtime(path)
-    for board in BOARDS:
+    for board in boards:
         with boot(board, path) as url, Bench(url) as bench:
-            for subnetwork in range(len(widths) + 1):
+            for subnetwork in range(len(network.subnetworks)):
                 runtime.select(subnetwork)
                 expected = runtime.invoke(x).reshape(SAMPLES, -1)
                 np.testing.assert_array_equal(run_batch(bench, subnetwork, x).outputs, expected, board)
+
+
+def with_extreme_constants(network: CompiledNetwork) -> CompiledNetwork:
+    """The network with the same input and output scale in every layer, and in its channels every kind of constants."""
+    below_one = np.nextafter(np.float32(1), np.float32(0))
+    shifts = [0, 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 28]
+    scales = np.outer([1, below_one], np.float32(2) ** -np.array(shifts)).astype(np.float32).ravel()
+    bias = np.array([0, 1 << 30, 1 << 20, -(1 << 20), -(1 << 30), 777, (1 << 21) + 7], np.int32)
+    steps: list[CompiledStep] = []
+    for step in network.subnetworks[0].steps:
+        assert step.output_quantization is not None
+        quantization = Quantization(np.float32(1), int(step.output_quantization.zero_point))
+        steps.append(
+            replace(
+                step,
+                input_quantization=steps[-1].output_quantization if steps else quantization,
+                output_quantization=quantization,
+                weight_scales=np.resize(scales, step.output_channels),
+                bias=np.resize(bias, step.output_channels),
+            )
+        )
+    return replace(network, subnetworks=(replace(network.subnetworks[0], steps=tuple(steps)),))
 
 
 def narrow(draw: Draw, specs: Sequence[LayerSpec]) -> list[list[int]]:
@@ -90,6 +121,17 @@ def test_chains_of_convolutions(folder: Path, seed: int) -> None:
 
 @examples
 @given(seed=seeds)
+def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    specs = [LayerSpec(Conv2D((1, 1)), draw.size(24))]
+    for _ in range(3):
+        specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled())]
+    specs += [LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)
+
+
+@examples
+@given(seed=seeds)
 def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
     draw = Draw(seed)
     specs = [LayerSpec(Dense(), draw.size(90), draw.activation()) for _ in range(3)] + [LayerSpec(Dense(), 3)]
@@ -103,6 +145,9 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
         pytest.param([LayerSpec(Conv2D((1, 1)), 184), LayerSpec(Conv2D((1, 1)), 5)], id="as wide as the buffer"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 213), LayerSpec(Conv2D((1, 1)), 7)], id="wider than the buffer"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 45), LayerSpec(Conv2D((3, 3)), 9)], id="large window"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 64), LayerSpec(Conv2D((1, 1)), 65)], id="a window of 64 and of 65"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 10), LayerSpec(Conv2D((3, 2), (1, 1), "same"), 5)], id="6 padded taps"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 33), LayerSpec(Conv2D((3, 3), (2, 1), "same"), 18)], id="many chunks"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((5, 5), (1, 1), "same"))], id="5 x 5"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((7, 7), (1, 1), "same"))], id="7 x 7"),
     ],
@@ -111,6 +156,61 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
 def test_sizes_at_the_limits_of_the_buffers(folder: Path, specs: list[LayerSpec], loudness: float) -> None:
     specs = [*specs, LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (5, 7, 1), specs, narrow(Draw(3), specs), 3, loudness)
+
+
+@pytest.mark.parametrize("board", QEMU_BOARDS)
+def test_every_board(folder: Path, board: str) -> None:
+    specs = [
+        LayerSpec(Conv2D((3, 3), (2, 2), "same"), 21),
+        LayerSpec(DepthwiseConv2D((3, 3), (1, 1), "same")),
+        LayerSpec(Conv2D((1, 1)), 18),
+        LayerSpec(Pool2D("max", (2, 2), (2, 2))),
+        LayerSpec(Pool2D("average", (2, 2), (2, 2))),
+        LayerSpec(Conv2D((2, 2)), 10),
+        LayerSpec(Dense(), 7),
+    ]
+    check(folder / "model", (16, 16, 3), specs, narrow(Draw(7), specs), 7, boards=(board,))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (2, 2), (1, 7)])
+def test_maps_of_few_positions(folder: Path, size: tuple[int, int]) -> None:
+    specs = [LayerSpec(Conv2D((1, 1)), 19), LayerSpec(Conv2D((3, 3), (1, 1), "same"), 6), LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (*size, 5), specs, [[7, 5, 3]], 13)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LayerSpec(Conv2D((1, 1)), 230),
+        LayerSpec(Conv2D((3, 3)), 230),
+        LayerSpec(DepthwiseConv2D((2, 2)), 230),
+        LayerSpec(DepthwiseConv2D((3, 3)), 230),
+        LayerSpec(Dense(), 230),
+    ],
+    ids=["1 x 1", "3 x 3", "depthwise 2 x 2", "depthwise 3 x 3", "fully connected"],
+)
+def test_every_kind_of_constants(folder: Path, spec: LayerSpec) -> None:
+    size = (1, 1, 9) if isinstance(spec.operation, Dense) else (4, 5, 9)
+    builder = NetworkBuilder(ElementType.INT8, size, 11)
+    first = LayerSpec(Dense() if isinstance(spec.operation, Dense) else Conv2D((1, 1)), spec.channels)
+    compare(folder / "model", with_extreme_constants(builder.build([first, spec])), builder.input(SAMPLES))
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        DepthwiseConv2D((3, 3), (1, 1), "same"),
+        DepthwiseConv2D((3, 3), (2, 1), "same"),
+        DepthwiseConv2D((3, 3), (1, 1), "same", dilation=(2, 3)),
+        DepthwiseConv2D((2, 15), (1, 2), "same"),
+        DepthwiseConv2D((11, 9), (1, 1), "same"),
+        DepthwiseConv2D((1, 1), (2, 3)),
+    ],
+    ids=["3 x 3", "unequal strides", "dilated", "wide window", "window larger than the buffer", "one tap"],
+)
+def test_depthwise_convolutions_of_large_maps(folder: Path, convolution: DepthwiseConv2D) -> None:
+    specs = [LayerSpec(convolution, depth_multiplier=2), LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (21, 33, 3), specs, [], 7)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +227,18 @@ def test_pools_of_every_width(folder: Path, pool: Pool2D) -> None:
     specs = [LayerSpec(Conv2D((1, 1)), 11), LayerSpec(pool), LayerSpec(Conv2D((1, 1)), 3)]
     widths = [[width, width, 3] for width in (8, 5, 3)]
     check(folder / "model", (16, 17, 2), specs, widths, 5, LOUD)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 16])
+@pytest.mark.parametrize("loudness", [1e-3, 1.0, LOUD])
+def test_sums_and_concatenations(folder: Path, channels: int, loudness: float) -> None:
+    specs = [
+        LayerSpec(Conv2D((1, 1)), channels),
+        LayerSpec(Conv2D((3, 3), padding="same"), channels, inputs=(INPUT,)),
+        LayerSpec(Add(), activation="relu", inputs=(0, 1)),
+        LayerSpec(Concatenate(), inputs=(2, INPUT, 0)),
+        LayerSpec(Add(), activation="relu6", inputs=(3, 3)),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    narrow_widths = [[width, width, 0, 0, 0, 3] for width in (max(1, channels - 3), 1)]
+    check(folder / "model", (5, 3, 2), specs, narrow_widths, channels, loudness)

@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_drawing import Draw
-from model_builder import LayerSpec, NetworkBuilder, Operation, output_shape
+from model_builder import LayerSpec, NetworkBuilder, output_shape
 
 from reds.compiled import ElementType
 from reds.emitting import encode, extract
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Shape
+from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
 
@@ -28,16 +26,16 @@ def check(
     specs: Sequence[LayerSpec],
     widths: Sequence[int],
     seed: int,
+    loudness: float = 1.0,
 ) -> None:
     """Compares the full network and a narrow one with TFLite Micro."""
-    builder = NetworkBuilder(element_type, input_shape, seed)
+    builder = NetworkBuilder(element_type, input_shape, seed, loudness)
     model = encode(builder.build(specs, [widths]))
     runtime = Runtime(model)
     x = builder.input(SAMPLES)
     for subnetwork in (0, 1):
         runtime.select(subnetwork)
-        standalone = with_depth_multipliers(extract(model, subnetwork), specs)
-        expected = run_tflite_micro(standalone, x)
+        expected = run_tflite_micro(extract(model, subnetwork), x)
         actual = runtime.invoke(x)
         if element_type is ElementType.INT8:
             np.testing.assert_array_equal(actual, expected)
@@ -46,21 +44,8 @@ def check(
         assert runtime.guards_intact
 
 
-def with_depth_multipliers(model: bytes, specs: Sequence[LayerSpec]) -> bytes:
-    """The model with depth multipliers, which the emitter has no use for."""
-    if all(spec.depth_multiplier == 1 for spec in specs):
-        return model
-    tree = tflite.ModelT.InitFromPackedBuf(model)
-    for operator, spec in zip(tree.subgraphs[0].operators, specs, strict=True):
-        if spec.depth_multiplier > 1:
-            operator.builtinOptions.depthMultiplier = spec.depth_multiplier
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(tree.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
 def check_hidden(
-    element_type: ElementType, draw: Draw, operation: Operation, seed: int, depth_multiplier: int = 1
+    element_type: ElementType, draw: Draw, operation: DeviceOperation, seed: int, depth_multiplier: int = 1
 ) -> None:
     """Compares an operation between two 1 x 1 convolutions, so that its input and output are prefixes."""
     before, after = draw.pair(11, 11)
@@ -113,6 +98,18 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
+    def test_tabled_activations(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.tabled(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_pad(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.pad(), seed)
+
+    @examples
+    @given(seed=seeds)
     def test_fully_connected(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         inputs, hidden, outputs = draw.size(40), draw.size(40), draw.size(40)
@@ -126,3 +123,37 @@ class TestOperation:
         classes = draw.choice(draw.size(20), draw.size(300))
         specs = [LayerSpec(Dense(), classes), LayerSpec(Activation("softmax"))]
         check(element_type, (1, 1, 5), specs, [classes, classes], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_add(self, element_type: ElementType, seed: int) -> None:
+        """Of two maps with scales of their own, and of what comes out with itself, loud or nearly silent."""
+        draw = Draw(seed)
+        channels, width = draw.size(11), draw.size(11)
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Conv2D((1, 1)), channels, inputs=draw.choice((INPUT,), (0,))),
+            LayerSpec(Add(), activation=draw.activation(), inputs=draw.choice((0, 1), (1, 0))),
+            LayerSpec(Add(), activation=draw.activation(), inputs=draw.choice((2, 2), (2, 0))),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        widths = [min(width, channels)] * 4 + [3]
+        check(element_type, (*draw.pair(5, 5), 2), specs, widths, seed, draw.choice(1e-2, 1.0, 30.0))
+
+    @examples
+    @given(seed=seeds)
+    def test_add_to_the_input(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        channels = draw.size(9)
+        specs = [LayerSpec(Conv2D((1, 1)), channels), LayerSpec(Add(), inputs=draw.choice((INPUT, 0), (0, INPUT)))]
+        check(element_type, (*draw.pair(5, 5), channels), specs, [channels, channels], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_concatenation(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        joined = [LayerSpec(Conv2D((1, 1)), draw.size(9), inputs=(INPUT,)) for _ in range(draw.size(9))]
+        order = (INPUT, *reversed(range(len(joined))))
+        specs = [*joined, LayerSpec(Concatenate(), inputs=order), LayerSpec(Conv2D((1, 1)), 3)]
+        widths = [draw.size(spec.channels) for spec in joined] + [0, 3]
+        check(element_type, (*draw.pair(4, 4), draw.size(3)), specs, widths, seed)

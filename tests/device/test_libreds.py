@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.emitting.standard import AlignedBuffer, pack
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.model_file import read_model_file, with_checksum
 from reds.plan import Measurements, TargetCosts, pack_plan
 from reds.runtime import Runtime, load_library
@@ -205,7 +205,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=7),
+    "operation": change_layer(0, operation=schema.Operation.Pad + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -264,9 +264,83 @@ def test_broken_rule(rule: str) -> None:
     assert Opening.of(with_plan(MODEL, BROKEN_RULES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
-def test_unbroken_rules() -> None:
+BORDERED = encode(
+    NetworkBuilder(ElementType.INT8, INPUT_SHAPE, seed=7).build(
+        [
+            LayerSpec(Conv2D((1, 1)), 4),
+            LayerSpec(Pad((1, 0), (0, 2))),
+            LayerSpec(Activation("leaky_relu", 0.25)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+    )
+)
+BROKEN_RULES_OF_BORDERED = {
+    "border above": change_layer(1, paddingTop=2),
+    "border to the left": change_layer(1, paddingLeft=3),
+    "smaller than its input": change_layer(1, outputWidth=5),
+    "channels of a border": change_layer(1, outputChannels=5),
+    "weights of a border": change_layer(1, weights=1),
+    "border in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
+    "rows of a function": change_layer(2, outputHeight=8),
+    "channels of a function": change_tensor(3, channels=3),
+    "table behind the end": lambda plan: change_step(2, constants=len(plan.constants) - 63)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES_OF_BORDERED)
+def test_broken_rule_of_borders_and_tables(rule: str) -> None:
+    assert Opening.of(with_plan(BORDERED, BROKEN_RULES_OF_BORDERED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+BRANCHES = encode(
+    NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
+        [
+            LayerSpec(Conv2D((1, 1)), 4),
+            LayerSpec(Conv2D((1, 1)), 4, inputs=(INPUT,)),
+            LayerSpec(Add(), inputs=(0, 1)),
+            LayerSpec(Concatenate(), inputs=(2, INPUT, 1)),
+            LayerSpec(Pool2D("max", (2, 2), (2, 2), "same")),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ],
+        [[3, 3, 0, 0, 0, 3]],
+    )
+)
+SUM, JOIN = 2, 3
+BROKEN_BRANCHES = {
+    "shape of a sum": change_layer(SUM, outputChannels=5),
+    "shape of a concatenation": change_layer(JOIN, outputChannels=4),
+    "weights of a sum": change_layer(SUM, weights=1),
+    "second index of a sum": change_constant(SUM, 0, 100),
+    "second of a sum from the future": change_constant(SUM, 0, 5),
+    "second of a sum is its output": change_constant(SUM, 0, SUM + 1),
+    "second of a sum has other channels": change_constant(SUM, 0, 0),
+    "left shift of a sum": change_constant(SUM, 1, 21),
+    "negative left shift of a sum": change_constant(SUM, 1, 1 << 31),
+    "left shift of an input": change_constant(SUM, 3, 1),
+    "right shift of an input": change_constant(SUM, 5, (1 << 32) - 32),
+    "left shift of an output": change_constant(SUM, 7, 1),
+    "constants of a sum behind the end": change_step(SUM, constants=10**6),
+    "nothing to join": change_constant(JOIN, 0, 0),
+    "less to join than channels": change_constant(JOIN, 0, 1),
+    "more to join than allowed": change_constant(JOIN, 0, 10),
+    "more to join than there are words": change_constant(JOIN, 0, (1 << 32) - 1),
+    "index of what is joined": change_constant(JOIN, 1, 100),
+    "joined tensor is the output": change_constant(JOIN, 1, JOIN + 1),
+    "joined tensor of another size": change_constant(JOIN, 1, 5),
+    "constants of a concatenation behind the end": change_step(JOIN, constants=(1 << 32) - 1),
+    "second input overwritten": change_tensor(SUM, offset=0),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_BRANCHES)
+def test_broken_rule_of_branches(rule: str) -> None:
+    assert Opening.of(with_plan(BRANCHES, BROKEN_BRANCHES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED])
+def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
-    assert Opening.of(with_plan(MODEL, lambda plan: None)).open()[0] == REDS.REDS_OK
+    assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK
 
 
 class TestSelect:

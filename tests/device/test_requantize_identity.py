@@ -1,4 +1,4 @@
-"""The short cut of device/kernels/armv7em/requantize.h equals TFLite's rounding for every sum and scale it accepts."""
+"""The short cuts of device/kernels/*/requantize.h equal TFLite's rounding for every sum and scale they accept."""
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -8,6 +8,10 @@ LOWEST, HIGHEST = -(1 << 31), (1 << 31) - 1
 sums = st.integers(LOWEST, HIGHEST) | st.integers(-(1 << 17), 1 << 17)
 multipliers = st.integers(1 << 30, HIGHEST)
 right_shifts = st.integers(2, 31)
+zero_points = st.integers(-128, 127)
+
+MOST_VALUE = (1 << 21) - 1
+"""Largest sum with its bias on Armv6-M."""
 
 
 def signed(word: int) -> int:
@@ -20,10 +24,38 @@ def smmlar(n: int, m: int, addend: int) -> int:
     return signed(((addend << 32) + n * m + (1 << 31)) >> 32)
 
 
-def short_cut(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
+def armv7em(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
     """`armv7em::Requantized`, instruction by instruction."""
     product = smmlar(value, signed(multiplier << 1), value)
     return smmlar(signed(product + (product >> 31)), 1 << (32 - right_shift), zero_point)
+
+
+def word(value: int) -> int:
+    """`value`, which has to fit a 32-bit register."""
+    assert LOWEST <= value <= HIGHEST
+    return value
+
+
+def signed_low(value: int, bits: int) -> int:
+    """The lowest bits as a signed number."""
+    return (value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+
+
+def armv6m(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
+    """`armv6m::MakeScale` and REDS_REQUANTIZE, operation by operation."""
+    low = signed_low(multiplier, 11)
+    above = (multiplier - low) >> 11
+    middle = signed_low(above, 10)
+    high = (above - middle) >> 10
+    quotient = word(value * low) >> 11
+    quotient = word(quotient + word(value * middle)) >> 10
+    negative = value < 0
+    half = -1 ^ (1 << 9) if negative else 1 << 9
+    quotient = word(quotient + half + negative)
+    quotient = word(quotient + word(value * high))
+    shift = 10 + right_shift
+    carry = quotient >> (shift - 1) & 1
+    return (quotient >> shift) + zero_point + carry
 
 
 def rounded_twice(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
@@ -33,14 +65,49 @@ def rounded_twice(value: int, multiplier: int, right_shift: int, zero_point: int
     return (magnitude if product >= 0 else -magnitude) + zero_point
 
 
+def clamped(value: int, lowest: int, highest: int) -> int:
+    return max(lowest, min(value, highest))
+
+
 @settings(max_examples=5000, deadline=None, derandomize=True)
-@given(sums, multipliers, right_shifts, st.integers(-128, 127))
+@given(sums, multipliers, right_shifts, zero_points)
 @example(LOWEST, HIGHEST, 2, -128)
 @example(HIGHEST, HIGHEST, 2, 127)
 @example(LOWEST, 1 << 30, 31, 0)
 @example(LOWEST, HIGHEST, 31, 0)
 @example(-1, 1 << 30, 2, 0)
 @example(-6, HIGHEST, 2, 0)
-def test_the_short_cut_rounds_twice(value: int, multiplier: int, right_shift: int, zero_point: int) -> None:
+def test_armv7em_rounds_twice(value: int, multiplier: int, right_shift: int, zero_point: int) -> None:
+    assert armv7em(value, multiplier, right_shift, zero_point) == rounded_twice(
+        value, multiplier, right_shift, zero_point
+    )
+
+
+@settings(max_examples=5000, deadline=None, derandomize=True)
+@given(
+    st.integers(-MOST_VALUE, MOST_VALUE) | st.integers(-(1 << 12), 1 << 12),
+    st.integers(0, HIGHEST),
+    st.integers(1, 31),
+    zero_points,
+)
+@example(MOST_VALUE, HIGHEST, 1, 127)
+@example(-MOST_VALUE, HIGHEST, 1, -128)
+@example(MOST_VALUE, (1 << 31) - (1 << 10), 1, 0)
+@example(-MOST_VALUE, 0x3FEFFC00, 1, 0)
+@example(-1, 1 << 30, 1, 0)
+@example(-1, 1 << 29, 1, 0)
+@example(-6, HIGHEST, 2, 0)
+def test_armv6m_rounds_twice(value: int, multiplier: int, right_shift: int, zero_point: int) -> None:
+    assert armv6m(value, multiplier, right_shift, zero_point) == rounded_twice(
+        value, multiplier, right_shift, zero_point
+    )
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True)
+@given(st.integers(-(1 << 30), 1 << 30), multipliers, st.integers(1, 12), zero_points)
+@example(MOST_VALUE + 1, 1 << 30, 12, -128)
+@example(-MOST_VALUE - 1, 1 << 30, 12, 127)
+def test_armv6m_clamps_what_it_saturates(value: int, multiplier: int, right_shift: int, zero_point: int) -> None:
+    short_cut = armv6m(clamped(value, -MOST_VALUE, MOST_VALUE), multiplier, right_shift, zero_point)
     expected = rounded_twice(value, multiplier, right_shift, zero_point)
-    assert short_cut(value, multiplier, right_shift, zero_point) == expected
+    assert clamped(short_cut, -128, 127) == clamped(expected, -128, 127)

@@ -1,15 +1,18 @@
-"""Random trained families for property tests: any chain of supported operations, any widths, any statistics."""
+"""Random trained families for property tests: any network of supported operations, any widths, any statistics."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from reds.fold import fuse
 from reds.graph import (
+    INPUT,
     Activation,
+    Add,
     Array,
     BatchNormalization,
     BatchNormWeights,
-    ChannelGroup,
+    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -18,6 +21,7 @@ from reds.graph import (
     Graph,
     Node,
     Operation,
+    Pad,
     Padding,
     Pool2D,
     Shape,
@@ -25,35 +29,42 @@ from reds.graph import (
     Supernet,
     as_map,
 )
+from reds.grouping import MAKES_CHANNELS, with_groups
+
+ANY_RANGE = ("relu", "relu6", "leaky_relu", "hard_swish")
+FIXED_RANGE = ("sigmoid", "tanh")
+"""Activation functions whose int8 outputs have a range of their own, which a concatenation can join with no other."""
 
 
 @dataclass
-class ChainBuilder:
-    """Appends random nodes to a chain."""
+class GraphBuilder:
+    """Appends random nodes, each on the output of the last one or on two branches of it."""
 
     generator: np.random.Generator
     prefix: str
     input_shape: tuple[int, ...]
+    functions: tuple[str, ...]
+    """Activation functions to draw from."""
     nodes: list[Node] = field(default_factory=list)
-    groups: list[ChannelGroup] = field(default_factory=list)
-    group: int | None = None
+    source: int = INPUT
+    """The node whose output the next one takes."""
 
     @property
     def shape(self) -> Shape:
-        """Shape of the last node's output."""
-        return self.nodes[-1].output_shape if self.nodes else as_map(self.input_shape)
+        """Shape of what the next node takes."""
+        return self.shape_of(self.source)
 
-    def append(self, operation: Operation, shape: Shape, group: int | None, weights: dict[str, Array]) -> None:
-        """Appends a node on the last one's output."""
+    def shape_of(self, node: int) -> Shape:
+        """Shape of a node's output."""
+        return as_map(self.input_shape) if node == INPUT else self.nodes[node].output_shape
+
+    def append(
+        self, operation: Operation, shape: Shape, weights: dict[str, Array], inputs: tuple[int, ...] = ()
+    ) -> None:
+        """Appends a node on the source or on the given nodes; it becomes the source."""
         name = f"{self.prefix}{len(self.nodes)}"
-        source = len(self.nodes) - 1
-        self.nodes.append(Node(name, operation, source, shape, self.group, group, weights))
-        self.group = group
-
-    def new_group(self, size: int) -> int:
-        """A channel group for the node that is about to be appended."""
-        self.groups.append(ChannelGroup(f"{self.prefix}{len(self.nodes)}", size))
-        return len(self.groups) - 1
+        self.nodes.append(Node(name, operation, inputs or (self.source,), shape, None, None, weights))
+        self.source = len(self.nodes) - 1
 
     def weights(self, kernel_shape: tuple[int, ...], channels: int, fan_in: int) -> dict[str, Array]:
         """A random kernel, and a bias in three of four cases."""
@@ -73,13 +84,14 @@ class ChainBuilder:
                _output(width, kernel[1], strides[1], dilation[1], padding))  # fmt: skip
         taps = kernel[0] * kernel[1]
         if depthwise:
-            weights = self.weights((*kernel, channels, 1), channels, taps)
+            multiplier = 1 if self.generator.random() < 0.8 else 2
+            weights = self.weights((*kernel, channels, multiplier), channels * multiplier, taps)
             operation = DepthwiseConv2D(kernel, strides, padding, dilation)
-            self.append(operation, (*out, channels), self.group, weights)
+            self.append(operation, (*out, channels * multiplier), weights)
         else:
             filters = self.upto(13) + 1
             weights = self.weights((*kernel, channels, filters), filters, taps * channels)
-            self.append(Conv2D(kernel, strides, padding, dilation), (*out, filters), self.new_group(filters), weights)
+            self.append(Conv2D(kernel, strides, padding, dilation), (*out, filters), weights)
         self.decorate()
 
     def dilation(self, kernel: tuple[int, int], strides: tuple[int, int]) -> tuple[int, int]:
@@ -88,12 +100,70 @@ class ChainBuilder:
         fits = 2 * kernel[0] - 1 <= height and 2 * kernel[1] - 1 <= width
         return (2, 2) if fits and strides == (1, 1) and self.generator.random() < 0.3 else (1, 1)
 
-    def dense(self) -> None:
-        """A dense layer on a 1 x 1 map, and perhaps what follows it."""
-        channels, units = self.shape[2], self.upto(13) + 1
-        weights = self.weights((channels, units), units, channels)
-        self.append(Dense(), (1, 1, units), self.new_group(units), weights)
+    def scale(self) -> None:
+        """A factor and an offset per channel, and perhaps what follows them."""
+        channels = self.shape[2]
+        self.append(DepthwiseConv2D((1, 1)), self.shape, self.weights((1, 1, channels, 1), channels, 1))
         self.decorate()
+
+    def pad(self) -> None:
+        """A border of zeros, which may be nothing on some sides."""
+        rows, columns = ((self.upto(3) - 1, self.upto(3) - 1) for _ in range(2))
+        height, width, channels = self.shape
+        self.append(Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
+
+    def dense(self, units: int) -> None:
+        """A dense layer on a 1 x 1 map, and perhaps what follows it."""
+        weights = self.weights((self.shape[2], units), units, self.shape[2])
+        self.append(Dense(), (1, 1, units), weights)
+        self.decorate()
+
+    def branch(self, channels: int, strides: tuple[int, int]) -> int:
+        """A layer whose output shape only its arguments decide; returns the last node."""
+        if self.is_vector:
+            self.dense(channels)
+            return self.source
+        height, width, inputs = self.shape
+        kernel = (self.upto(min(height, 3)), self.upto(min(width, 3)))
+        weights = self.weights((*kernel, inputs, channels), channels, kernel[0] * kernel[1] * inputs)
+        out = tuple(_output(size, 1, stride, 1, "same") for size, stride in zip((height, width), strides, strict=True))
+        self.append(Conv2D(kernel, strides, "same"), (out[0], out[1], channels), weights)
+        self.decorate()
+        return self.source
+
+    def sum(self) -> None:
+        """A residual block: one or two layers and a shortcut, which is a layer where the shape changes."""
+        source = self.source
+        keeps_shape = self.generator.random() < 0.6
+        channels = self.shape[2] if keeps_shape else self.upto(13) + 1
+        strides = (1, 1) if keeps_shape else (self.upto(2), self.upto(2))
+        last = self.branch(channels, strides)
+        if self.generator.random() < 0.5:
+            last = self.branch(channels, (1, 1))
+        self.source = source
+        twice = self.generator.random() < 0.1
+        shortcut = last if twice else source if keeps_shape else self.branch(channels, strides)
+        pair = self.generator.permutation([last, shortcut])
+        self.append(Add(), self.shape_of(last), {}, tuple(int(node) for node in pair))
+        self.activate()
+
+    def concatenation(self) -> None:
+        """Layers side by side, and perhaps what they read, joined along the channels."""
+        source = self.source
+        strides = (self.upto(2), self.upto(2))
+        joined = [source] if strides == (1, 1) or self.is_vector else []
+        for _ in range(self.upto(3) + (0 if joined else 1)):
+            self.source = source
+            joined.append(self.branch(self.upto(7), strides))
+        order = self.generator.permutation(joined)
+        channels = sum(self.shape_of(node)[2] for node in joined)
+        self.append(Concatenate(), (*self.shape[:2], channels), {}, tuple(int(node) for node in order))
+        self.activate()
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether the network works on vectors."""
+        return len(self.input_shape) == 1
 
     def pool(self) -> None:
         """Average or max pooling with any window that fits."""
@@ -106,7 +176,7 @@ class ChainBuilder:
             for full, window, stride in zip((height, width), size, strides, strict=True)
         )
         kind = self.generator.choice(["average", "max"])
-        self.append(Pool2D(kind, size, strides, padding), (out[0], out[1], channels), self.group, {})
+        self.append(Pool2D(kind, size, strides, padding), (out[0], out[1], channels), {})
 
     def decorate(self) -> None:
         """Batch normalisation in half of the cases, then an activation in two of three."""
@@ -119,45 +189,54 @@ class ChainBuilder:
                 "moving_variance": self.generator.uniform(0.3, 2, channels),
             }
             floats = {key: value.astype(np.float32) for key, value in weights.items()}
-            self.append(BatchNormalization(1e-3), self.shape, self.group, floats)
-        function = self.generator.choice(["relu", "relu6", "none"])
-        if function != "none":
-            self.append(Activation(function), self.shape, self.group, {})
+            self.append(BatchNormalization(1e-3), self.shape, floats)
+        self.activate()
 
-    def classifier(self, classes: int, softmax: bool) -> None:
+    def activate(self) -> None:
+        """An activation in two of three cases."""
+        function = self.generator.choice([*self.functions, *["none"] * (len(self.functions) // 2)])
+        if function != "none":
+            slope = float(np.float32(self.generator.uniform(0, 1))) if function == "leaky_relu" else 0.0
+            self.append(Activation(str(function), slope), self.shape, {})
+
+    def classifier(self, classes: int, function: str) -> None:
         """Flattens what is left of the map into class scores."""
         height, width, channels = self.shape
         if height * width == 1:
-            self.append(Dense(), (1, 1, classes), None, self.weights((channels, classes), classes, channels))
+            self.append(Dense(), (1, 1, classes), self.weights((channels, classes), classes, channels))
         else:
             fan_in = height * width * channels
             weights = self.weights((height, width, channels, classes), classes, fan_in)
-            self.append(Conv2D((height, width)), (1, 1, classes), None, weights)
-        if softmax:
-            self.append(Activation("softmax"), (1, 1, classes), None, {})
+            self.append(Conv2D((height, width)), (1, 1, classes), weights)
+        if function != "none":
+            self.append(Activation(function), (1, 1, classes), {})
 
     def upto(self, most: int) -> int:
         """A number from 1 to `most`."""
         return int(self.generator.integers(1, most + 1))
 
     def graph(self, classes: int) -> Graph:
-        """The finished chain."""
-        return Graph(f"{self.prefix}net", self.input_shape, (classes,), tuple(self.nodes), tuple(self.groups))
+        """The finished network."""
+        return Graph(f"{self.prefix}net", self.input_shape, (classes,), *with_groups(self.nodes))
 
 
 def random_supernet(seed: int) -> Supernet:
     """A family of the full network, two narrower ones and, mostly, one that leaves through an exit."""
     generator = np.random.default_rng(seed)
-    classes, softmax = int(generator.integers(2, 7)), bool(generator.random() < 0.7)
-    chain = ChainBuilder(generator, "layer", _input_shape(generator))
-    for _ in range(chain.upto(5)):
-        _append_any(chain)
-    if not chain.groups:
-        chain.dense() if chain.shape[:2] == (1, 1) else chain.convolution(depthwise=False)
-    tap = len(chain.nodes) - 1
-    chain.classifier(classes, softmax)
-    graph = chain.graph(classes)
-    exits = (_exit(generator, graph, tap, classes, softmax),) if generator.random() < 0.7 else ()
+    classes = int(generator.integers(2, 7))
+    function = str(generator.choice(["softmax", "none", "sigmoid", "tanh"], p=[0.6, 0.2, 0.1, 0.1]))
+    branches = generator.random() < 0.6
+    functions = ANY_RANGE if branches else ANY_RANGE + FIXED_RANGE
+    builder = GraphBuilder(generator, "layer", _input_shape(generator), functions)
+    for _ in range(builder.upto(5)):
+        _append_any(builder, branches)
+    if not any(isinstance(node.operation, MAKES_CHANNELS) for node in builder.nodes):
+        builder.dense(builder.upto(13) + 1) if builder.is_vector else builder.convolution(depthwise=False)
+    count = len(builder.nodes)
+    builder.classifier(classes, function)
+    graph = builder.graph(classes)
+    tap = int(generator.choice([layer.last_node for layer in fuse(graph) if layer.last_node < count]))
+    exits = (_exit(generator, graph, tap, classes, function),) if generator.random() < 0.7 else ()
     full = tuple(group.size for group in graph.groups)
     narrow = tuple(int(generator.integers(1, size + 1)) for size in full)
     narrower = tuple(int(generator.integers(1, size + 1)) for size in narrow)
@@ -175,22 +254,31 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
     return (height, width, channels)
 
 
-def _append_any(chain: ChainBuilder) -> None:
-    if chain.shape[:2] == (1, 1) and len(chain.input_shape) == 1:
-        chain.dense()
-        return
-    kind = chain.generator.choice(["conv", "conv", "depthwise", "pool"])
-    if kind == "pool":
-        chain.pool()
+def _append_any(builder: GraphBuilder, branches: bool) -> None:
+    kinds = ["conv", "conv", "depthwise", "pool", "pad", "scale"]
+    kinds += ["sum", "sum", "sum", "concatenation"] if branches else []
+    kind = builder.generator.choice(kinds)
+    if kind == "sum":
+        builder.sum()
+    elif kind == "concatenation":
+        builder.concatenation()
+    elif kind == "scale":
+        builder.scale()
+    elif builder.is_vector:
+        builder.dense(builder.upto(13) + 1)
+    elif kind == "pool":
+        builder.pool()
+    elif kind == "pad":
+        builder.pad()
     else:
-        chain.convolution(depthwise=kind == "depthwise")
+        builder.convolution(depthwise=kind == "depthwise")
 
 
-def _exit(generator: np.random.Generator, graph: Graph, tap: int, classes: int, softmax: bool) -> Exit:
-    head = ChainBuilder(generator, "head", graph.nodes[tap].output_shape)
+def _exit(generator: np.random.Generator, graph: Graph, tap: int, classes: int, function: str) -> Exit:
+    head = GraphBuilder(generator, "head", graph.nodes[tap].output_shape, ANY_RANGE)
     if head.shape[:2] != (1, 1):
         head.convolution(depthwise=True)
-    head.classifier(classes, softmax)
+    head.classifier(classes, function)
     return Exit("exit", tap, head.graph(classes))
 
 

@@ -1,10 +1,15 @@
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
+from random_networks import random_supernet
 
 from reds import cost, zoo
+from reds.arena import align, largest_sum, lifetimes
 from reds.graph import Exit, Graph
+from reds.quantizing import quantize
 from reds.tracing import trace
 
 PUBLISHED_MACS = {
@@ -104,3 +109,16 @@ def test_an_exit_costs_the_nodes_up_to_its_tap_and_its_head(ds_cnn_s: Graph) -> 
     assert macs == 125 * (40 * 10 + 9 * 10 + 10 * 20) + 20 * 12
     assert parameters == (40 * 10 + 10) + (9 * 10 + 10) + (10 * 20 + 20) + (20 * 12 + 12)
     assert cost.peak_activation_bytes(ds_cnn_s, (10, 20, 30, 40, 50), leave=leave) == 125 * 10 + 2 + 125 * 20
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1))
+def test_costs_of_any_network_are_those_of_its_run_lists(seed: int) -> None:
+    supernet = random_supernet(seed)
+    family, network = supernet.family, quantize(supernet, "float32")
+    for index, subnetwork in enumerate(family.subnetworks):
+        leave = family.exits[subnetwork.exit - 1] if subnetwork.exit else None
+        sizes = [align(size) for size in network.tensor_sizes(index)]
+        peak = largest_sum(sizes, lifetimes(network.tensors_read(index)))
+        assert cost.macs(family.graph, subnetwork.widths, leave) == network.macs(index)
+        assert cost.peak_activation_bytes(family.graph, subnetwork.widths, 4, leave) == peak

@@ -2,30 +2,35 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import layers
 from random_networks import random_supernet
 
 from reds.errors import UsageError
 from reds.fold import affine, folded_kernel, fuse
 from reds.forward import predict
 from reds.graph import INPUT, BatchNormalization, DepthwiseConv2D, Graph, Node, Supernet
+from reds.tracing import trace
 
 
 def unfolded(graph: Graph) -> Graph:
     """The network of the fused layers: batch normalisation gone into kernels and biases."""
-    nodes = []
-    for layer in fuse(graph):
-        source = INPUT if layer.input == INPUT else len(nodes) - 1
-        node = replace(graph.nodes[layer.first_node], input=source)
+    nodes: list[Node] = []
+    last_nodes = {INPUT: INPUT}
+    for index, layer in enumerate(fuse(graph)):
+        sources = tuple(last_nodes[source] for source in layer.inputs)
+        node = replace(graph.nodes[layer.first_node], inputs=sources)
         if layer.weighted:
             full = affine(graph, layer, layer.output_shape[2], None)
             node = replace(node, weights={"kernel": folded_kernel(graph, layer), "bias": full.bias})
         nodes.append(node)
         if layer.activation != "none":
-            nodes.append(replace(graph.nodes[layer.last_node], input=len(nodes) - 1))
+            nodes.append(replace(graph.nodes[layer.last_node], inputs=(len(nodes) - 1,)))
+        last_nodes[index] = len(nodes) - 1
     return replace(graph, nodes=tuple(nodes))
 
 
@@ -107,6 +112,19 @@ def test_batch_norm_without_a_layer_to_fold_into() -> None:
         for graph in (random_supernet(seed).family.graph for seed in range(100))
         if isinstance(graph.nodes[1].operation, BatchNormalization)
     )
-    alone = replace(graph, nodes=(replace(graph.nodes[1], input=INPUT),))
+    alone = replace(graph, nodes=(replace(graph.nodes[1], inputs=(INPUT,)),))
     with pytest.raises(UsageError, match="must directly follow"):
         fuse(alone)
+
+
+def test_an_activation_is_fused_only_where_nothing_else_reads_what_it_reads() -> None:
+    inputs = layers.Input((4, 4, 3))
+    x = layers.Conv2D(5, 1, name="conv")(inputs)
+    activated = layers.ReLU(name="activated")(x)
+    x = layers.Add(name="add")([x, activated])
+    graph = trace(keras.Model(inputs, layers.ReLU(max_value=6, name="alone")(x)))
+    assert [(layer.name, layer.activation, layer.inputs) for layer in fuse(graph)] == [
+        ("conv", "none", (INPUT,)),
+        ("activated", "none", (0,)),
+        ("add", "relu6", (0, 1)),
+    ]

@@ -36,7 +36,7 @@ def _graph(model: keras.Model, operations: dict[str, tuple[Operation, int | None
         shape = shape if len(shape) == 3 else (1, 1, shape[0])
         weights = {variable.name: variable.numpy() for variable in layer.weights}
         nodes.append(
-            Node(name, operation, INPUT if index == 0 else index - 1, shape, input_group, output_group, weights)
+            Node(name, operation, (INPUT if index == 0 else index - 1,), shape, input_group, output_group, weights)
         )
         if output_group is not None:
             sizes.setdefault(output_group, ChannelGroup(name, shape[2]))

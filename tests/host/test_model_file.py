@@ -40,7 +40,7 @@ def test_a_network_comes_back_with_the_same_plan_and_weights(seed: int, type: st
     assert pack_plan(second.plan) == pack_plan(first.plan)
     for layer, original in zip(decoded.layers, network.layers, strict=True):
         np.testing.assert_array_equal(layer.weights, original.weights)
-        assert (layer.name, layer.input, layer.subgraph) == (original.name, original.input, original.subgraph)
+        assert (layer.name, layer.inputs, layer.subgraph) == (original.name, original.inputs, original.subgraph)
 
 
 def test_every_cut_is_a_usage_error(content: bytes) -> None:

@@ -33,16 +33,16 @@ def make_model(element_type: ElementType) -> bytes:
     weights = [random.integers(-127, 128, shape).astype(element_type.dtype) for shape in ((4, 3), (2, 4))]
     layers = tuple(
         CompiledLayer(
-            f"dense{i}", Dense(), "none", i - 1 if i else INPUT, (1, 1, inputs), (1, 1, outputs), 0, weights[i]
+            f"dense{i}", Dense(), "none", (i - 1 if i else INPUT,), (1, 1, inputs), (1, 1, outputs), 0, weights[i]
         )
         for i, (inputs, outputs) in enumerate(((3, 4), (4, 2)))
     )
 
     def step(layer: int, inputs: int, outputs: int) -> CompiledStep:
-        source = (SOURCE, TARGET)[layer] if is_int8 else None
+        sources = ((SOURCE, TARGET)[layer],) if is_int8 else ()
         bias: NDArray = np.zeros(outputs, np.int32 if is_int8 else np.float32)
         scales = np.full(outputs, 0.01, np.float32)
-        return CompiledStep(layer, inputs, outputs, source, TARGET if is_int8 else None, scales, bias)
+        return CompiledStep(layer, inputs, outputs, sources, TARGET if is_int8 else None, scales, bias)
 
     subnetworks = tuple(
         CompiledSubnetwork(name, 0, (hidden,), (step(0, 3, hidden), step(1, hidden, 2)))

@@ -1,11 +1,15 @@
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
 
 from reds.errors import UsageError
 from reds.forward import predict
-from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Graph, Pool2D
+from reds.graph import INPUT, Add, Conv2D, Dense, DepthwiseConv2D, Graph, Pad, Pool2D
 from reds.tracing import SUPPORTED_LAYERS, trace
 
 
@@ -80,7 +84,144 @@ def dense_only() -> keras.Model:
     return keras.Sequential([layers.Input((7,)), layers.Dense(5, activation="relu"), layers.Dense(3)])
 
 
-@pytest.mark.parametrize("build", [depthwise_separable, flattened, nested, dense_on_map, dense_only])
+def residual() -> keras.Model:
+    """Three maps in one sum, a shortcut with a layer of its own, and a branch that leads nowhere."""
+    inputs = layers.Input((8, 8, 3))
+    x = stem = layers.Conv2D(6, 3, padding="same", activation="relu", name="stem")(inputs)
+    x = layers.Conv2D(6, 3, padding="same", name="first")(x)
+    x = layers.BatchNormalization(name="first_bn")(x)
+    y = layers.SeparableConv2D(6, 3, padding="same", name="second")(x)
+    x = layers.Add(name="three")([stem, x, y])
+    shortcut = layers.Conv2D(4, 1, strides=2, name="shortcut")(x)
+    x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu6", name="strided")(x)
+    layers.Conv2D(9, 1, name="nowhere")(x)
+    x = layers.ReLU(name="relu")(layers.Add(name="two")([x, shortcut]))
+    return keras.Model(inputs, layers.Dense(5, name="classes")(layers.GlobalAveragePooling2D()(x)))
+
+
+def joined() -> keras.Model:
+    """Vectors and maps side by side, in a nested model with branches."""
+    inner = layers.Input((6, 6, 2))
+    left = layers.Conv2D(3, 3, padding="same", activation="relu")(inner)
+    right = layers.MaxPooling2D(3, strides=1, padding="same")(inner)
+    block = keras.Model(inner, layers.Concatenate(axis=3, name="maps")([left, inner, right]), name="block")
+    inputs = layers.Input((6, 6, 2))
+    x = layers.Conv2D(4, 3, name="after")(block(inputs))
+    average, largest = layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)
+    x = layers.Concatenate(name="vectors")([average, largest, layers.Dense(3)(average)])
+    return keras.Model(inputs, layers.Dense(4)(x), name="joined")
+
+
+def activated() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((6, 5, 2)),
+            layers.Conv2D(4, 3, padding="same", activation="sigmoid"),
+            layers.GaussianNoise(0.1),
+            layers.Conv2D(4, 1),
+            layers.LeakyReLU(0.1),
+            layers.DepthwiseConv2D(3, activation="tanh"),
+            layers.Conv2D(5, 1, activation="leaky_relu"),
+            layers.ActivityRegularization(0.1),
+            layers.Conv2D(5, 1, activation="hard_swish"),
+            layers.Conv2D(4, 1),
+            layers.ReLU(negative_slope=0.5),
+            layers.GaussianDropout(0.1),
+            layers.Flatten(),
+            layers.Activation("hard_silu"),
+            layers.Dense(3),
+            layers.Activation("sigmoid"),
+        ]
+    )
+
+
+def scaled() -> keras.Model:
+    """Scales and normalises where no convolution or dense layer can take it in."""
+    return keras.Sequential(
+        [
+            layers.Input((6, 5, 3)),
+            layers.Rescaling([1.0, 2.0, 0.5], offset=-0.25),
+            layers.BatchNormalization(),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(2),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(keepdims=True),
+            layers.Flatten(),
+            layers.Dense(5, activation="relu"),
+            layers.BatchNormalization(),
+            layers.BatchNormalization(),
+            layers.Dense(3),
+            layers.Rescaling(2.0),
+        ]
+    )
+
+
+def padded() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((9, 8, 2)),
+            layers.ZeroPadding2D(((1, 1), (0, 1))),
+            layers.Conv2D(4, 3, strides=2),
+            layers.ZeroPadding2D(1),
+            layers.DepthwiseConv2D(3),
+            layers.ZeroPadding2D(((0, 2), (1, 0))),
+            layers.MaxPooling2D(2),
+            layers.ZeroPadding2D((1, 0)),
+            layers.ReLU(),
+            layers.Conv2D(3, (2, 1), dilation_rate=2),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def reshaped() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((60,)),
+            layers.Reshape((10, 6)),
+            layers.Reshape((10, 6, 1)),
+            layers.Conv2D(4, 3),
+            layers.GlobalMaxPooling2D(),
+            layers.Reshape((1, 1, 4)),
+            layers.Conv2D(5, 1),
+            layers.Reshape((-1,)),
+            layers.Dense(6),
+            layers.Reshape((1, 1, -1)),
+            layers.Conv2D(3, 1),
+        ]
+    )
+
+
+def matrix() -> keras.Model:
+    return keras.Sequential([layers.Input((7, 4)), layers.Dense(3), layers.Flatten(), layers.Dense(2)])
+
+
+def multiplied() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((6, 5, 2)),
+            layers.DepthwiseConv2D(3, depth_multiplier=2),
+            layers.Conv2D(3, 1),
+            layers.DepthwiseConv2D(2, depth_multiplier=3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.SeparableConv2D(4, 2, depth_multiplier=2),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+MODELS = [
+    *(depthwise_separable, flattened, nested, dense_on_map, dense_only),
+    *(activated, scaled, padded, reshaped, matrix, multiplied),
+    *(residual, joined),
+]
+
+
+@pytest.mark.parametrize("build", MODELS)
 def test_graph_computes_what_the_model_does(build) -> None:
     model = with_random_weights(build())
     x = np.random.default_rng(1).normal(size=(3, *model.input_shape[1:])).astype(np.float32)
@@ -123,7 +264,92 @@ def test_channels_that_move_together_share_a_group() -> None:
     assert set(groups[1 : operations(graph).index(DepthwiseConv2D) + 4]) == {(0, 0)}
     assert groups[last] == (1, None)
     assert groups[last + 1] == (None, None)
-    assert [node.input for node in graph.nodes] == [INPUT, *range(len(graph.nodes) - 1)]
+    assert [node.inputs for node in graph.nodes] == [(index,) for index in range(INPUT, len(graph.nodes) - 1)]
+
+
+def test_a_layer_with_more_channels_behind_than_before_it_fixes_both() -> None:
+    graph = trace(multiplied())
+
+    assert [group.size for group in graph.groups] == [4]
+    assert [node.output_group for node in graph.nodes if isinstance(node.operation, Conv2D)] == [None, 0]
+
+
+def test_padding_that_is_the_same_as_same_disappears() -> None:
+    graph = trace(padded())
+
+    assert sum(kind is Pad for kind in operations(graph)) == 2
+    paddings = [node.operation.padding for node in graph.nodes if isinstance(node.operation, Conv2D | DepthwiseConv2D)]
+    assert paddings[:3] == ["same", "same", "valid"]
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(*[st.integers(0, 3)] * 4),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.sampled_from([(1, 1), (2, 1), (2, 2), (1, 3)]),
+)
+def test_absorbed_padding_keeps_the_function(
+    size: tuple[int, int], borders: tuple[int, int, int, int], kernel: tuple[int, int], strides: tuple[int, int]
+) -> None:
+    above, below, left, right = borders
+    size = (max(size[0], kernel[0] - above - below), max(size[1], kernel[1] - left - right))
+    model = with_random_weights(
+        chain(
+            layers.ZeroPadding2D(((above, below), (left, right))),
+            layers.Conv2D(2, kernel, strides=strides),
+            shape=(*size, 1),
+        )
+    )
+    x = np.random.default_rng(1).normal(size=(2, *size, 1)).astype(np.float32)
+    np.testing.assert_allclose(predict(trace(model), x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_an_input_that_is_reshaped_is_read_as_a_map() -> None:
+    graph = trace(reshaped())
+    assert graph.input_shape == (60,)
+    assert graph.input_map == (10, 6, 1)
+
+
+def test_normalisation_of_what_another_layer_reads_too_follows_ones() -> None:
+    model = two_of(lambda pair: layers.Add()([pair[0], layers.BatchNormalization(name="bn")(pair[0])]))
+    x = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:])).astype(np.float32)
+    graph = trace(with_random_weights(model))
+    assert "bn/ones" in [node.name for node in graph.nodes]
+    np.testing.assert_allclose(predict(graph, x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_an_input_that_is_read_as_two_maps_is_refused() -> None:
+    inputs = layers.Input((12,))
+    maps = [layers.Conv2D(2, 1)(layers.Reshape(shape)(inputs)) for shape in ((6, 2, 1), (3, 4, 1))]
+    vectors = [layers.GlobalMaxPooling2D()(x) for x in maps]
+    with pytest.raises(UsageError, match=r"\(3, 4, 1\) and \(6, 2, 1\)"):
+        trace(keras.Model(inputs, layers.Add()(vectors)))
+
+
+def test_normalisation_that_no_layer_takes_in_follows_ones() -> None:
+    graph = trace(scaled())
+    ones = [node for node in graph.nodes if node.name.endswith("/ones")]
+    assert len(ones) == 4
+    assert all(np.all(node.weights["kernel"] == 1) for node in ones)
+
+
+def test_a_sum_of_three_is_two_sums_and_shares_one_group() -> None:
+    graph = trace(residual())
+
+    names = [node.name for node in graph.nodes]
+    sums = [index for index, node in enumerate(graph.nodes) if isinstance(node.operation, Add)]
+    assert [names[index] for index in sums] == ["three/1", "three", "two"]
+    assert graph.nodes[sums[1]].inputs[0] == sums[0]
+    assert "nowhere" not in names
+    assert [group.name for group in graph.groups] == ["stem", "strided"]
+    assert {graph.nodes[index].output_group for index in sums[:2]} == {0}
+
+
+def test_what_is_concatenated_belongs_to_no_group() -> None:
+    graph = trace(joined())
+    assert graph.groups == ()
+    assert {node.name for node in graph.nodes} >= {"block/maps", "vectors"}
 
 
 def test_nested_layers_are_named_by_their_path() -> None:
@@ -145,12 +371,12 @@ def chain(*middle: keras.layers.Layer, shape: tuple[int, ...] = (6, 6, 4)) -> ke
     ("model", "words"),
     [
         (lambda: chain(layers.Conv2D(4, 3, groups=2)), "groups=1"),
-        (lambda: chain(layers.DepthwiseConv2D(3, depth_multiplier=2), layers.Dense(2)), "depth_multiplier=1"),
-        (lambda: chain(layers.Conv2D(4, 3, activation="tanh")), "an activation of"),
-        (lambda: chain(layers.Conv2D(4, 3), layers.LeakyReLU()), "LeakyReLU"),
+        (lambda: chain(layers.Conv2D(4, 3, activation="selu")), "an activation of"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.PReLU()), "PReLU"),
         (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=4)), "max_value"),
-        (lambda: chain(layers.BatchNormalization(), layers.Conv2D(4, 3)), "directly follow"),
-        (lambda: chain(layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization()), "directly follow"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=6, negative_slope=0.1)), "negative_slope"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.Reshape((8, 8)), layers.Flatten()), "reshape"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.Reshape((2, 8, 4))), "reshape"),
         (lambda: chain(layers.Conv2D(4, 3), layers.BatchNormalization(axis=1)), "axis=-1"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.BatchNormalization()), "Flatten"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.Softmax()), "flattened"),
@@ -165,12 +391,27 @@ def test_unsupported_models_are_refused_with_the_reason(model, words: str) -> No
         trace(model())
 
 
-def test_a_branch_is_refused_by_the_name_of_the_layer_that_joins() -> None:
+def two_of(join: Callable[[list[keras.KerasTensor]], keras.KerasTensor], filters: int = 2) -> keras.Model:
+    """The join of a map and what a convolution makes of it."""
     inputs = layers.Input((4, 4, 2))
-    x = layers.Conv2D(2, 3, padding="same")(inputs)
-    model = keras.Model(inputs, layers.Add(name="join")([x, inputs]))
-    with pytest.raises(UsageError, match=r"'join' \(Add\).*branches"):
-        trace(model)
+    x = layers.Conv2D(filters, 3, padding="same", name="conv")(inputs)
+    return keras.Model(inputs, join([x, inputs]))
+
+
+@pytest.mark.parametrize(
+    ("join", "words"),
+    [
+        (layers.Multiply(name="join"), r"'join' \(Multiply\).*no operation"),
+        (layers.Concatenate(axis=1, name="join"), r"'join' \(Concatenate\).*axis=-1"),
+        (lambda pair: layers.Concatenate(name="join")([pair[0]] * 11), r"'join' \(Concatenate\).*up to 10 inputs"),
+        (lambda pair: layers.Add(name="join")([pair[0], layers.Conv2D(1, 1)(pair[1])]), r"'join'.*one shape"),
+        (lambda pair: pair[0] + pair[1], "outside of a layer.*keras.layers.Add"),
+        (lambda pair: layers.Add(name="join")([layers.Flatten()(x) for x in pair]), r"'join'.*Flatten"),
+    ],
+)
+def test_joins_that_are_not_supported_are_refused_by_name(join, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        trace(two_of(join))
 
 
 def test_a_shared_layer_is_refused() -> None:
@@ -182,5 +423,5 @@ def test_a_shared_layer_is_refused() -> None:
 
 def test_the_refusal_lists_every_supported_layer() -> None:
     with pytest.raises(UsageError) as error:
-        trace(chain(layers.LeakyReLU()))
+        trace(chain(layers.PReLU()))
     assert all(layer.__name__ in str(error.value) for layer in SUPPORTED_LAYERS)

@@ -26,6 +26,7 @@ PUBLISHED = {
     "mobilenet_v1_025": (221_794, 7_489_664),
     # Published as 3.185 M in convolutions and 104.27 M; exact by the test against Keras' own MobileNet below.
     "mobilenet_v1_100": (3_230_914, 104_276_480),
+    "resnet_8": (78_666, 12_501_632),
     # Published are the multiply-accumulates; the parameters follow from the layers: 265,864, and 4 x 1,032 more.
     "autoencoder": (269_992, 264_192),
 }

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
-from reds.graph import Activation, Conv2D, Dense, DepthwiseConv2D, Pool2D
+from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D, as_map
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -38,7 +38,14 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.SOFTMAX: 2,
     tflite.BuiltinOperator.RELU: 2,
     tflite.BuiltinOperator.RELU6: 2,
+    tflite.BuiltinOperator.LEAKY_RELU: 2,
+    tflite.BuiltinOperator.LOGISTIC: 2,
+    tflite.BuiltinOperator.TANH: 2,
+    tflite.BuiltinOperator.HARD_SWISH: 1,
+    tflite.BuiltinOperator.PAD: 2,
     tflite.BuiltinOperator.RESHAPE: 1,
+    tflite.BuiltinOperator.ADD: 2,
+    tflite.BuiltinOperator.CONCATENATION: 2,
 }
 
 
@@ -125,31 +132,51 @@ class SubgraphBuilder:
         self._subgraph.operators = []
         self.weight_buffers: dict[int, int] = {}
         """Buffer index of each weighted layer's weights."""
+        self.outputs: dict[int, int] = {}
+        """Tensor with the output of each layer, and with the network's input for INPUT."""
 
     def add_activation(self, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Adds an activation tensor; returns its index."""
         dtype = self._network.element_type.dtype
         return self._add_tensor(name, shape, dtype, 0, _activation_parameters(quantization))
 
-    def add_step(self, source: int, step: CompiledStep) -> int:
+    def add_step(self, step: CompiledStep) -> int:
         """Appends the operation of a step; returns the tensor that it writes."""
         layer = self._network.layers[step.layer]
-        inputs = [source]
+        inputs = self._sources(layer, step)
+        batch_shape = self._output_shape(inputs[0], layer, step)
         if layer.weights is not None:
             inputs += self._add_constants(layer, step)
-        batch_shape = self._output_shape(source, layer, step)
+        if isinstance(layer.operation, Pad):
+            inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options)
+        self.outputs[step.layer] = target
         return target
+
+    def _sources(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
+        """The tensors that a step reads: all of one rank, and maps for an operation on maps."""
+        sources = [self.outputs[source] for source in layer.inputs]
+        ranks = {len(self.shape(source)) for source in sources}
+        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad)
+        if ranks == {4} or (len(ranks) == 1 and not on_maps):
+            return sources
+        quantizations = step.input_quantizations or (None,) * len(sources)
+        return [
+            self._as_map(source, f"{layer.name}/map{index}", quantization)
+            for index, (source, quantization) in enumerate(zip(sources, quantizations, strict=True))
+        ]
+
+    def _as_map(self, source: int, name: str, quantization: Quantization | None) -> int:
+        shape = self.shape(source)
+        return source if len(shape) == 4 else self.add_reshape(source, name, (1, 1, *shape), quantization)
 
     def add_reshape(self, source: int, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Appends a reshape; returns the tensor that it writes."""
         target = self.add_activation(name, shape, quantization)
         new_shape = np.array(shape, np.int32)
-        shape_tensor = self._add_tensor(
-            f"{name}/shape", (len(shape),), np.dtype(np.int32), self._model.add_buffer(new_shape), None
-        )
+        shape_tensor = self._add_int32(f"{name}/shape", new_shape)
         options = tflite.ReshapeOptionsT()
         options.newShape = new_shape
         self._add_operator(
@@ -174,7 +201,7 @@ class SubgraphBuilder:
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
         is_vector = isinstance(layer.operation, Dense) or (
-            isinstance(layer.operation, Activation) and len(self.shape(source)) == 2
+            isinstance(layer.operation, Activation | Add | Concatenate) and len(self.shape(source)) == 2
         )
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
 
@@ -197,6 +224,10 @@ class SubgraphBuilder:
             self._add_tensor(f"{layer.name}/weights", weights.shape, weights.dtype, buffer, weight_parameters),
             self._add_tensor(f"{layer.name}/bias", step.bias.shape, step.bias.dtype, bias, bias_parameters),
         ]
+
+    def _add_int32(self, name: str, values: NDArray[np.int32]) -> int:
+        """Adds a constant tensor of integers, such as a shape; returns its index."""
+        return self._add_tensor(name, values.shape, values.dtype, self._model.add_buffer(values), None)
 
     def _add_tensor(
         self,
@@ -230,9 +261,13 @@ def add_network(model: ModelBuilder, network: CompiledNetwork, subnetwork: Compi
     """
     subgraph = SubgraphBuilder(model, network, "main")
     source = subgraph.add_activation("input", (1, *network.input_shape), subnetwork.steps[0].input_quantization)
+    input_map = network.layers[subnetwork.steps[0].layer].input_shape
     tensor = source
+    if len(network.input_shape) == 2 or input_map != as_map(network.input_shape):
+        tensor = subgraph.add_reshape(source, "input/map", (1, *input_map), subnetwork.steps[0].input_quantization)
+    subgraph.outputs[INPUT] = tensor
     for step in subnetwork.steps:
-        tensor = subgraph.add_step(tensor, step)
+        tensor = subgraph.add_step(step)
     output_shape = (1, *network.output_shape)
     if subgraph.shape(tensor) != output_shape:
         tensor = subgraph.add_reshape(tensor, "output", output_shape, subnetwork.steps[-1].output_quantization)
@@ -250,9 +285,9 @@ def add_exit_head(model: ModelBuilder, network: CompiledNetwork, subnetwork: Com
     subgraph = SubgraphBuilder(model, network, network.exits[subnetwork.exit].name)
     height, width, channels = network.layers[steps[0].layer].input_shape
     source = subgraph.add_activation("tap", (1, height, width, channels), steps[0].input_quantization)
-    tensor = source
+    tensor = subgraph.outputs[network.exits[subnetwork.exit].tap] = source
     for step in steps:
-        tensor = subgraph.add_step(tensor, step)
+        tensor = subgraph.add_step(step)
     subgraph.finish(source, tensor)
     return subgraph.weight_buffers
 
@@ -290,7 +325,7 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         depthwise = tflite.DepthwiseConv2DOptionsT()
         _set_window(depthwise, operation)
         depthwise.dilationHFactor, depthwise.dilationWFactor = operation.dilation
-        depthwise.depthMultiplier = 1
+        depthwise.depthMultiplier = layer.output_shape[2] // layer.input_shape[2]
         depthwise.fusedActivationFunction = activation
         return builtin.DEPTHWISE_CONV_2D, options_type.DepthwiseConv2DOptions, depthwise
     if isinstance(operation, Dense):
@@ -304,11 +339,45 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         pool.fusedActivationFunction = activation
         kind = builtin.AVERAGE_POOL_2D if operation.kind == "average" else builtin.MAX_POOL_2D
         return kind, options_type.Pool2DOptions, pool
-    if operation.function == "softmax":
-        softmax = tflite.SoftmaxOptionsT()
-        softmax.beta = 1.0
-        return builtin.SOFTMAX, options_type.SoftmaxOptions, softmax
-    return builtin.RELU if operation.function == "relu" else builtin.RELU6, options_type.NONE, None
+    if isinstance(operation, Add):
+        add = tflite.AddOptionsT()
+        add.fusedActivationFunction = activation
+        return builtin.ADD, options_type.AddOptions, add
+    if isinstance(operation, Concatenate):
+        concatenation = tflite.ConcatenationOptionsT()
+        concatenation.axis = -1
+        return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
+    if isinstance(operation, Pad):
+        return builtin.PAD, options_type.PadOptions, tflite.PadOptionsT()
+    return _activation_operator(operation)
+
+
+def _activation_operator(activation: Activation) -> tuple[int, int, object]:
+    builtin, options_type = tflite.BuiltinOperator, tflite.BuiltinOptions
+    match activation.function:
+        case "relu":
+            return builtin.RELU, options_type.NONE, None
+        case "relu6":
+            return builtin.RELU6, options_type.NONE, None
+        case "leaky_relu":
+            leaky = tflite.LeakyReluOptionsT()
+            leaky.alpha = activation.slope
+            return builtin.LEAKY_RELU, options_type.LeakyReluOptions, leaky
+        case "sigmoid":
+            return builtin.LOGISTIC, options_type.NONE, None
+        case "tanh":
+            return builtin.TANH, options_type.NONE, None
+        case "hard_swish":
+            return builtin.HARD_SWISH, options_type.HardSwishOptions, tflite.HardSwishOptionsT()
+        case "softmax":
+            softmax = tflite.SoftmaxOptionsT()
+            softmax.beta = 1.0
+            return builtin.SOFTMAX, options_type.SoftmaxOptions, softmax
+
+
+def paddings(pad: Pad) -> NDArray[np.int32]:
+    """Rows of (before, after) for the batch, the height, the width and the channels."""
+    return np.array([(0, 0), pad.rows, pad.columns, (0, 0)], np.int32)
 
 
 def _set_window(

@@ -100,7 +100,7 @@ def round_to_grid(x: Tensor, grid: Tensor) -> Tensor:
 
 def round_kernel(layer: FusedLayer, kernel: Tensor) -> Tensor:
     """Values of the int8 kernel that stand for a folded one in Keras' layout, with a scale per output channel."""
-    axes = (0, 1, 3) if isinstance(layer.operation, DepthwiseConv2D) else tuple(range(len(kernel.shape) - 1))
+    axes = (0, 1) if isinstance(layer.operation, DepthwiseConv2D) else tuple(range(len(kernel.shape) - 1))
     largest = ops.max(ops.abs(kernel), axis=axes, keepdims=True)
     scale = ops.stop_gradient(ops.maximum(largest / INT8_WEIGHT_MAXIMUM, SMALLEST_WEIGHT_SCALE))
     return _straight_through(kernel, ops.round(kernel / scale) * scale)
@@ -132,8 +132,9 @@ def _fold(
         assert isinstance(node.operation, BatchNormalization)
         deviation = np.sqrt(node.weights["moving_variance"] + node.operation.epsilon)
         gain = ops.convert_to_tensor(weights[node.name]["gamma"]) / deviation
-        spread = gain[:, None] if isinstance(layer.operation, DepthwiseConv2D) else gain
-        folded[name] = {"kernel": round_kernel(layer, ops.convert_to_tensor(own["kernel"]) * spread)}
+        kernel = ops.convert_to_tensor(own["kernel"])
+        spread = ops.reshape(gain, kernel.shape[2:]) if isinstance(layer.operation, DepthwiseConv2D) else gain
+        folded[name] = {"kernel": round_kernel(layer, kernel * spread)}
         if node.name in batch_norm:
             statistics = batch_norm[node.name]
             normalizing[node.name] = {

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from keras import ops
 
-from reds.forward import Moments, Tensor, Weights, ancestors, forward_with_moments, output_channels
+from reds.forward import Moments, Tensor, Weights, forward_with_moments, output_channels
 from reds.graph import Array, BatchNormWeights, Graph
 
 BatchNorms = dict[str, dict[str, Array]]
@@ -57,7 +57,7 @@ def narrow_batch_norms(
         Those that the subnetwork runs, each a prefix of the full network's.
     """
     last = len(graph.nodes) - 1 if until is None else until
-    nodes = [graph.nodes[index] for index in ancestors(graph, last) if graph.nodes[index].name in full]
+    nodes = [graph.nodes[index] for index in graph.ancestors(last) if graph.nodes[index].name in full]
     return {
         node.name: {name: values[: output_channels(node, widths)] for name, values in full[node.name].items()}
         for node in nodes

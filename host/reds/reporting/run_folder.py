@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reds.errors import UsageError
-from reds.graph import INPUT, Family, Ranked
+from reds.graph import Family, Ranked
 from reds.inspecting import ModelReport, inspect
 from reds.run_folder import (
     EPOCHS_FILE,
@@ -124,10 +124,7 @@ def active_groups(family: Family, exit_index: int) -> frozenset[int]:
     """
     nodes = family.graph.nodes
     node = len(nodes) - 1 if exit_index == 0 else family.exits[exit_index - 1].tap
-    groups = set()
-    while node != INPUT:
-        groups.add(nodes[node].output_group)
-        node = nodes[node].input
+    groups = {nodes[index].output_group for index in family.graph.ancestors(node)}
     return frozenset(group for group in groups if group is not None)
 
 

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from keras import ops
 from random_networks import random_supernet
 
 from reds import cost
 from reds.emitting import emit
+from reds.finetuning.evaluation import evaluate
 from reds.finetuning.rounding import grid_table, round_to_grid, rounded_forward
 from reds.finetuning.weights import weights_of
 from reds.forward import ends_with_softmax
@@ -19,9 +18,7 @@ from reds.graph import Supernet
 from reds.quantizing import SubnetworkGrids, activation_grids
 from reds.runtime import Runtime
 
-LARGEST_STEPS = 4
-"""Roundings at ties differ and may add up along the layers, in steps of the output."""
-MEAN_STEPS = 0.2
+NETWORKS = 12
 
 
 def _outputs(supernet: Supernet, index: int, x: np.ndarray, grids: SubnetworkGrids) -> np.ndarray:
@@ -38,9 +35,15 @@ def _outputs(supernet: Supernet, index: int, x: np.ndarray, grids: SubnetworkGri
     return np.asarray(ops.softmax(outputs, axis=-1) if ends_with_softmax(graph) else outputs)
 
 
-@settings(derandomize=True, deadline=None, max_examples=12)
-@given(st.integers(0, 2**32 - 1))
-def test_outputs_are_those_of_libreds(seed: int) -> None:
+def test_outputs_are_those_of_libreds() -> None:
+    """On random networks to a tenth of a step; roundings at ties differ, and they add up along the layers."""
+    rounded, unrounded = zip(*(_differences(seed) for seed in range(NETWORKS)), strict=True)
+    assert np.mean(np.concatenate(rounded)) < 0.1
+    assert np.mean(np.concatenate(rounded)) < np.mean(np.concatenate(unrounded)) / 4
+
+
+def _differences(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How far the rounded and the float outputs of all subnetworks are from the int8 ones, in steps of the output."""
     supernet = random_supernet(seed)
     x = np.random.default_rng(seed).standard_normal((40, *supernet.family.graph.input_shape)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
@@ -48,13 +51,16 @@ def test_outputs_are_those_of_libreds(seed: int) -> None:
     quantization = runtime.output_quantization
     assert quantization is not None
     inputs = runtime.quantize(x)
+    rounded, unrounded = [], []
     for index, grids in enumerate(activation_grids(supernet, x)):
         runtime.select(index)
-        expected = runtime.invoke(inputs).astype(int)
-        actual = quantization.quantize(_outputs(supernet, index, x, grids)).astype(int)
-        steps = np.abs(actual.reshape(expected.shape) - expected)
-        assert steps.max() <= LARGEST_STEPS
-        assert steps.mean() <= MEAN_STEPS
+        expected = runtime.invoke(inputs).ravel().astype(int)
+        for outputs, differences in (
+            (_outputs(supernet, index, x, grids), rounded),
+            (evaluate(supernet, index, x), unrounded),
+        ):
+            differences.append(np.abs(quantization.quantize(outputs).ravel().astype(int) - expected))
+    return np.concatenate(rounded), np.concatenate(unrounded)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-// Counts instructions with TIMER0 of the MPS2 boards in QEMU.
+// Counts instructions with a timer of the MPS2 and MPS3 boards in QEMU.
 //
-// With `-icount shift=0` QEMU lets one nanosecond pass per instruction, and the timer runs at 25 MHz: one
-// tick is 40 instructions.
+// With `-icount shift=0` QEMU lets one nanosecond pass per instruction, and the timer ticks every few dozen
+// nanoseconds.
 
 #ifndef REDS_FIRMWARE_BOARDS_MPS2_COUNTER_H
 #define REDS_FIRMWARE_BOARDS_MPS2_COUNTER_H
@@ -14,15 +14,12 @@ constexpr uint32_t kInstructionsPerMicrosecond = 1000;
 
 void start_counter();
 
-// Instructions since start_counter, exact to the instruction. Every call costs the same, some 300
-// instructions.
+// Instructions since start_counter, exact to the instruction. Every call on a board costs the same, some 300
+// to 900 instructions.
 uint64_t count_instructions();
 
 // Microseconds since start_counter.
 uint64_t count_microseconds();
-
-// To be called from the timer's interrupt.
-void counter_interrupt();
 
 }  // namespace reds::firmware::mps2
 

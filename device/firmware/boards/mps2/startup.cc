@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "counter.h"
+#include "timer.h"
 #include "uart.h"
 
 int main();
@@ -23,10 +23,14 @@ namespace {
 
 using Handler = void (*)();
 
-volatile uint32_t& interrupt_enable() { return *reinterpret_cast<volatile uint32_t*>(0xE000E100); }
+constexpr uint32_t kUartReceiveInterrupt = REDS_UART_INTERRUPT;
+constexpr uint32_t kTimerInterrupt = REDS_TIMER_INTERRUPT;
 
-constexpr int kUartReceiveInterrupt = 0;
-constexpr int kTimerInterrupt = 8;
+void enable_interrupt(uint32_t interrupt) {
+  constexpr uintptr_t kSetEnable = 0xE000E100;
+  constexpr uint32_t kBits = 32;
+  reinterpret_cast<volatile uint32_t*>(kSetEnable)[interrupt / kBits] = 1U << interrupt % kBits;
+}
 
 void enable_floating_point() {
 #ifdef __ARM_FP
@@ -40,7 +44,8 @@ void enable_floating_point() {
   enable_floating_point();
   memcpy(data_begin, data_load, static_cast<size_t>(data_end - data_begin));
   memset(bss_begin, 0, static_cast<size_t>(bss_end - bss_begin));
-  interrupt_enable() = 1U << kUartReceiveInterrupt | 1U << kTimerInterrupt;
+  enable_interrupt(kUartReceiveInterrupt);
+  enable_interrupt(kTimerInterrupt);
   main();
   for (;;) {
   }
@@ -54,7 +59,7 @@ void enable_floating_point() {
 }
 
 constexpr int kSystemHandlers = 14;  // from the non-maskable interrupt to SysTick
-constexpr int kInterrupts = 32;
+constexpr int kInterrupts = 64;
 
 struct VectorTable {
   uint8_t* stack;
@@ -68,7 +73,7 @@ constexpr VectorTable make_vectors() {
   for (Handler& handler : table.system) handler = fault;
   for (Handler& handler : table.interrupts) handler = fault;
   table.interrupts[kUartReceiveInterrupt] = reds::firmware::mps2::uart_interrupt;
-  table.interrupts[kTimerInterrupt] = reds::firmware::mps2::counter_interrupt;
+  table.interrupts[kTimerInterrupt] = reds::firmware::mps2::timer_interrupt;
   return table;
 }
 

@@ -24,13 +24,13 @@ constexpr uint32_t kReceiveEnable = 1 << 1;
 constexpr uint32_t kReceiveInterruptEnable = 1 << 3;
 constexpr uint32_t kReceiveInterrupt = 1 << 1;
 
-constexpr uint32_t kClockHertz = 25000000;
+constexpr uint32_t kClockHertz = REDS_UART_CLOCK_HERTZ;
 
 // A power of two, far more than a host that waits for `m-ready` sends at once. When it is full, bytes are
 // lost.
 constexpr uint32_t kRingBytes = 1024;
 
-Uart& uart() { return *reinterpret_cast<Uart*>(0x40004000); }
+Uart& uart() { return *reinterpret_cast<Uart*>(REDS_UART_ADDRESS); }
 
 char ring[kRingBytes];
 volatile uint32_t written;  // by the interrupt only

@@ -1,0 +1,85 @@
+"""Finds the channels that must share one order and one width."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reds.disjoint_sets import DisjointSets
+from reds.graph import INPUT, ChannelGroup, Concatenate, Conv2D, Dense, DepthwiseConv2D, Node
+
+MAKES_CHANNELS = (Conv2D, Dense)
+"""Operations whose output channels are their own. All others pass their inputs' channels on."""
+
+
+FIXES_CHANNELS = (Concatenate,)
+"""Operations that need every channel of their inputs in its place, and whose output channels are as fixed. Without its
+last channels, the first input of a concatenation would move those of the second, and what reads them would not use a
+prefix of its weights any more."""
+
+
+FIXES_CHANNELS = (Concatenate,)
+"""Operations that need every channel of their inputs in its place, and whose output channels are as fixed. Without its
+last channels, the first input of a concatenation would move those of the second, and what reads them would not use a
+prefix of its weights any more."""
+
+
+def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelGroup, ...]]:
+    """Finds the channel groups of a network.
+
+    Channels that are passed on, and all inputs of an operation that does so, belong together. Those that reach the
+    network's input, its output, or an operation that fixes them are fixed: they belong to no group.
+
+    Args:
+        nodes: the network in topological order, the output last; groups that they name are ignored.
+
+    Returns:
+        The nodes with their groups, and the groups in the order of the nodes that make their channels first.
+    """
+    channels = _channels_that_belong_together(nodes)
+    fixed = {channels.find(tensor) for tensor in _fixed_tensors(nodes)}
+    groups: dict[int, int] = {}
+    sizes: list[ChannelGroup] = []
+
+    def group(node: int) -> int | None:
+        return groups.get(channels.find(_tensor(node)))
+
+    grouped: list[Node] = []
+    for index, node in enumerate(nodes):
+        representative = channels.find(_tensor(index))
+        if representative not in fixed and representative not in groups:
+            groups[representative] = len(sizes)
+            sizes.append(ChannelGroup(node.name, node.output_shape[2]))
+        grouped.append(replace(node, input_group=group(node.input), output_group=group(index)))
+    return tuple(grouped), tuple(sizes)
+
+
+def _tensor(node: int) -> int:
+    """Number of a node's output among the tensors; 0 is the network's input."""
+    return node - INPUT
+
+
+def _channels_that_belong_together(nodes: Sequence[Node]) -> DisjointSets:
+    channels = DisjointSets(len(nodes) + 1)
+    for index, node in enumerate(nodes):
+        if not isinstance(node.operation, MAKES_CHANNELS) and not _fixes_channels(node, nodes):
+            for source in node.inputs:
+                channels.unite(_tensor(index), _tensor(source))
+    return channels
+
+
+def _fixed_tensors(nodes: Sequence[Node]) -> list[int]:
+    fixed = [_tensor(INPUT), _tensor(len(nodes) - 1)]
+    for index, node in enumerate(nodes):
+        if _fixes_channels(node, nodes):
+            fixed += [_tensor(index), *(_tensor(source) for source in node.inputs)]
+    return fixed
+
+
+def _fixes_channels(node: Node, nodes: Sequence[Node]) -> bool:
+    """Whether a node fixes the channels of its inputs and of its output.
+
+    A depthwise convolution with several filters per channel does, as it has more channels behind it than before it,
+    which cannot share one order and one width.
+    """
+    if isinstance(node.operation, DepthwiseConv2D) and node.input != INPUT:
+        return node.output_shape[2] != nodes[node.input].output_shape[2]
+    return isinstance(node.operation, FIXES_CHANNELS)

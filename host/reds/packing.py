@@ -1,0 +1,107 @@
+"""Packs blocks of memory with fixed lifetimes as tightly as possible.
+
+OR-Tools and TensorFlow cannot be loaded into one process in every order (google/or-tools#3230), so the solver has a
+process of its own.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Block:
+    """Memory that is needed for a while."""
+
+    size: int
+    first: int
+    """First step that needs it."""
+    last: int
+    """Last step that needs it."""
+    offset: int
+    """Where it lies in a known packing."""
+
+    @property
+    def end(self) -> int:
+        """The first place behind it."""
+        return self.offset + self.size
+
+
+@dataclass(frozen=True)
+class Request:
+    """Blocks to pack."""
+
+    blocks: tuple[Block, ...]
+    fixed: tuple[int, ...]
+    """Indices of the blocks that must stay where they are."""
+    bound: int
+    """No packing ends below it."""
+    seconds: float
+    """Time limit of the search."""
+
+    @property
+    def end(self) -> int:
+        """Where the known packing ends."""
+        return max(block.end for block in self.blocks)
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether the known packing is as good as any."""
+        return self.end <= self.bound
+
+
+def pack(requests: tuple[Request, ...]) -> tuple[tuple[int, ...], ...]:
+    """Searches for the packings with the lowest ends, in a process of its own.
+
+    Args:
+        requests: independent problems.
+
+    Returns:
+        Per request the offset of each block; the known packing where no better one was found.
+
+    Raises:
+        subprocess.CalledProcessError: if the solver's process fails.
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", "from reds.packing import serve; serve()"],
+        input=pickle.dumps(requests),
+        stdout=subprocess.PIPE,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    packings: tuple[tuple[int, ...], ...] = pickle.loads(finished.stdout)
+    return packings
+
+
+def serve() -> None:
+    """Answers the requests on standard input on standard output."""
+    requests: tuple[Request, ...] = pickle.load(sys.stdin.buffer)
+    pickle.dump(tuple(_search(request) for request in requests), sys.stdout.buffer)
+
+
+def _search(request: Request) -> tuple[int, ...]:
+    """Packs with CP-SAT: a block is a rectangle of steps and places, and rectangles must not overlap."""
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    end = model.new_int_var(request.bound, request.end, "")
+    offsets, steps, places = [], [], []
+    for index, block in enumerate(request.blocks):
+        low, high = (block.offset, block.offset) if index in request.fixed else (0, request.end - block.size)
+        offset = model.new_int_var(low, high, "")
+        model.add_hint(offset, block.offset)
+        model.add(offset + block.size <= end)
+        offsets.append(offset)
+        steps.append(model.new_fixed_size_interval_var(block.first, block.last - block.first + 1, ""))
+        places.append(model.new_fixed_size_interval_var(offset, block.size, ""))
+    model.add_no_overlap_2d(steps, places)
+    model.minimize(end)
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = request.seconds
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = 0
+    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return tuple(block.offset for block in request.blocks)
+    return tuple(solver.value(offset) for offset in offsets)
