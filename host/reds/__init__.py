@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reds.emitting import annotate, emit, extract
     from reds.errors import DeviceError, RedsError, UsageError, VerificationError
     from reds.exits import attach_exits
-    from reds.finetuning import accuracy, evaluate, finetune
+    from reds.finetuning import accuracy, evaluate, finetune, quantize_aware
     from reds.inspecting import inspect
     from reds.measuring import measure_accuracy, measure_instructions
     from reds.pruning import PruneSettings, prune
@@ -61,6 +61,7 @@ _HOMES = {
     "permute": "ranking",
     "prune": "pruning",
     "quantize": "quantizing",
+    "quantize_aware": "finetuning",
     "rank": "ranking",
     "report": "reporting",
     "save": "store",
@@ -97,6 +98,7 @@ __all__ = [
     "permute",
     "prune",
     "quantize",
+    "quantize_aware",
     "rank",
     "report",
     "save",

@@ -1,14 +1,16 @@
 """Runs a traced network, or a subnetwork of it, on a batch.
 
 Everything is written with `keras.ops`, so it runs and differentiates on every Keras backend. Each weight is a
-real prefix slice, never a mask: the cost falls with the width.
+real prefix slice, never a mask: the cost falls with the width. It computes in the type of its input, batch
+normalisation in float32 at least.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
@@ -27,12 +29,16 @@ from reds.graph import (
     Pad,
     Pool2D,
 )
+from reds.replicas import count_replicas
 
 Tensor = Any
 """A tensor of the Keras backend."""
 
 Weights = Mapping[str, Mapping[str, Any]]
 """Per node name its weights by name: arrays, tensors or Keras variables."""
+
+Transform = Callable[[int, Tensor], Tensor]
+"""From the index of a node and its output (batch, height, width, channels) to a tensor of the same shape."""
 
 CHANNELS_LAST = "channels_last"
 
@@ -46,9 +52,23 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class Trunk:
+    """What the layers before the first one that mixes channels gave on one batch.
+
+    Until then each channel comes from the network's input alone, so a subnetwork computes a prefix of these channels.
+    """
+
+    outputs: Mapping[int, Tensor]
+    """Per node index (batch, height, width, channels)."""
+    moments: Mapping[str, Moments]
+    """Per name of a batch normalisation."""
+
+
+@dataclass(frozen=True)
 class _Step:
     """What one node gave."""
 
+    index: int
     node: Node
     output: Tensor
     moments: Moments | None
@@ -94,24 +114,52 @@ def forward_with_moments(
     training: bool = True,
     until: int | None = None,
     stop_before_softmax: bool = False,
+    trunk: Trunk | None = None,
+    transform: Transform | None = None,
 ) -> tuple[Tensor, dict[str, Moments]]:
     """Like `forward`, and also gives the batch statistics of each batch normalisation that used them.
 
+    Args:
+        graph: see `forward`, as for the arguments that are not named here.
+        trunk: what `run_trunk` gave on this batch; its nodes are not run again.
+        transform: makes what the next nodes read from the index and the output of each node, for example rounds it.
+
     Returns:
-        The output, and per node name the moments of its input, empty unless `training`.
+        The output, and per node name the moments of its input, empty unless `training`. Those of the trunk are in it.
     """
     last = len(graph.nodes) - 1 if until is None else until
     if until is None and stop_before_softmax and ends_with_softmax(graph):
         last = graph.nodes[last].input
     moments: dict[str, Moments] = {}
     output = as_batch_of_maps(graph, x)
-    for step in _run(graph, output, weights, widths, batch_norm, training, last):
+    for step in _run(graph, output, weights, widths, batch_norm, training, last, trunk, transform):
         output = step.output
         if step.moments is not None:
             moments[step.node.name] = step.moments
     if until is None:
         output = ops.reshape(output, (-1, *graph.output_shape))
     return output, moments
+
+
+def run_trunk(graph: Graph, x: Tensor, weights: Weights | None = None) -> Trunk:
+    """Runs, in training mode and at full width, what every subnetwork has in common.
+
+    Args:
+        graph: the network.
+        x: batch of shape (batch, *graph.input_shape).
+        weights: see `forward`.
+
+    Returns:
+        The outputs and the batch statistics of the nodes of the trunk.
+    """
+    common = _trunk_nodes(graph)
+    if not common:
+        return Trunk({}, {})
+    steps = list(_run(graph, as_batch_of_maps(graph, x), weights, None, None, training=True, last=common[-1]))
+    return Trunk(
+        {step.index: step.output for step in steps},
+        {step.node.name: step.moments for step in steps if step.moments is not None},
+    )
 
 
 def activations(
@@ -193,6 +241,8 @@ def _run(
     batch_norm: Weights | None,
     training: bool,
     last: int,
+    trunk: Trunk | None = None,
+    transform: Transform | None = None,
 ) -> Iterator[_Step]:
     """Runs the nodes that node `last` needs, in order, and forgets each output after its last reader."""
     path = graph.ancestors(last)
@@ -200,24 +250,63 @@ def _run(
     outputs = {INPUT: x}
     for index in path:
         node = graph.nodes[index]
+        channels = output_channels(node, widths)
         inputs = [outputs[source] for source in node.inputs]
         for source in node.inputs:
             readers[source] -= 1
             if not readers[source]:
                 del outputs[source]
+        if trunk is not None and index in trunk.outputs:
+            outputs[index] = _prefix(trunk.outputs[index], channels)
+            yield _Step(index, node, outputs[index], _narrow(trunk.moments.get(node.name), channels))
+            continue
         own = node.weights if weights is None else weights.get(node.name, {})
         moments = None
         if isinstance(node.operation, BatchNormalization):
             own = own if batch_norm is None else batch_norm.get(node.name, own)
             if training:
-                moments = Moments(*ops.moments(inputs[0], axes=(0, 1, 2)))
-            outputs[index] = _batch_normalization(node.operation, inputs[0], own, moments)
+                moments = _moments(inputs[0])
+            x = _batch_normalization(node.operation, inputs[0], own, moments)
         else:
-            outputs[index] = _apply(node, inputs, own, _output_channels(node, widths))
-        yield _Step(node, outputs[index], moments)
+            x = _apply(node, inputs, own, channels)
+        outputs[index] = x if transform is None else transform(index, x)
+        yield _Step(index, node, outputs[index], moments)
 
 
-def _output_channels(node: Node, widths: Sequence[int] | None) -> int:
+def _trunk_nodes(graph: Graph) -> tuple[int, ...]:
+    """Indices of the nodes before which no channels are mixed whose number varies."""
+    common = {INPUT}
+    for index, node in enumerate(graph.nodes):
+        if common.issuperset(node.inputs) and not _mixes_channels(node):
+            common.add(index)
+    return tuple(sorted(common - {INPUT}))
+
+
+def _mixes_channels(node: Node) -> bool:
+    """Whether a channel of the output depends on how many channels are active."""
+    if isinstance(node.operation, Conv2D | Dense):
+        return node.input_group is not None
+    if isinstance(node.operation, Activation):
+        return node.operation.function == "softmax"
+    return isinstance(node.operation, Concatenate)
+
+
+def _moments(x: Tensor) -> Moments:
+    """Statistics of the whole batch, also where several devices have a share of it each, in float32 at least."""
+    x = _at_least_float32(x)
+    return Moments(*ops.moments(x, axes=(0, 1, 2), synchronized=count_replicas() > 1))
+
+
+def _narrow(moments: Moments | None, channels: int) -> Moments | None:
+    return None if moments is None else Moments(_prefix(moments.mean, channels), _prefix(moments.variance, channels))
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+
+def output_channels(node: Node, widths: Sequence[int] | None) -> int:
+    """Active channels of a node's output at the given widths, at full width where None."""
     if widths is None or node.output_group is None:
         return node.output_shape[2]
     return widths[node.output_group]
@@ -227,13 +316,14 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
     operation, x = node.operation, inputs[0]
     match operation:
         case Conv2D():
-            kernel = _prefix(weights["kernel"], x.shape[-1], channels)
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
             return _add_bias(_conv(operation, x, kernel), weights)
         case DepthwiseConv2D():
-            kernel = _prefix(weights["kernel"], x.shape[-1], weights["kernel"].shape[-1])
+            kernel = weights["kernel"]
+            kernel = ops.cast(_prefix(kernel, x.shape[-1], kernel.shape[-1]), x.dtype)
             return _add_bias(_depthwise_conv(operation, x, kernel), weights)
         case Dense():
-            kernel = _prefix(weights["kernel"], x.shape[-1], channels)
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
             return _add_bias(ops.matmul(x, kernel), weights)
         case Activation():
             return _activation(operation, x)
@@ -250,15 +340,19 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
 
 
 def _prefix(weight: Any, *lengths: int) -> Tensor:
-    """Keeps the first `lengths` entries of the weight's last axes."""
+    """Keeps the first `lengths` entries of the last axes of a weight or a map.
+
+    Splits, because the gradient of TensorFlow's strided slice costs as much on a CPU as a convolution.
+    """
     weight = ops.convert_to_tensor(weight)
-    if tuple(weight.shape[-len(lengths) :]) == lengths:
-        return weight
-    return weight[(..., *(slice(length) for length in lengths))]
+    for axis, length in zip(range(-len(lengths), 0), lengths, strict=True):
+        if weight.shape[axis] != length:
+            weight = ops.split(weight, [length], axis=axis)[0]
+    return weight
 
 
 def _add_bias(x: Tensor, weights: Mapping[str, Any]) -> Tensor:
-    return x + _prefix(weights["bias"], x.shape[-1]) if "bias" in weights else x
+    return x + ops.cast(_prefix(weights["bias"], x.shape[-1]), x.dtype) if "bias" in weights else x
 
 
 def _conv(operation: Conv2D, x: Tensor, kernel: Tensor) -> Tensor:
@@ -289,8 +383,8 @@ def _batch_normalization(
     channels = x.shape[-1]
     if moments is None:
         moments = Moments(_prefix(weights["moving_mean"], channels), _prefix(weights["moving_variance"], channels))
-    return ops.batch_normalization(
-        x,
+    normalized = ops.batch_normalization(
+        _at_least_float32(x),
         moments.mean,
         moments.variance,
         axis=-1,
@@ -298,6 +392,7 @@ def _batch_normalization(
         scale=_prefix(weights["gamma"], channels),
         epsilon=operation.epsilon,
     )
+    return ops.cast(normalized, x.dtype)
 
 
 def _activation(operation: Activation, x: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ from reds.emitting import emit
 from reds.errors import UsageError
 from reds.exits import attach_exits
 from reds.files import save_array, write_atomically
-from reds.finetuning import EpochReport, finetune
+from reds.finetuning import EpochReport, Loss, finetune, quantize_aware
+from reds.finetuning.model import BatchNormMode, Precision
+from reds.finetuning.training import Decay
 from reds.graph import Exit, Family, Graph, Ranked, Subnetwork, Supernet
 from reds.measuring import measure_accuracy
 from reds.ranking import Method, rank
@@ -38,6 +40,9 @@ from reds.tracing import trace
 
 if TYPE_CHECKING:
     import keras
+
+QUANTIZATION_AWARE_LEARNING_RATE = 0.1
+"""Share of the learning rate of fine-tuning."""
 
 CALIBRATION_SAMPLES = 240
 """Samples, balanced over the classes, that activation ranges are measured on."""
@@ -67,6 +72,12 @@ class PruneSettings:
     epochs: int = 20
     exit_epochs: int | None = None
     learning_rate: float = 5e-3
+    loss: Loss = "distillation"
+    batch_norm: BatchNormMode = "own"
+    decay: Decay = "cosine"
+    precision: Precision = "float32"
+    quantization_aware: int = 0
+    """Epochs of training with the rounding of int8, after fine-tuning."""
     type: str = "int8"
     seed: int = 0
 
@@ -107,6 +118,11 @@ def prune(
         UsageError: if the model, the data or the settings are not supported, or the folder holds another run.
     """
     settings = settings or PruneSettings()
+    if settings.quantization_aware and settings.type != "int8":
+        raise UsageError(
+            "`quantization_aware` trains for int8 and does nothing for another type. "
+            f"Received: quantization_aware={settings.quantization_aware}, type={settings.type}"
+        )
     graph = trace(model)
     dataset = as_dataset(dataset, graph.input_shape, graph.output_shape[-1])
     if graph.output_shape != (len(dataset.classes),):
@@ -264,12 +280,29 @@ def _finetune(
         _record(folder / EPOCHS_FILE, report)
         progress(epoch_line(report))
 
-    return finetune(
+    supernet = finetune(
         family,
         dataset,
         epochs=settings.epochs,
         exit_epochs=settings.exit_epochs,
         learning_rate=settings.learning_rate,
+        loss=settings.loss,
+        batch_norm=settings.batch_norm,
+        decay=settings.decay,
+        precision=settings.precision,
+        seed=settings.seed,
+        run_dir=folder,
+        progress=record,
+    )
+    if settings.quantization_aware == 0:
+        return supernet
+    progress(f"training with the rounding of int8 for {settings.quantization_aware} epochs")
+    return quantize_aware(
+        supernet,
+        dataset,
+        calibration_samples(dataset, settings.seed),
+        epochs=settings.quantization_aware,
+        learning_rate=QUANTIZATION_AWARE_LEARNING_RATE * settings.learning_rate,
         seed=settings.seed,
         run_dir=folder,
         progress=record,

@@ -148,6 +148,43 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
     )
 
 
+@dataclass(frozen=True)
+class SubnetworkGrids:
+    """int8 quantisations of the activations of a subnetwork."""
+
+    input: Quantization
+    outputs: Mapping[str, Quantization]
+    """Per name of the last node of each fused layer that it runs."""
+
+
+def activation_grids(supernet: Supernet, calibration: NDArray[np.float32]) -> tuple[SubnetworkGrids, ...]:
+    """The quantisations of all activations that `quantize` chooses.
+
+    Args:
+        supernet: see `quantize`.
+        calibration: see `quantize`.
+
+    Returns:
+        Those of each subnetwork.
+
+    Raises:
+        UsageError: see `quantize`.
+    """
+    samples = _check_calibration(supernet.family.graph, calibration)
+    branches = _branches(supernet)
+    runs = [_run_list(supernet, branches, i) for i in range(len(supernet.family.subnetworks))]
+    return tuple(
+        SubnetworkGrids(
+            tensors[0],
+            {
+                run.branch.graph.nodes[run.fused.last_node].name: tensor
+                for run, tensor in zip(run_list, tensors[1:], strict=True)
+            },
+        )
+        for run_list, tensors in zip(runs, _activation_quantizations(supernet, branches, runs, samples), strict=True)
+    )
+
+
 def _check_calibration(graph: Graph, calibration: NDArray[np.float32] | None) -> NDArray[np.float32]:
     if calibration is None or len(calibration) == 0:
         raise UsageError("`calibration` must hold input samples for int8. Received: none")

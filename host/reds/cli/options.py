@@ -22,6 +22,10 @@ TYPES = ("int8", "float32")
 ELEMENT_BYTES = {"int8": 1, "float32": 4}
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
+LOSSES = ("distillation", "weighted")
+BATCH_NORMS = ("own", "shared")
+DECAYS = ("cosine", "steps")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 ORDERS = ("bottom_up", "top_down", "joint")
 LARGEST_SEED = 2**32 - 1
 

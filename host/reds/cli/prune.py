@@ -20,6 +20,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=options.not_negative, default=20, help="of joint fine-tuning; default 20")
     parser.add_argument("--exit-epochs", type=options.not_negative, help="of each exit head; default as --epochs")
     parser.add_argument("--learning-rate", type=options.rate, default=5e-3)
+    parser.add_argument(
+        "--loss",
+        choices=options.LOSSES,
+        default="distillation",
+        help="follow the full network's output, or REDS' weighted sum; default distillation",
+    )
+    parser.add_argument(
+        "--batch-norm",
+        choices=options.BATCH_NORMS,
+        default="own",
+        help="statistics of each subnetwork, or the full network's for all; default own",
+    )
+    parser.add_argument("--decay", choices=options.DECAYS, default="cosine", help="of the learning rate")
+    parser.add_argument("--precision", choices=options.PRECISIONS, default="float32", help="of fine-tuning")
+    parser.add_argument(
+        "--quantization-aware",
+        type=options.not_negative,
+        default=0,
+        metavar="EPOCHS",
+        help="train with the rounding of int8 after fine-tuning; default 0",
+    )
     parser.add_argument("--type", choices=options.TYPES, default="int8")
     parser.add_argument("--out", type=Path, metavar="RUN", help="run folder; default runs/MODEL")
     options.add_json(parser)
@@ -47,6 +68,11 @@ def run(arguments: argparse.Namespace) -> None:
         epochs=arguments.epochs,
         exit_epochs=arguments.exit_epochs,
         learning_rate=arguments.learning_rate,
+        loss=arguments.loss,
+        batch_norm=arguments.batch_norm,
+        decay=arguments.decay,
+        precision=arguments.precision,
+        quantization_aware=arguments.quantization_aware,
         type=arguments.type,
         seed=arguments.seed,
     )

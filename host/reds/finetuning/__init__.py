@@ -6,6 +6,7 @@ alternative loss weighted by the share of the parameters follows REDS (Corti et 
 
 from reds.finetuning.evaluation import accuracy, evaluate
 from reds.finetuning.pipeline import Loss, finetune
+from reds.finetuning.quantized import quantize_aware
 from reds.finetuning.training import EpochReport
 
-__all__ = ["EpochReport", "Loss", "accuracy", "evaluate", "finetune"]
+__all__ = ["EpochReport", "Loss", "accuracy", "evaluate", "finetune", "quantize_aware"]

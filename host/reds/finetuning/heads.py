@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from reds import cost
-from reds.finetuning.model import Branch, BranchesModel
+from reds.finetuning.model import Branch, BranchesModel, Precision
 from reds.finetuning.objectives import WeightedCrossEntropy
 from reds.finetuning.session import FIRST_STATISTICS_BATCHES, Session
 from reds.finetuning.statistics import BatchNorms, estimate_batch_norms
@@ -32,6 +32,7 @@ def train_head(
     batch_norms: Sequence[BatchNorms],
     session: Session,
     schedule: Schedule,
+    precision: Precision,
 ) -> TrainedHead:
     """Trains the head of an exit on what frozen subnetworks give it.
 
@@ -42,6 +43,7 @@ def train_head(
         batch_norms: of each subnetwork of the family.
         session: what all trainings share.
         schedule: how long and how fast to train.
+        precision: type that is computed in.
 
     Returns:
         The trained head. Its graph carries the statistics of the first member.
@@ -59,14 +61,15 @@ def train_head(
         )
         for index, maps, backbone in zip(members, features, backbones, strict=True)
     ]
-    model = BranchesModel(head, branches, WeightedCrossEntropy((1.0,) * len(branches)))
+    model = BranchesModel(head, branches, WeightedCrossEntropy((1.0,) * len(branches)), precision=precision)
     inputs = (
+        precision,
         [family.subnetworks[index].widths for index in members],
         *arrays_of(family.graph),
         *arrays_of(head),
     )
     everyone = tuple(range(len(branches)))
-    session.train(exit_.name, model, schedule, lambda _: everyone, inputs)
+    session.train(exit_.name, model, schedule, lambda _: model.activate(everyone), inputs)
 
     trained = with_weights(head, model.weights_by_node())
     measured = {

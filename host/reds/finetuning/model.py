@@ -1,15 +1,19 @@
 """The Keras model that `fit` trains: many subnetworks of one graph on one set of variables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from reds.finetuning.objectives import Objective
-from reds.forward import Moments, Tensor, forward_with_moments
+from reds.forward import Moments, Tensor, forward, forward_with_moments, run_trunk
 from reds.graph import Array, BatchNormWeights, Graph
+from reds.replicas import count_replicas
+
+BatchNormMode = Literal["own", "shared"]
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 MOMENTUM = 0.9
 """Of the moving statistics, which are only read for the accuracies shown during training."""
@@ -26,25 +30,46 @@ class Branch:
     """Active channels per channel group of the graph."""
     batch_norm: BatchNormWeights
     """Its batch normalisations before training, sliced to the widths."""
-    prepare: Callable[[Tensor], Tensor] = ops.convert_to_tensor
-    """Makes the graph's input from a batch of the data set."""
+    prepare: Callable[[Tensor], Tensor] | None = None
+    """Makes the graph's input from a batch of the data set, where that is not the input itself."""
+
+    def input_of(self, x: Tensor) -> Tensor:
+        """What the graph reads of a batch of the data set."""
+        return x if self.prepare is None else self.prepare(x)
 
 
 class BranchesModel(keras.Model):
-    """Branches of one graph. Calling it stacks their logits: (branches, batch, classes).
+    """Branches of one graph. Calling it stacks their logits in float32: (branches, batch, classes).
 
-    In training it runs the active branches, each normalised with the statistics of its own batch; otherwise all, each
-    normalised with moving averages of its own.
+    In training it runs the active branches, normalised with the statistics of the batch; otherwise all, normalised
+    with moving averages. With "own" statistics these are what each branch sees, with "shared" ones what the first
+    branch sees. The first branch is the widest and always active.
+
+    Args:
+        graph: what they share.
+        branches: the networks, the widest first.
+        objective: what training minimises.
+        batch_norm: whose statistics normalise.
+        precision: a Keras dtype policy; the variables are float32 with each.
     """
 
-    def __init__(self, graph: Graph, branches: Sequence[Branch], objective: Objective) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        graph: Graph,
+        branches: Sequence[Branch],
+        objective: Objective,
+        batch_norm: BatchNormMode = "own",
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(dtype=precision)
         self._graph = graph
         self._branches = tuple(branches)
         self._objective = objective
         self._active = tuple(range(len(branches)))
         self._shared = {node.name: self._variables(node.weights) for node in graph.nodes if node.weights}
         self._statistics = [self._moving_statistics(branch) for branch in branches]
+        self._shares_statistics = batch_norm == "shared"
+        self._have_same_input = all(branch.prepare is None for branch in branches)
         self._accuracies = [keras.metrics.Mean(name=f"accuracy_{index}") for index in range(len(branches))]
         self.built = True
 
@@ -67,8 +92,7 @@ class BranchesModel(keras.Model):
         }
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        chosen = self._active if training else range(len(self._branches))
-        return ops.stack([self._logits(index, x, training) for index in chosen])
+        return ops.stack(list(self._active_logits(x) if training else self._all_logits(x)))
 
     def compute_loss(
         self,
@@ -78,7 +102,8 @@ class BranchesModel(keras.Model):
         sample_weight: Tensor = None,
         training: bool = True,
     ) -> Tensor:
-        return self._objective(ops.reshape(y, (-1,)), y_pred, self._chosen(y_pred))
+        # Keras adds the gradients of all replicas up.
+        return self._objective(ops.reshape(y, (-1,)), y_pred, self._chosen(y_pred)) / count_replicas()
 
     def compute_metrics(self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> dict[str, Tensor]:
         hits = ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(ops.reshape(y, (1, -1)), "int32"))
@@ -91,21 +116,50 @@ class BranchesModel(keras.Model):
         everything = tuple(range(len(self._branches)))
         return everything if logits.shape[0] == len(everything) else self._active
 
-    def _logits(self, index: int, x: Tensor, training: bool) -> Tensor:
-        branch = self._branches[index]
-        statistics = self._statistics[index]
-        logits, moments = forward_with_moments(
-            self._graph,
-            branch.prepare(x),
-            self._shared,
-            branch.widths,
-            {node: {**self._shared[node], **moving} for node, moving in statistics.items()},
-            training,
-            stop_before_softmax=True,
-        )
+    def _active_logits(self, x: Tensor) -> Iterator[Tensor]:
+        """Logits of the active branches on a batch, which moves the statistics."""
+        trunk = run_trunk(self._graph, x, self._shared) if self._have_same_input else None
+        batch_norm: dict[str, dict[str, Tensor]] = {}
+        for index in self._active:
+            branch = self._branches[index]
+            logits, moments = forward_with_moments(
+                self._graph,
+                branch.input_of(x),
+                self._shared,
+                branch.widths,
+                batch_norm,
+                training=not batch_norm,
+                stop_before_softmax=True,
+                trunk=trunk,
+            )
+            yield ops.cast(logits, "float32")
+            if not batch_norm:
+                self._follow(index, moments)
+            if self._shares_statistics:
+                batch_norm = batch_norm or self._normalizing_as(moments)
+
+    def _all_logits(self, x: Tensor) -> Iterator[Tensor]:
+        """Logits of all branches, with moving statistics."""
+        for index, branch in enumerate(self._branches):
+            moving = self._statistics[0 if self._shares_statistics else index]
+            batch_norm = {node: {**self._shared[node], **statistics} for node, statistics in moving.items()}
+            logits = forward(
+                self._graph, branch.input_of(x), self._shared, branch.widths, batch_norm, stop_before_softmax=True
+            )
+            yield ops.cast(logits, "float32")
+
+    def _normalizing_as(self, moments: Mapping[str, Moments]) -> dict[str, dict[str, Tensor]]:
+        """Batch normalisations with the statistics that another branch saw."""
+        return {
+            node: {**self._shared[node], **dict(zip(STATISTICS, _constant(seen), strict=True))}
+            for node, seen in moments.items()
+        }
+
+    def _follow(self, index: int, moments: Mapping[str, Moments]) -> None:
         for node, seen in moments.items():
-            _follow(statistics[node], seen)
-        return logits
+            for name, value in zip(STATISTICS, _constant(seen), strict=True):
+                moving = self._statistics[index][node][name]
+                moving.assign(MOMENTUM * moving + (1 - MOMENTUM) * value)
 
     def _variables(self, weights: Mapping[str, Array]) -> dict[str, Any]:
         return {name: self._variable(name, value) for name, value in weights.items() if name not in STATISTICS}
@@ -119,11 +173,13 @@ class BranchesModel(keras.Model):
     def _variable(self, name: str, value: Array, trainable: bool = True) -> Any:
         # Statistics are not summed up by gradients, so copies on several devices have to be averaged.
         aggregation = "none" if trainable else "mean"
-        variable = self.add_weight(shape=value.shape, name=name, trainable=trainable, aggregation=aggregation)
+        variable = self.add_weight(
+            shape=value.shape, name=name, trainable=trainable, aggregation=aggregation, autocast=False
+        )
         variable.assign(value)
         return variable
 
 
-def _follow(moving: Mapping[str, Any], moments: Moments) -> None:
-    for name, seen in zip(STATISTICS, (moments.mean, moments.variance), strict=True):
-        moving[name].assign(MOMENTUM * moving[name] + (1 - MOMENTUM) * ops.stop_gradient(seen))
+def _constant(moments: Moments) -> tuple[Tensor, Tensor]:
+    """Mean and variance that no gradient passes."""
+    return ops.stop_gradient(moments.mean), ops.stop_gradient(moments.variance)

@@ -57,6 +57,15 @@ class WeightedCrossEntropy:
         return ops.sum(cross_entropies(labels, logits) * ops.array([weight / sum(active) for weight in active]))
 
 
+def weighted_by_parameters(parameters: Sequence[int]) -> WeightedCrossEntropy:
+    """The objective of REDS (arXiv 2311.13349): sum of pi_i * CE_i, pi_i = alpha_i / sum of alpha.
+
+    Args:
+        parameters: of each subnetwork, the full network first. alpha_i is the root of a subnetwork's share of them.
+    """
+    return WeightedCrossEntropy(tuple((count / parameters[0]) ** 0.5 for count in parameters))
+
+
 def cross_entropies(labels: Tensor, logits: Tensor) -> Tensor:
     """Mean cross-entropy of each subnetwork, shape (subnetworks,)."""
     expected = ops.one_hot(labels, logits.shape[-1], dtype=logits.dtype)

@@ -1,19 +1,19 @@
 """The stage as a whole: joint training, statistics, exit heads."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from reds import cost
 from reds.datasets import Data, as_dataset
 from reds.errors import UsageError
 from reds.finetuning.heads import train_head
-from reds.finetuning.model import Branch, BranchesModel
-from reds.finetuning.objectives import InPlaceDistillation, Objective, WeightedCrossEntropy
+from reds.finetuning.model import BatchNormMode, Branch, BranchesModel, Precision
+from reds.finetuning.objectives import InPlaceDistillation, Objective, weighted_by_parameters
 from reds.finetuning.sampling import sandwich
 from reds.finetuning.session import FIRST_STATISTICS_BATCHES, Session, first_inputs
-from reds.finetuning.statistics import estimate_batch_norms
-from reds.finetuning.training import Dataset, Progress, Schedule
+from reds.finetuning.statistics import BatchNorms, estimate_batch_norms, narrow_batch_norms
+from reds.finetuning.training import Dataset, Decay, Progress, Schedule
 from reds.finetuning.weights import arrays_of, weights_of, with_weights
 from reds.graph import Family, Graph, Subnetwork, Supernet
 
@@ -21,6 +21,18 @@ Loss = Literal["distillation", "weighted"]
 
 EXIT_LEARNING_RATE = 1e-2
 """Heads start from random weights, so they learn faster than the network is tuned."""
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """How the subnetworks are trained jointly."""
+
+    schedule: Schedule
+    loss: Loss
+    distillation: float
+    temperature: float
+    batch_norm: BatchNormMode
+    precision: Precision
 
 
 def finetune(
@@ -37,12 +49,16 @@ def finetune(
     statistics_batches: int = 20,
     run_dir: Path | None = None,
     progress: Progress | None = None,
+    batch_norm: BatchNormMode = "own",
+    decay: Decay = "cosine",
+    precision: Precision = "float32",
 ) -> Supernet:
     """Trains the subnetworks of a family jointly, then its exit heads on the frozen network.
 
-    The first phase trains the subnetworks that end at the network's own output; each step sums the losses of the full
-    network, the smallest and up to two more. Then the batch-norm statistics of every subnetwork are measured anew.
-    The second phase trains each exit's head on what the subnetworks that leave there (or the full network) give it.
+    Training goes on from the family's weights, so what an earlier call returned can be trained further. The first
+    phase trains the subnetworks that end at the network's own output; each step sums the losses of the full network,
+    the smallest and up to two more. Then the batch-norm statistics of every subnetwork are measured anew. The second
+    phase trains each exit's head on what the subnetworks that leave there (or the full network) give it.
 
     Args:
         family: the network, its exits and its subnetworks.
@@ -50,16 +66,23 @@ def finetune(
             of arrays (x, y), a `keras.utils.PyDataset` or a `tf.data.Dataset`: see `reds.datasets.from_arrays`.
         epochs: passes over the train split of the first phase.
         seed: of everything drawn: order, augmentation, subnetworks. The same seed gives the same result.
-        learning_rate: of Adam in the first phase; it decays by a cosine to a hundredth.
+        learning_rate: of Adam at the beginning of the first phase; it decays to a hundredth.
         batch_size: samples per step.
         loss: "distillation": labels for the full network, labels and the full network's output for the others;
-            "weighted": labels only, a subnetwork's weight the root of its share of the parameters (REDS).
+            "weighted": labels only, a subnetwork's weight the root of its share of the parameters, divided by the
+            sum of these roots (REDS, arXiv 2311.13349).
         distillation: share of the distillation in a subnetwork's loss, in [0, 1]; the labels have the rest.
         temperature: softens the outputs that are compared.
         exit_epochs: passes of the second phase; as many as `epochs` where None.
         statistics_batches: batches of the train split that statistics are measured on.
         run_dir: folder that keeps the state after each epoch; a call with the same arguments goes on from there.
         progress: called before training and after each epoch with an `EpochReport`.
+        batch_norm: "own": each subnetwork is normalised with what it sees itself; "shared": all are normalised with
+            what the full network sees, as far as both have the layer.
+        decay: of the learning rate: "cosine" over all epochs, or "steps": a tenth after half of them and a hundredth
+            after three quarters.
+        precision: type that is computed in: "float32", or with float32 weights "mixed_float16" (the loss is scaled)
+            or "mixed_bfloat16". Batch normalisation and the loss are float32 with each.
 
     Returns:
         The trained family: the graph with the full network's weights and statistics, the trained heads, and the
@@ -68,51 +91,68 @@ def finetune(
     Raises:
         UsageError: if an argument is out of range, or the family does not begin with the full network.
     """
-    _check_arguments(epochs, batch_size, loss, distillation, temperature, statistics_batches)
-    _check_family(family)
+    _check_arguments(epochs, batch_size, distillation, temperature, statistics_batches)
+    _check_choices(loss=(loss, Loss), batch_norm=(batch_norm, BatchNormMode), decay=(decay, Decay))
+    _check_choices(precision=(precision, Precision))
+    check_family(family)
     dataset = as_dataset(dataset, family.graph.input_shape, family.graph.output_shape[-1])
-    _check_dataset(family.graph, dataset)
+    check_dataset(family.graph, dataset)
     session = Session(dataset, first_inputs(dataset, batch_size, seed, statistics_batches), run_dir, progress)
-    schedule = Schedule(epochs, learning_rate, batch_size, seed)
-    heads_schedule = Schedule(epochs if exit_epochs is None else exit_epochs, EXIT_LEARNING_RATE, batch_size, seed)
+    schedule = Schedule(epochs, learning_rate, batch_size, seed, decay)
+    heads_schedule = Schedule(
+        epochs if exit_epochs is None else exit_epochs, EXIT_LEARNING_RATE, batch_size, seed, decay
+    )
 
-    family = _train_subnetworks(family, session, schedule, loss, distillation, temperature)
-    batch_norms = [
-        estimate_batch_norms(
-            family.graph, session.calibration, weights_of(family.graph), chosen.widths, _last_node(family, chosen)
-        )
-        for chosen in family.subnetworks
-    ]
+    joint = _Joint(schedule, loss, distillation, temperature, batch_norm, precision)
+    family = _train_subnetworks(family, session, joint)
+    batch_norms = _measure_batch_norms(family, session, batch_norm)
     family = replace(family, graph=with_weights(family.graph, batch_norms[0]))
     exits = []
     for number, exit_ in enumerate(family.exits, start=1):
         members = [index for index, chosen in enumerate(family.subnetworks) if chosen.exit == number]
-        head = train_head(family, exit_, members or [0], batch_norms, session, heads_schedule)
+        head = train_head(family, exit_, members or [0], batch_norms, session, heads_schedule, precision)
         exits.append(replace(exit_, head=head.graph))
         for index in members:
             batch_norms[index] |= head.batch_norms[index]
     return Supernet(replace(family, exits=tuple(exits)), tuple(batch_norms))
 
 
-def _train_subnetworks(
-    family: Family, session: Session, schedule: Schedule, loss: Loss, distillation: float, temperature: float
-) -> Family:
+def _train_subnetworks(family: Family, session: Session, joint: _Joint) -> Family:
     """Trains the subnetworks without an exit and returns the family with the new weights."""
-    graph = family.graph
+    graph, seed = family.graph, joint.schedule.seed
     subnetworks = [chosen for chosen in family.subnetworks if chosen.exit == 0]
     parameters = [int(cost.parameters(graph, chosen.widths)) for chosen in subnetworks]
-    objective: Objective = InPlaceDistillation(distillation, temperature)
-    if loss == "weighted":
-        objective = WeightedCrossEntropy(tuple((count / parameters[0]) ** 0.5 for count in parameters))
+    objective: Objective = InPlaceDistillation(joint.distillation, joint.temperature)
+    if joint.loss == "weighted":
+        objective = weighted_by_parameters(parameters)
     first = session.calibration[:FIRST_STATISTICS_BATCHES]
     branches = [
         Branch(chosen.name, chosen.widths, estimate_batch_norms(graph, first, weights_of(graph), chosen.widths))
         for chosen in subnetworks
     ]
-    model = BranchesModel(graph, branches, objective)
-    inputs = (objective, [chosen.widths for chosen in subnetworks], *arrays_of(graph))
-    session.train("subnetworks", model, schedule, lambda epoch: sandwich(parameters, schedule.seed, epoch), inputs)
+    model = BranchesModel(graph, branches, objective, joint.batch_norm, joint.precision)
+    inputs = (joint, [chosen.widths for chosen in subnetworks], *arrays_of(graph))
+    session.train(
+        "subnetworks",
+        model,
+        joint.schedule,
+        lambda epoch: model.activate(sandwich(parameters, seed, epoch)),
+        inputs,
+    )
     return replace(family, graph=with_weights(graph, model.weights_by_node()))
+
+
+def _measure_batch_norms(family: Family, session: Session, batch_norm: BatchNormMode) -> list[BatchNorms]:
+    """The statistics of each subnetwork's part of the network."""
+    graph = family.graph
+    weights = weights_of(graph)
+    if batch_norm == "shared":
+        full = estimate_batch_norms(graph, session.calibration, weights)
+        return [narrow_batch_norms(graph, full, one.widths, _last_node(family, one)) for one in family.subnetworks]
+    return [
+        estimate_batch_norms(graph, session.calibration, weights, one.widths, _last_node(family, one))
+        for one in family.subnetworks
+    ]
 
 
 def _last_node(family: Family, subnetwork: Subnetwork) -> int | None:
@@ -120,7 +160,7 @@ def _last_node(family: Family, subnetwork: Subnetwork) -> int | None:
 
 
 def _check_arguments(
-    epochs: int, batch_size: int, loss: str, distillation: float, temperature: float, statistics_batches: int
+    epochs: int, batch_size: int, distillation: float, temperature: float, statistics_batches: int
 ) -> None:
     if epochs < 0:
         raise UsageError(f"`epochs` must not be negative. Received: epochs={epochs}")
@@ -129,15 +169,20 @@ def _check_arguments(
             "`batch_size` and `statistics_batches` must be at least 1. "
             f"Received: batch_size={batch_size}, statistics_batches={statistics_batches}"
         )
-    if loss not in get_args(Loss):
-        raise UsageError(f"`loss` must be one of {', '.join(get_args(Loss))}. Received: loss={loss}")
     if not 0 <= distillation <= 1:
         raise UsageError(f"`distillation` must lie between 0 and 1. Received: distillation={distillation}")
     if temperature <= 0:
         raise UsageError(f"`temperature` must be positive. Received: temperature={temperature}")
 
 
-def _check_family(family: Family) -> None:
+def _check_choices(**choices: tuple[str, Any]) -> None:
+    for name, (value, kind) in choices.items():
+        if value not in get_args(kind):
+            raise UsageError(f"`{name}` must be one of {', '.join(get_args(kind))}. Received: {name}={value}")
+
+
+def check_family(family: Family) -> None:
+    """Raises UsageError unless a family begins with the full network and names each subnetwork differently."""
     full = cost.full_widths(family.graph)
     if not family.subnetworks or family.subnetworks[0].widths != full or family.subnetworks[0].exit:
         raise UsageError("The first subnetwork of a family must be the full network without an exit.")
@@ -146,7 +191,8 @@ def _check_family(family: Family) -> None:
         raise UsageError(f"Subnetworks need names of their own. Received: {', '.join(names)}")
 
 
-def _check_dataset(graph: Graph, dataset: Dataset) -> None:
+def check_dataset(graph: Graph, dataset: Dataset) -> None:
+    """Raises UsageError unless a data set has the network's input shape and classes."""
     if tuple(dataset.input_shape) != tuple(graph.input_shape):
         raise UsageError(
             f"'{graph.name}' reads inputs of shape {graph.input_shape}, but the data set gives "

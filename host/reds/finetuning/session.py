@@ -29,15 +29,15 @@ class Session:
         phase: str,
         model: BranchesModel,
         schedule: Schedule,
-        active: Callable[[int], tuple[int, ...]],
+        begin: Callable[[int], None],
         inputs: tuple[object, ...],
     ) -> None:
-        """Trains a model; `inputs` is what else its result depends on."""
+        """Trains a model; `begin` is called before each epoch, `inputs` is what else its result depends on."""
         checkpoint = None
         if self.run_dir is not None:
             identity = fingerprint(phase, schedule, self.dataset.name, len(self.dataset.train.labels), *inputs)
             checkpoint = Checkpoint(self.run_dir / f"{phase}.npz", identity)
-        train(model, self.dataset, schedule, phase, active, checkpoint, self.progress)
+        train(model, self.dataset, schedule, phase, begin, checkpoint, self.progress)
 
 
 def first_inputs(dataset: Dataset, batch_size: int, seed: int, count: int) -> tuple[NDArray[np.float32], ...]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from keras import ops
 
-from reds.forward import Moments, Tensor, Weights, forward_with_moments
-from reds.graph import Array, Graph
+from reds.forward import Moments, Tensor, Weights, forward_with_moments, output_channels
+from reds.graph import Array, BatchNormWeights, Graph
 
 BatchNorms = dict[str, dict[str, Array]]
 """Per node name gamma, beta, moving_mean and moving_variance, sliced to the width."""
@@ -40,6 +40,28 @@ def estimate_batch_norms(
         for name, moment in moments.items():
             totals.setdefault(name, _Total()).add(moment, x.shape[0])
     return {name: _batch_norm(weights[name], total) for name, total in totals.items()}
+
+
+def narrow_batch_norms(
+    graph: Graph, full: BatchNormWeights, widths: Sequence[int], until: int | None = None
+) -> BatchNorms:
+    """The batch normalisations of a subnetwork that shares the full network's statistics.
+
+    Args:
+        graph: the network.
+        full: the full network's batch normalisations.
+        widths: active channels per channel group.
+        until: index of the last node to run.
+
+    Returns:
+        Those that the subnetwork runs, each a prefix of the full network's.
+    """
+    last = len(graph.nodes) - 1 if until is None else until
+    nodes = [graph.nodes[index] for index in graph.ancestors(last) if graph.nodes[index].name in full]
+    return {
+        node.name: {name: values[: output_channels(node, widths)] for name, values in full[node.name].items()}
+        for node in nodes
+    }
 
 
 class _Total:

@@ -1,22 +1,28 @@
 """Training epoch by epoch, resumable after each."""
 
 import hashlib
-import os
+import io
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from reds.files import write_atomically
 from reds.finetuning.model import BranchesModel
 
+Decay = Literal["cosine", "steps"]
+
 FINAL_LEARNING_RATE = 0.01
-"""Share of the learning rate that is left at the end of its cosine decay."""
+"""Share of the learning rate that is left at the end of its decay."""
+
+STEPS = ((0.5, 0.1), (0.75, FINAL_LEARNING_RATE))
+"""Decay in steps: after this part of the training, this share of the learning rate."""
 
 
 class Split(Protocol):
@@ -79,6 +85,7 @@ class Schedule:
     learning_rate: float
     batch_size: int
     seed: int
+    decay: Decay = "cosine"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def train(
     dataset: Dataset,
     schedule: Schedule,
     phase: str,
-    active: Callable[[int], tuple[int, ...]],
+    begin: Callable[[int], None],
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -114,7 +121,7 @@ def train(
         dataset: trains on its (augmented) train split, reports the accuracy on its validation split.
         schedule: how long and how fast.
         phase: name of this training in the reports.
-        active: which branches train in an epoch (from 0).
+        begin: called before each epoch (from 0) and before the first report, to choose what trains.
         checkpoint: where to keep the state after each epoch and to resume from.
         progress: called with the state before training, and after each epoch.
     """
@@ -123,10 +130,11 @@ def train(
     done = _restore(model, checkpoint)
     report = progress or _ignore
     if done == 0:
+        begin(0)
         report(_report(model, dataset, schedule, phase))
     for epoch in range(done, schedule.epochs):
         started = time.perf_counter()
-        model.activate(active(epoch))
+        begin(epoch)
         history = model.fit(
             _batches(dataset.train, schedule, augment=True, epoch=epoch),
             validation_data=_batches(dataset.validation, schedule, augment=False),
@@ -134,7 +142,7 @@ def train(
             verbose=0,
         ).history
         results = {name: values[-1] for name, values in history.items()}
-        _save(model, checkpoint, epoch + 1)
+        # The report comes first: an epoch that is saved is never trained, and so reported, again.
         report(
             EpochReport(
                 phase,
@@ -145,6 +153,7 @@ def train(
                 time.perf_counter() - started,
             )
         )
+        _save(model, checkpoint, epoch + 1)
 
 
 def _report(model: BranchesModel, dataset: Dataset, schedule: Schedule, phase: str) -> EpochReport:
@@ -163,13 +172,21 @@ def _batches(split: Split, schedule: Schedule, augment: bool, epoch: int = 0) ->
 
 
 def _compile(model: BranchesModel, schedule: Schedule, steps: int) -> None:
-    decay = keras.optimizers.schedules.CosineDecay(
-        schedule.learning_rate, max(1, schedule.epochs * steps), alpha=FINAL_LEARNING_RATE
-    )
     # XLA makes small depthwise networks on a CPU ten times slower under TensorFlow; JAX is nothing without it.
     jit: Any = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer=keras.optimizers.Adam(decay), jit_compile=jit)
+    model.compile(optimizer=keras.optimizers.Adam(learning_rate(schedule, steps)), jit_compile=jit)
     model.optimizer.build(model.trainable_variables)
+
+
+def learning_rate(schedule: Schedule, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate by step; an epoch has `steps` of them."""
+    start, total = schedule.learning_rate, max(1, schedule.epochs * steps)
+    if schedule.decay == "cosine":
+        return keras.optimizers.schedules.CosineDecay(start, total, alpha=FINAL_LEARNING_RATE)
+    boundaries = [round(part * total) - 1 for part, _ in STEPS]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        boundaries, [start, *(share * start for _, share in STEPS)]
+    )
 
 
 def _state(model: BranchesModel) -> list[Any]:
@@ -179,11 +196,12 @@ def _state(model: BranchesModel) -> list[Any]:
 def _save(model: BranchesModel, checkpoint: Checkpoint | None, epoch: int) -> None:
     if checkpoint is None:
         return
-    arrays = {f"variable_{index}": ops.convert_to_numpy(value) for index, value in enumerate(_state(model))}
-    checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
-    partial = checkpoint.path.with_suffix(".partial.npz")
-    np.savez(partial, fingerprint=checkpoint.fingerprint, epoch=epoch, **arrays)
-    os.replace(partial, checkpoint.path)
+    arrays: dict[str, Any] = {
+        f"variable_{index}": ops.convert_to_numpy(value) for index, value in enumerate(_state(model))
+    }
+    stream = io.BytesIO()
+    np.savez(stream, fingerprint=checkpoint.fingerprint, epoch=epoch, **arrays)
+    write_atomically(checkpoint.path, stream.getvalue())
 
 
 def _restore(model: BranchesModel, checkpoint: Checkpoint | None) -> int:

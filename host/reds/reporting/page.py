@@ -21,7 +21,7 @@ from reds.reporting.markup import (
     with_note,
     with_share,
 )
-from reds.reporting.run_folder import Check, Run, active_groups
+from reds.reporting.run_folder import Check, Phase, Run, active_groups
 from reds.reporting.style import STYLE_SHEET
 
 PAGE = Template(
@@ -89,7 +89,7 @@ def make_page(run: Run) -> Page:
         _widths(run),
         _importance(run, plots.importance),
         _search(run),
-        _training(plots.training),
+        _training(run, plots.training),
         _trace(run, plots.trace),
         _verification(run),
         _reproduction(run),
@@ -286,14 +286,23 @@ def _solution(solution: Solution) -> list[Content]:
     ]
 
 
-def _training(plots: Sequence[Plot]) -> str:
-    if not plots:
+def _training(run: Run, plots: Sequence[Plot]) -> str:
+    if not run.phases:
         return ""
     text = (
         "Accuracies on the validation split while the shared weights change, with moving statistics; "
         "epoch 0 is the state before training. Final statistics are measured afterwards."
     )
-    return section("Training", paragraph(text), _grid(plots))
+    return section("Training", paragraph(text), _grid(plots) if plots else "", *map(_epochs, run.phases))
+
+
+def _epochs(phase: Phase) -> str:
+    columns = [Column("Epoch"), Column("Loss"), *(Column(name) for name in phase.accuracy)]
+    rows: list[list[Content]] = [
+        [str(epoch), f"{loss:.4f}", *(_percent(values[index]) for values in phase.accuracy.values())]
+        for index, (epoch, loss) in enumerate(zip(phase.epochs, phase.loss, strict=True))
+    ]
+    return table(f"Validation accuracy after each epoch of {phase.name}", columns, rows)
 
 
 def _trace(run: Run, plots: Sequence[Plot]) -> str:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from reds.finetuning.objectives import InPlaceDistillation, WeightedCrossEntropy
+from reds.finetuning.objectives import InPlaceDistillation, WeightedCrossEntropy, weighted_by_parameters
 
 LABELS = np.array([0, 2, 1, 1])
 LOGITS = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
@@ -45,3 +45,10 @@ def test_weighted_cross_entropy_takes_the_weights_of_the_active_subnetworks() ->
     loss = WeightedCrossEntropy((1.0, 9.0, 0.5))(LABELS, ops.array(LOGITS[:2]), (0, 2))
     expected = (_cross_entropy(LOGITS[0]) + 0.5 * _cross_entropy(LOGITS[1])) / 1.5
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_weights_of_reds() -> None:
+    losses = np.array([_cross_entropy(logits) for logits in LOGITS])
+    alpha = np.sqrt([1.0, 0.64, 0.04])
+    loss = weighted_by_parameters([10_000, 6_400, 400])(LABELS, ops.array(LOGITS), (0, 1, 2))
+    np.testing.assert_allclose(loss, np.sum(alpha / alpha.sum() * losses), rtol=1e-5)

@@ -113,7 +113,7 @@ def test_interrupted_and_resumed_is_the_same_as_straight(
     run: Run, family: Family, dataset: Dataset, tmp_path: Path
 ) -> None:
     def interrupt(report: EpochReport) -> None:
-        if report.epoch == 1:
+        if report.epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -153,6 +153,38 @@ def test_many_subnetworks_and_the_weighted_loss(family: Family, dataset: Dataset
     assert min(accuracy(supernet, index, x, y) for index in range(len(widths))) > 0.6
 
 
+def test_shared_statistics_are_those_of_the_full_network(family: Family, dataset: Dataset) -> None:
+    supernet = finetune(family, dataset, **ARGUMENTS, exit_epochs=1, batch_norm="shared")
+    full = supernet.batch_norms[0]
+    for batch_norm in supernet.batch_norms[1:]:
+        for node in batch_norm.keys() & full.keys():
+            for name, values in batch_norm[node].items():
+                np.testing.assert_array_equal(values, full[node][name][: len(values)])
+    assert [len(norms["pw_bn"]["gamma"]) for norms in supernet.batch_norms[:3]] == [16, 10, 6]
+    assert set(full) & set(supernet.batch_norms[3]) == {"conv_bn"}
+    x, y = dataset.test.features()
+    assert min(accuracy(supernet, index, x, y) for index in range(3)) > 0.6
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_low_precision_learns_float32_weights(family: Family, dataset: Dataset, precision: str) -> None:
+    family = replace(family, exits=(), subnetworks=family.subnetworks[:3])
+    supernet = finetune(family, dataset, **ARGUMENTS, precision=precision)
+    assert {value.dtype for value in _arrays(supernet).values()} == {np.dtype(np.float32)}
+    kernel = supernet.family.graph.nodes[0].weights["kernel"]
+    assert not np.array_equal(kernel, kernel.astype(np.float16).astype(np.float32))
+    x, y = dataset.test.features()
+    assert min(accuracy(supernet, index, x, y) for index in range(3)) > 0.8
+
+
+def test_an_earlier_result_is_trained_further(run: Run, dataset: Dataset) -> None:
+    reports: list[EpochReport] = []
+    finetune(run.supernet.family, dataset, epochs=0, progress=reports.append)
+    last = run.reports[EPOCHS].validation_accuracy
+    for name, value in reports[0].validation_accuracy.items():
+        assert abs(value - last[name]) < 0.05, name
+
+
 def test_without_epochs_only_statistics_change(family: Family, dataset: Dataset) -> None:
     supernet = finetune(family, dataset, epochs=0)
     for before, after in zip(family.graph.nodes, supernet.family.graph.nodes, strict=True):
@@ -169,6 +201,9 @@ def test_without_epochs_only_statistics_change(family: Family, dataset: Dataset)
         ({"loss": "other"}, "loss"),
         ({"distillation": 1.5}, "distillation"),
         ({"temperature": 0}, "temperature"),
+        ({"batch_norm": "none"}, "batch_norm"),
+        ({"decay": "linear"}, "decay"),
+        ({"precision": "int4"}, "precision"),
     ],
 )
 def test_bad_arguments_are_named(family: Family, dataset: Dataset, arguments: dict, named: str) -> None:

@@ -67,6 +67,10 @@ class Reader(HTMLParser):
         self.close()
         assert not self._open
 
+    def table(self, column: str) -> "Table":
+        """The first table with a column."""
+        return next(table for table in self.tables if column in table.rows[0])
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._note(tag, attrs)
         if tag not in VOID:
@@ -209,7 +213,16 @@ def test_the_search_with_its_proof(html: str, complete: Path) -> None:
 
 def test_a_comparison_that_failed_is_not_hidden(html: str) -> None:
     assert "1 of 2 comparisons hold." in html
-    assert Reader(html).tables[3].column("Result") == ["holds", "FAILED"]
+    assert Reader(html).table("Result").column("Result") == ["holds", "FAILED"]
+
+
+def test_every_epoch_has_a_row(html: str, complete: Path) -> None:
+    phase = read_run(complete).phases[0]
+    table = Reader(html).table("Epoch")
+    assert table.rows[0] == ["Epoch", "Loss", *phase.accuracy]
+    assert table.column("Epoch") == [str(epoch) for epoch in phase.epochs]
+    for name, values in phase.accuracy.items():
+        assert table.column(name) == [f"{value:.1%}" for value in values]
 
 
 def test_settings(html: str) -> None:

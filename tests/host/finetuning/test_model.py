@@ -1,0 +1,68 @@
+"""The model that trains many branches computes what each branch alone does."""
+
+import numpy as np
+import pytest
+
+from reds.finetuning.model import Branch, BranchesModel
+from reds.finetuning.objectives import WeightedCrossEntropy
+from reds.finetuning.statistics import estimate_batch_norms
+from reds.finetuning.weights import weights_of
+from reds.forward import forward, forward_with_moments
+from reds.graph import Family
+
+WIDTHS = [(12, 16), (9, 10), (12, 7), (5, 16)]
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture
+def x(family: Family) -> np.ndarray:
+    return np.random.default_rng(2).normal(1.0, 2.0, (20, *family.graph.input_shape)).astype(np.float32)
+
+
+def _model(family: Family, x: np.ndarray, batch_norm: str = "own", precision: str = "float32") -> BranchesModel:
+    weights = weights_of(family.graph)
+    branches = [
+        Branch(str(widths), widths, estimate_batch_norms(family.graph, [x], weights, widths)) for widths in WIDTHS
+    ]
+    objective = WeightedCrossEntropy((1.0,) * len(WIDTHS))
+    return BranchesModel(family.graph, branches, objective, batch_norm, precision)
+
+
+def test_each_branch_in_training_is_the_subnetwork_alone(family: Family, x: np.ndarray) -> None:
+    logits = _model(family, x)(x, training=True)
+    for widths, actual in zip(WIDTHS, logits, strict=True):
+        expected = forward(family.graph, x, widths=widths, training=True, stop_before_softmax=True)
+        np.testing.assert_allclose(actual, expected, **TOLERANCE)
+
+
+def test_moving_statistics_follow_what_each_branch_sees(family: Family, x: np.ndarray) -> None:
+    model = _model(family, x)
+    before = np.asarray(model(x))
+    for _ in range(3):
+        model(x, training=True)
+    np.testing.assert_allclose(model(x), before, **TOLERANCE)
+
+
+def test_shared_statistics_in_training_are_those_of_the_first_branch(family: Family, x: np.ndarray) -> None:
+    _, moments = forward_with_moments(family.graph, x)
+    weights = weights_of(family.graph)
+    batch_norm = {
+        name: {**weights[name], "moving_mean": seen.mean, "moving_variance": seen.variance}
+        for name, seen in moments.items()
+    }
+    model = _model(family, x, "shared")
+    for logits in (model(x, training=True), model(x)):
+        for widths, actual in zip(WIDTHS, logits, strict=True):
+            expected = forward(
+                family.graph, x, widths=widths, batch_norm=batch_norm, training=False, stop_before_softmax=True
+            )
+            np.testing.assert_allclose(actual, expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize(("precision", "error"), [("mixed_float16", 2e-2), ("mixed_bfloat16", 2e-1)])
+def test_low_precision_is_close_and_gives_float32(family: Family, x: np.ndarray, precision: str, error: float) -> None:
+    expected = np.asarray(_model(family, x)(x, training=True))
+    actual = np.asarray(_model(family, x, precision=precision)(x, training=True))
+    assert actual.dtype == np.float32
+    difference = np.abs(actual - expected).max() / np.abs(expected).max()
+    assert 0 < difference < error
