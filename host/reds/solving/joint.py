@@ -1,9 +1,11 @@
 """Searches the subnetworks of all budgets at once: the largest weighted sum of their values, each nested in the next.
 
-Without the nesting, each budget has its own problem, and the sum of their bounds bounds the whole. It rules out the
-widths with which the sum would fall below the best known family; CP-SAT decides about the rest.
+Without the nesting, each budget has its own problem, and the sum of their bounds bounds the whole; prices on the
+nesting lower it. The bound rules out the widths with which the sum would fall below the best known family; CP-SAT
+decides about the rest.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,8 +15,12 @@ import numpy as np
 from reds.solving import closing
 from reds.solving.improve import exchange_pairs
 from reds.solving.lagrangian import ROUNDING, promising, solve_dual
-from reds.solving.problem import Choice, Edge, Problem, Terms
+from reds.solving.nesting import bound_nested, nest
+from reds.solving.problem import Edge, Problem, Terms
 from reds.solving.search import Best, Effort, search
+
+_NESTED_CHOICES = 20
+"""Choices of the best bounds that are nested and improved."""
 
 
 @dataclass(frozen=True)
@@ -43,43 +49,73 @@ def search_jointly(
     Returns:
         The subnetworks and a bound on their weighted sum.
     """
+    weighted = [_weigh(problem, weight) for problem, weight in zip(problems, weights, strict=True)]
     bound = sum(weight * best.bound for weight, best in zip(weights, alone, strict=True))
     bests = list(alone) if _is_nested(alone) else _in_turn(problems, effort)
-    loss = bound - _weighted(bests, weights)
+    loss = bound - _sum_of_values(bests, weights)
     if loss > 10 * ROUNDING * bound:
-        reduced = [
-            _ruled_out(problem, best.bound, loss / weight)
-            for problem, best, weight in zip(problems, alone, weights, strict=True)
-        ]
-        bests, closed = _closed(reduced, bests, weights, effort)
-        bound = min(bound, closed)
+        bounds = [weight * best.bound for weight, best in zip(weights, alone, strict=True)]
+        if all(problem.sweep.work <= effort.sweep for problem in problems):
+            weighted = [_ruled_out(problem, most, loss) for problem, most in zip(weighted, bounds, strict=True)]
+        closed = _closed(weighted, [best.widths for best in bests], effort)
+        bests = [_best(problem, widths) for problem, widths in zip(problems, closed.widths, strict=True)]
+        bound = min(bound, closed.bound)
     bests = [replace(best, bound=max(best.value, one.bound)) for best, one in zip(bests, alone, strict=True)]
-    value = _weighted(bests, weights)
+    value = _sum_of_values(bests, weights)
     return JointBest(tuple(bests), value, max(value, bound))
 
 
-def _closed(
-    problems: Sequence[Problem], bests: Sequence[Best], weights: Sequence[float], effort: Effort
-) -> tuple[list[Best], float]:
-    """Improves nested subnetworks together, by exchanges and then by CP-SAT; also their bound."""
-    stacked = _stacked(problems, weights)
-    known = stacked.choice_of([width for best in bests for width in best.widths])
-    known = exchange_pairs(stacked, known)
-    request = closing.Request(stacked, known, effort.seconds * len(problems), seed=effort.seed)
-    found = closing.close_gap(request)
-    choice = found.choice or known
-    count = len(problems[0])
-    parts = [choice[index * count : (index + 1) * count] for index in range(len(problems))]
-    return [_best(problem, part) for problem, part in zip(problems, parts, strict=True)], found.bound
+@dataclass(frozen=True)
+class _Closed:
+    """Nested widths, one tuple per problem, and a bound on the sum of their values."""
+
+    widths: tuple[tuple[int, ...], ...]
+    bound: float
 
 
-def _best(problem: Problem, choice: Choice) -> Best:
+def _closed(problems: Sequence[Problem], widths: Sequence[tuple[int, ...]], effort: Effort) -> _Closed:
+    """Improves nested widths by exchanges, and by CP-SAT among those that prices on the nesting do not rule out."""
+    stacked = _stacked(problems)
+    known = exchange_pairs(stacked, stacked.choice_of(_flat(widths)))
+    bound = math.inf
+    if all(problem.sweep.work <= effort.sweep for problem in problems):
+        falling = bound_nested(problems, stacked.values.of(known))
+        nested = [nest(problems, one.widths) for one in falling[-_NESTED_CHOICES:]]
+        choices = [stacked.choice_of(_flat(one)) for one in nested if one is not None]
+        improved = [exchange_pairs(stacked, choice) for choice in choices if stacked.is_feasible(choice)]
+        best = stacked.widths_of(max([known, *improved], key=stacked.values.of))
+        value = stacked.values.of(stacked.choice_of(best))
+        stacked, bound = _stacked(falling[-1].restrict(problems, value)), falling[-1].bound
+        known = stacked.choice_of(best)
+    value = stacked.values.of(known)
+    if bound > value * (1 + 10 * ROUNDING):
+        request = closing.Request(stacked, known, effort.seconds * len(problems), seed=effort.seed)
+        found = closing.close_gap(request)
+        known, bound = found.choice or known, min(bound, found.bound)
+    chosen, count = stacked.widths_of(known), len(problems[0])
+    parts = tuple(chosen[start : start + count] for start in range(0, len(chosen), count))
+    return _Closed(parts, bound)
+
+
+def _flat(widths: Sequence[tuple[int, ...]]) -> list[int]:
+    return [width for each in widths for width in each]
+
+
+def _best(problem: Problem, widths: tuple[int, ...]) -> Best:
+    choice = problem.choice_of(widths)
     costs = tuple(limit.costs.of(choice) for limit in problem.limits)
     value = problem.values.of(choice)
-    return Best(problem.widths_of(choice), value, costs, value)
+    return Best(widths, value, costs, value)
 
 
-def _weighted(bests: Sequence[Best], weights: Sequence[float]) -> float:
+def _weigh(problem: Problem, weight: float) -> Problem:
+    """The problem with its values times a weight."""
+    unary = tuple(weight * table for table in problem.values.unary)
+    pairs = {edge: weight * table for edge, table in problem.values.pairs.items()}
+    return replace(problem, values=Terms(unary, pairs))
+
+
+def _sum_of_values(bests: Sequence[Best], weights: Sequence[float]) -> float:
     return sum(weight * best.value for weight, best in zip(weights, bests, strict=True))
 
 
@@ -104,7 +140,7 @@ def _ruled_out(problem: Problem, bound: float, loss: float) -> Problem:
     return problem.restrict(promising(problem, dual.prices, min(bound, dual.bound) - loss))
 
 
-def _stacked(problems: Sequence[Problem], weights: Sequence[float]) -> Problem:
+def _stacked(problems: Sequence[Problem]) -> Problem:
     """All problems as one: the groups of each, and no width above that of the same group in the one before."""
     count = len(problems[0])
     allowed = {
@@ -118,7 +154,7 @@ def _stacked(problems: Sequence[Problem], weights: Sequence[float]) -> Problem:
             allowed[index * count + group, (index + 1) * count + group] = nested
     return Problem(
         tuple(widths for problem in problems for widths in problem.widths),
-        _side_by_side([_scaled(problem.values, weight) for problem, weight in zip(problems, weights, strict=True)]),
+        _side_by_side([problem.values for problem in problems]),
         tuple(
             replace(limit, costs=_among(limit.costs, problems, index))
             for index, problem in enumerate(problems)
@@ -130,13 +166,6 @@ def _stacked(problems: Sequence[Problem], weights: Sequence[float]) -> Problem:
 
 def _shifted(edge: Edge, by: int) -> Edge:
     return (edge[0] + by, edge[1] + by)
-
-
-def _scaled(values: Terms, weight: float) -> Terms:
-    return Terms(
-        tuple(weight * table for table in values.unary),
-        {edge: weight * table for edge, table in values.pairs.items()},
-    )
 
 
 def _side_by_side(parts: Sequence[Terms]) -> Terms:

@@ -192,7 +192,12 @@ def _margin(problem: Problem, prices: Sequence[float]) -> float:
     paid = sum(
         price * (limit.budget + limit.costs.constant) for price, limit in zip(prices, problem.limits, strict=True)
     )
-    return ROUNDING * (problem.values.largest() + paid)
+    return ROUNDING * (_magnitude(problem.values) + paid)
+
+
+def _magnitude(values: Terms) -> float:
+    """No sum of values, whose signs prices on other things may have changed, is farther from zero."""
+    return float(sum(np.abs(table).max() for table in (*values.unary, *values.pairs.values())))
 
 
 def _best(problem: Problem, price: float) -> Choice:

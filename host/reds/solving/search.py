@@ -10,7 +10,7 @@ from reds.solving.labels import best_choice
 from reds.solving.lagrangian import ROUNDING, Dual, cheapest, promising, solve_dual
 from reds.solving.problem import Choice, Problem
 
-_LABELS_PER_GROUP = 50_000
+_LABELS_PER_GROUP = 200_000
 _WORTHWHILE_REDUCTION = 0.9
 """Widths are ruled out anew as long as at most this part of them stays."""
 

@@ -15,6 +15,7 @@ from reds.solving.closing import close_gap as closing_in_own_process
 from reds.solving.cp_sat import close_gap
 from reds.solving.joint import search_jointly
 from reds.solving.lagrangian import promising, solve_dual
+from reds.solving.nesting import bound_nested
 from reds.solving.problem import Limit, Problem, Terms
 from reds.solving.search import Best, Effort, search
 
@@ -95,18 +96,38 @@ def test_bound_holds_and_no_width_of_a_best_choice_is_ruled_out(problem: Problem
     assert brute_force(problem.restrict(keep)) == pytest.approx(expected, rel=1e-12)
 
 
+def falling_budgets(seed: int, shape: str, pair_values: bool, limits: int) -> list[Problem]:
+    """The same network under smaller and smaller budgets."""
+    generator = np.random.default_rng(seed)
+    groups = int(generator.integers(1, 4))
+    largest = random_problem(generator, shape, groups, limits, pair_values=pair_values)
+    return [
+        replace(largest, limits=tuple(replace(one, budget=int(one.budget * part)) for one in largest.limits))
+        for part in (1.0, 0.7, 0.4)
+    ]
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(SHAPES), st.booleans())
+def test_prices_on_the_nesting_bound_it_and_rule_out_no_best_choice(seed: int, shape: str, pair_values: bool) -> None:
+    levels = falling_budgets(seed, shape, pair_values, limits=1)
+    if any(brute_force(level) is None for level in levels):
+        return
+    weights = [1.0] * len(levels)
+    expected = nested_brute_force(levels, weights)
+    bounds = bound_nested(levels, expected)
+    assert all(one.bound >= expected for one in bounds)
+    assert nested_brute_force(list(bounds[-1].restrict(levels, expected)), [1.0] * len(levels)) == pytest.approx(
+        expected
+    )
+
+
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(SHAPES), st.booleans(), st.integers(1, 2))
 def test_joint_search_equals_brute_force(
     solver_process: Executor, seed: int, shape: str, pair_values: bool, limits: int
 ) -> None:
-    generator = np.random.default_rng(seed)
-    groups = int(generator.integers(1, 4))
-    largest = random_problem(generator, shape, groups, limits, pair_values=pair_values)
-    levels = [
-        replace(largest, limits=tuple(replace(one, budget=int(one.budget * part)) for one in largest.limits))
-        for part in (1.0, 0.7, 0.4)
-    ]
+    levels = falling_budgets(seed, shape, pair_values, limits)
     weights = [1.0, 2.0, 0.5]
     alone = [solver_process.submit(search, level, EFFORT).result() for level in levels]
     if None in alone:
@@ -123,14 +144,13 @@ def test_joint_search_equals_brute_force(
 
 def nested_brute_force(levels: list[Problem], weights: list[float]) -> float:
     """Largest weighted sum of values of nested choices, by falling budget."""
-    best = {choice: 0.0 for choice in choices(levels[0])}
+    best = {(0,) * len(levels[0]): 0.0}
     for level, weight in reversed(list(zip(levels, weights, strict=True))):
-        own = {
-            choice: weight * level.values.of(choice)
-            + max((value for other, value in best.items() if all(np.less_equal(other, choice))), default=-np.inf)
-            for choice in choices(level)
-            if level.is_feasible(choice)
-        }
+        own = {}
+        for choice in filter(level.is_feasible, choices(level)):
+            widths = level.widths_of(choice)
+            smaller = [value for other, value in best.items() if all(np.less_equal(other, widths))]
+            own[widths] = weight * level.values.of(choice) + max(smaller, default=-np.inf)
         best = own
     return max(best.values())
 
