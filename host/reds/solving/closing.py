@@ -1,15 +1,8 @@
-"""Has OR-Tools do its part of a search, in a process of its own.
+"""Has OR-Tools do its part of a search, in a process of its own."""
 
-OR-Tools crashes in a process that has loaded TensorFlow before (google/or-tools#3230), as this one has after ranking.
-"""
-
-import os
-import pickle
-import subprocess
-import sys
 from dataclasses import dataclass
-from typing import Any
 
+from reds.own_process import ask
 from reds.solving.lagrangian import Dual
 from reds.solving.problem import Choice, Problem
 
@@ -51,7 +44,7 @@ def close_gap(request: Request) -> Closing:
     Raises:
         subprocess.CalledProcessError: if the solver's process fails.
     """
-    closing = _run("reds.solving.cp_sat", request)
+    closing = ask("reds.solving.cp_sat", request)
     assert isinstance(closing, Closing)
     return closing
 
@@ -62,17 +55,6 @@ def solve_dual(problem: Problem) -> Dual:
     Raises:
         subprocess.CalledProcessError: if the solver's process fails.
     """
-    dual = _run("reds.solving.pricing", problem)
+    dual = ask("reds.solving.pricing", problem)
     assert isinstance(dual, Dual)
     return dual
-
-
-def _run(module: str, request: Any) -> Any:
-    finished = subprocess.run(
-        [sys.executable, "-m", module],
-        input=pickle.dumps(request, pickle.HIGHEST_PROTOCOL),
-        stdout=subprocess.PIPE,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    return pickle.loads(finished.stdout)

@@ -4,14 +4,13 @@ It has a process of its own (see `closing`): CP-SAT crashes in a process that ha
 """
 
 import math
-import pickle
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ortools.sat.python import cp_model
 
+from reds.own_process import answer
 from reds.solving.closing import Closing, Request
 from reds.solving.lagrangian import ROUNDING
 from reds.solving.problem import Choice, Edge, FloatArray, IntArray, Limit, Problem
@@ -154,4 +153,4 @@ def _rounded_up(values: FloatArray, scale: float) -> IntArray:
 
 
 if __name__ == "__main__":
-    pickle.dump(close_gap(pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
+    answer(close_gap)

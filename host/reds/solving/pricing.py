@@ -4,12 +4,11 @@ Kelley's cutting planes: the bound is convex in the prices, and each choice give
 over the planes so far names the next prices, where the dynamic program finds the next choice.
 """
 
-import pickle
-import sys
 from collections.abc import Sequence
 
 from ortools.linear_solver import pywraplp
 
+from reds.own_process import answer
 from reds.solving.lagrangian import Dual, bound_at, completions, follow, rewards
 from reds.solving.problem import Choice, Problem
 
@@ -76,4 +75,4 @@ class _Master:
 
 
 if __name__ == "__main__":
-    pickle.dump(solve_dual(pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
+    answer(solve_dual)
