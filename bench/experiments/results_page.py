@@ -226,8 +226,8 @@ def _baselines(record: dict) -> str:
         "its subnetworks; test accuracy of int8 by libreds in percent, mean and deviation over the seeds.",
         "*Alone*: each subnetwork of REDS trained as a network of its own, from random weights, for all these epochs.",
         "*Uniform*: the same fraction of channels everywhere (slimmable). *Magnitude*, *random*: another order",
-        "of channels. In brackets the number of seeds where it is not three. With 399 test clips one result has a sampling",
-        "error of 1.7 points.",
+        "of channels. In brackets the number of seeds where it is not three. With 399 test clips one result has a",
+        "sampling error of 1.7 points.",
         link("baselines.json"),
     )
     header = ("network", "budget", *(BASELINES[kind] for kind in kinds))
