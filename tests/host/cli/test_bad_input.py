@@ -64,6 +64,8 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         ("prune absent.keras --data spoken_commands", "absent.keras"),
         ("prune absent.keras --data spoken_commands --learning-rate 0", "--learning-rate"),
         ("prune absent.keras --data spoken_commands --epochs -1", "--epochs"),
+        ("prune absent.keras --data spoken_commands --quantization-aware -1", "--quantization-aware"),
+        ("prune absent.keras --data spoken_commands --precision int4", "--precision"),
         ("emit absent -o out.tflite", "absent"),
         ("inspect absent.tflite", "absent.tflite"),
         ("extract absent.tflite --subnetwork 0 -o out.tflite", "absent.tflite"),
