@@ -1,5 +1,6 @@
 """Run folders: what binds them, what does not, and what calibration takes."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,25 @@ def test_a_network_for_other_classes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 classes"):
         prune(model, small_dataset(), tmp_path / "run", QUICK)
     assert not (tmp_path / "run").exists()
+
+
+def test_training_for_int8_without_int8(tmp_path: Path) -> None:
+    settings = replace(QUICK, type="float32", quantization_aware=1)
+    with pytest.raises(UsageError, match="quantization_aware"):
+        prune(small_model(), small_dataset(), tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_epochs_are_recorded(tmp_path: Path) -> None:
+    settings = replace(QUICK, epochs=1, loss="weighted", batch_norm="shared", decay="steps", quantization_aware=1)
+    lines: list[str] = []
+    prune(small_model(), small_dataset(), tmp_path, settings, lines.append)
+    epochs = json.loads((tmp_path / "epochs.json").read_text())
+    phases = ["subnetworks", "subnetworks", "quantization_aware", "quantization_aware"]
+    assert [(one["phase"], one["epoch"]) for one in epochs] == list(zip(phases, [0, 1, 0, 1], strict=True))
+    for one in epochs:
+        assert len(one["validation_accuracy"]) == 3
+        assert sum(f"{one['phase']} epoch {one['epoch']}/1" in line for line in lines) == 1
 
 
 def test_calibration_is_balanced_and_repeatable() -> None:

@@ -174,7 +174,12 @@ class BranchesModel(keras.Model):
         # Statistics are not summed up by gradients, so copies on several devices have to be averaged.
         aggregation = "none" if trainable else "mean"
         variable = self.add_weight(
-            shape=value.shape, name=name, trainable=trainable, aggregation=aggregation, autocast=False
+            shape=value.shape,
+            initializer="zeros",
+            name=name,
+            trainable=trainable,
+            aggregation=aggregation,
+            autocast=False,
         )
         variable.assign(value)
         return variable

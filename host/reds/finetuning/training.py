@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reds.files import write_atomically
 from reds.finetuning.model import BranchesModel
+from reds.replicas import Spread, current_spread
 
 Decay = Literal["cosine", "steps"]
 
@@ -126,7 +127,7 @@ def train(
         progress: called with the state before training, and after each epoch.
     """
     steps = len(_batches(dataset.train, schedule, augment=True))
-    _compile(model, schedule, steps)
+    compile_model(model, schedule, steps)
     done = _restore(model, checkpoint)
     report = progress or _ignore
     if done == 0:
@@ -168,10 +169,42 @@ def _ignore(report: EpochReport) -> None:
 
 
 def _batches(split: Split, schedule: Schedule, augment: bool, epoch: int = 0) -> keras.utils.PyDataset:
-    return split.batches(schedule.batch_size, seed=schedule.seed, augment=augment, epoch=epoch)
+    batches = split.batches(schedule.batch_size, seed=schedule.seed, augment=augment, epoch=epoch)
+    spread = current_spread()
+    if spread.devices == 1:
+        return batches
+    return EqualShares(batches, len(split.labels) % schedule.batch_size, spread)
 
 
-def _compile(model: BranchesModel, schedule: Schedule, steps: int) -> None:
+class EqualShares(keras.utils.PyDataset):
+    """This process' part of batches that all devices have equal shares of.
+
+    A batch whose size is no multiple of the number of devices loses its last samples.
+
+    Args:
+        batches: whole batches.
+        last: size of the last one where it is smaller than the others, else 0.
+        spread: the devices.
+    """
+
+    def __init__(self, batches: keras.utils.PyDataset, last: int, spread: Spread) -> None:
+        super().__init__()
+        self._batches = batches
+        self._count = len(batches) - (0 < last < spread.devices)
+        self._spread = spread
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+        x, y = self._batches[index]
+        of_process = len(y) // self._spread.devices * self._spread.devices // self._spread.processes
+        part = slice(self._spread.process * of_process, (self._spread.process + 1) * of_process)
+        return x[part], y[part]
+
+
+def compile_model(model: BranchesModel, schedule: Schedule, steps: int) -> None:
+    """Makes a model ready to train by a schedule, of whose epochs each has `steps` batches."""
     # XLA makes small depthwise networks on a CPU ten times slower under TensorFlow; JAX is nothing without it.
     jit: Any = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer=keras.optimizers.Adam(learning_rate(schedule, steps)), jit_compile=jit)

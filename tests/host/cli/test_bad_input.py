@@ -77,6 +77,8 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         ("baseline alone --run absent", "absent"),
         ("baseline alone", "--run"),
         ("baseline alone --run absent --seeds 0,x", "--seeds"),
+        ("prune absent.keras --data spoken_commands --quantization-aware -1", "--quantization-aware"),
+        ("prune absent.keras --data spoken_commands --precision int4", "--precision"),
         ("emit absent -o out.tflite", "absent"),
         ("inspect absent.tflite", "absent.tflite"),
         ("extract absent.tflite --subnetwork 0 -o out.tflite", "absent.tflite"),
