@@ -243,6 +243,30 @@ def _mean_and_deviation(row: dict | None) -> str:
     return f"{100 * row['accuracy']:.1f}{deviation}" + (f" ({row['seeds']})" if row["seeds"] != 3 else "")
 
 
+def _training_steps(records: Sequence[dict]) -> str:
+    rows = [
+        (
+            record["backend"],
+            f"{record['full network, ms']:.1f}",
+            f"{record['four subnetworks, ms']:.1f}",
+            f"{record['ratio']:.2f}",
+            f"{record['ratio of multiply-accumulates']:.2f}",
+        )
+        for record in records
+    ]
+    text = paragraph(
+        "One step of Adam on 100 clips, DS-CNN S: four networks of 25, 50, 75 and 100 % against the full one alone.",
+        "Processor time on one thread, median of interleaved repetitions.",
+        link(TRAINING_STEPS[0]),
+        link(TRAINING_STEPS[1]),
+    )
+    header = ("backend", "full network, ms", "four subnetworks, ms", "ratio", "ratio of MACs")
+    command = (
+        "python bench/experiments/training_step.py\n    KERAS_BACKEND=jax python bench/experiments/training_step.py"
+    )
+    return f"## Cost of a training step\n\n    {command}\n\n{text}\n\n{table(header, rows)}"
+
+
 def _cost_table(record: dict) -> str:
     rows = [
         (
@@ -282,6 +306,8 @@ def _kernels(record: dict) -> str:
         parts.append(f"{board}:\n\n{table(('operation', 'MACs', 'instructions', 'per MAC'), rows)}")
     return "\n\n".join(parts)
 
+
+TRAINING_STEPS = ("training_step_tensorflow.json", "training_step_jax.json")
 
 VERIFY = "reds verify MODEL --samples 200 --board qemu:cortex-m4 --board qemu:cortex-m0plus --json"
 
@@ -333,7 +359,8 @@ README_TABLE = re.compile(r"(?<=<!-- demo -->\n).*?(?=\n<!-- /demo -->)", re.DOT
 def page() -> str:
     """The page as Markdown."""
     sections = [section.write(_read(section.record)) for section in SECTIONS if (HERE / section.record).exists()]
-    return "\n\n".join(["# Results", paragraph(INTRODUCTION), *sections]) + "\n"
+    steps = _training_steps([_read(record) for record in TRAINING_STEPS])
+    return "\n\n".join(["# Results", paragraph(INTRODUCTION), *sections, steps]) + "\n"
 
 
 def readme(current: str) -> str:
