@@ -5,7 +5,8 @@ From conventions.toml and protocol.toml come, for every entry `key` of a file an
     C++     reds::conventions::kKey           reds::protocol::kSectionKey     (section in the singular: kReplyReady)
     Python  reds.schema.conventions.KEY       reds.schema.protocol.SECTION_KEY                       (REPLY_READY)
 
-A string keeps its `{}` placeholders in both languages; Python fills them with `str.format`, C++ splits at them.
+A string keeps its `{}` placeholders in both languages; Python fills them with `str.format`, C++ splits at them. The
+headers are C++14, like the rest of libreds, because that is what Arduino's cores compile.
 
 Usage: generate.py C++_DIRECTORY PYTHON_DIRECTORY
 """
@@ -42,9 +43,9 @@ def cpp_literal(value: Value) -> str:
 def cpp_constant(name: str, value: Value) -> str:
     identifier = "k" + "".join(word.capitalize() for word in name.split("_"))
     if isinstance(value, str):
-        return f"inline constexpr char {identifier}[] = {cpp_literal(value)};"
+        return f"constexpr char {identifier}[] = {cpp_literal(value)};"
     kind = "float" if isinstance(value, float) else "std::int32_t"
-    return f"inline constexpr {kind} {identifier} = {cpp_literal(value)};"
+    return f"constexpr {kind} {identifier} = {cpp_literal(value)};"
 
 
 def cpp_header(source: str, constants: list[Entry]) -> str:
@@ -58,11 +59,13 @@ def cpp_header(source: str, constants: list[Entry]) -> str:
             "",
             "#include <cstdint>",
             "",
-            f"namespace reds::{source} {{",
+            "namespace reds {",
+            f"namespace {source} {{",
             "",
             *(cpp_constant(name, value) for name, value in constants),
             "",
-            f"}}  // namespace reds::{source}",
+            f"}}  // namespace {source}",
+            "}  // namespace reds",
             "",
             "#endif",
             "",

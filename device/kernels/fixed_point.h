@@ -46,12 +46,16 @@ inline int32_t MultiplyByQuantizedMultiplier(int32_t value, int32_t multiplier, 
   return DivideByPowerOfTwo(MultiplyHigh(WrappingShiftLeft(value, left), multiplier), right);
 }
 
-// The element to store for output channel `channel`, from its sum of products.
-inline int8_t Finish(const OutputStage<int8_t>& stage, int32_t channel, int32_t sum) {
-  const int32_t scaled = MultiplyByQuantizedMultiplier(WrappingAdd(sum, stage.bias[channel]),
-                                                       stage.multiplier[channel], stage.shift[channel]);
+// The element to store for output channel `channel`, from its sum of products and bias.
+inline int8_t FinishBiased(const OutputStage<int8_t>& stage, int32_t channel, int32_t sum) {
+  const int32_t scaled = MultiplyByQuantizedMultiplier(sum, stage.multiplier[channel], stage.shift[channel]);
   const int32_t shifted = WrappingAdd(scaled, stage.zero_point);
   return static_cast<int8_t>(Clamped(shifted, stage.clamp.minimum, stage.clamp.maximum));
+}
+
+// The element to store for output channel `channel`, from its sum of products.
+inline int8_t Finish(const OutputStage<int8_t>& stage, int32_t channel, int32_t sum) {
+  return FinishBiased(stage, channel, WrappingAdd(sum, stage.bias[channel]));
 }
 
 inline float Finish(const OutputStage<float>& stage, int32_t channel, float sum) {

@@ -100,7 +100,8 @@ struct DepthwiseConv2D {
   OutputStage<Element> stage;
 };
 
-// Weights: [full outputs][weights_pitch], walked once, in memory order. Every position of the map is a
+// Weights: [full outputs][weights_pitch], walked from the first row to the last, once for all samples; portable
+// kernels do so one row after the other, others take a few rows side by side. Every position of the map is a
 // sample.
 template <typename Element>
 struct FullyConnected {

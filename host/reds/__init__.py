@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reds.baselines import measure_baseline
     from reds.datasets import Dataset
     from reds.datasets import load as load_dataset
     from reds.emitting import annotate, emit, extract
@@ -55,6 +56,7 @@ _HOMES = {
     "load": "store",
     "load_dataset": "datasets",
     "measure_accuracy": "measuring",
+    "measure_baseline": "baselines",
     "measure_instructions": "measuring",
     "permute": "ranking",
     "prune": "pruning",
@@ -91,6 +93,7 @@ __all__ = [
     "load",
     "load_dataset",
     "measure_accuracy",
+    "measure_baseline",
     "measure_instructions",
     "permute",
     "prune",

@@ -97,7 +97,7 @@ def largest_sum(sizes: Sequence[Size], lives: Sequence[Lifetime]) -> Size:
     return reduce(np.maximum, (reduce(add, tensors) for tensors in live))
 
 
-def place(family: Sequence[Tensors]) -> tuple[Placement, ...]:
+def place(family: Sequence[Tensors], exact: bool = True) -> tuple[Placement, ...]:
     """Places the tensors of every subnetwork, with one offset for all their outputs.
 
     Chains get the smallest arenas that there are. For other networks the output is tried at the start of the arena
@@ -105,6 +105,7 @@ def place(family: Sequence[Tensors]) -> tuple[Placement, ...]:
 
     Args:
         family: per subnetwork its tensors; at least two each.
+        exact: whether to search on where first fit is above the lower bound and the network is small.
 
     Returns:
         Per subnetwork where its tensors lie.
@@ -114,7 +115,7 @@ def place(family: Sequence[Tensors]) -> tuple[Placement, ...]:
         return tuple(place_chain(tensors.sizes, output_at) for tensors in family)
     choices = [_place_all(family, output_at) for output_at in _output_offsets(family)]
     best = min(choices, key=lambda placements: [placement.arena_bytes for placement in placements])
-    return _improved(family, best)
+    return _improved(family, best) if exact else best
 
 
 def output_offset(chains: Sequence[Sequence[int]]) -> int:

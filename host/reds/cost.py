@@ -21,37 +21,6 @@ Channels = int | IntArray
 Widths = Sequence[int] | Sequence[IntArray]
 
 
-@dataclass(frozen=True)
-class ArenaPair:
-    """Two maps that are in memory at the same time: an operation's input and its output."""
-
-    name: str
-    """The operation's name."""
-    input_positions: int
-    """height x width of the input."""
-    input_group: int | None
-    input_channels: int
-    """Channels at full width."""
-    output_positions: int
-    output_group: int | None
-    output_channels: int
-
-    def bytes(self, input_channels: Channels, output_channels: Channels, element_bytes: int) -> Channels:
-        """Memory for both maps.
-
-        Args:
-            input_channels: active channels of the input.
-            output_channels: active channels of the output.
-            element_bytes: bytes of one activation: 1 for int8, 4 for float32.
-
-        Returns:
-            Bytes, each map rounded up to the alignment of tensors.
-        """
-        first = align(self.input_positions * input_channels * element_bytes)  # type: ignore[arg-type]
-        second = align(self.output_positions * output_channels * element_bytes)  # type: ignore[arg-type]
-        return first + second
-
-
 def full_widths(graph: Graph) -> tuple[int, ...]:
     """The widths of the full network."""
     return tuple(group.size for group in graph.groups)
@@ -147,32 +116,6 @@ def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, 
 def _bytes(shape: Shape, channels: Channels, element_bytes: int) -> Channels:
     """Memory for a map of active channels, rounded up to the alignment of tensors."""
     return align(math.prod(shape[:2]) * channels * element_bytes)  # type: ignore[arg-type]
-
-
-def arena_pairs(graph: Graph) -> tuple[ArenaPair, ...]:
-    """The maps that each operation of a chain needs at the same time, in order.
-
-    Args:
-        graph: a chain.
-
-    Returns:
-        One pair per operation that a device runs.
-    """
-    return tuple(_arena_pair(layer) for layer in fuse(graph))
-
-
-def _arena_pair(layer: FusedLayer) -> ArenaPair:
-    input_height, input_width, input_channels = layer.input_shape
-    output_height, output_width, output_channels = layer.output_shape
-    return ArenaPair(
-        layer.name,
-        input_height * input_width,
-        layer.input_group,
-        input_channels,
-        output_height * output_width,
-        layer.output_group,
-        output_channels,
-    )
 
 
 @dataclass(frozen=True)

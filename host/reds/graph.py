@@ -6,7 +6,7 @@ from `trace` to `emit` take and return the dataclasses of this module; they are 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -202,6 +202,16 @@ class Exit:
 
 
 @dataclass(frozen=True)
+class KernelImportance:
+    """Importance per kernel of pointwise convolutions, in the sorted order of the channels."""
+
+    units: tuple[NDArray[np.float64], ...]
+    """Per channel group the importance of each channel, that of its pointwise filters left out."""
+    pointwise: Mapping[str, NDArray[np.float64]]
+    """Per name of a pointwise convolution between channel groups, (input channels, filters)."""
+
+
+@dataclass(frozen=True)
 class Ranked:
     """A graph whose channels are sorted by falling importance."""
 
@@ -211,6 +221,12 @@ class Ranked:
     method: str
     """How it was measured: taylor, l1, l2 or random."""
     exits: tuple[Exit, ...] = ()
+    kernels: KernelImportance | None = None
+
+
+def relative_gap(value: float, bound: float) -> float:
+    """(bound - value) / bound; 0 where the value is proven to be the best."""
+    return 0.0 if bound <= 0 else max(0.0, (bound - value) / bound)
 
 
 @dataclass(frozen=True)
@@ -225,11 +241,13 @@ class Solution:
     bound: float
     """Proven upper limit of the importance that any subnetwork within the budget can keep."""
     seconds: float
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """By metric, what the subnetwork may cost besides its budget."""
 
     @property
     def gap(self) -> float:
         """(bound - value) / bound; 0 where the value is proven to be the best."""
-        return 0.0 if self.bound <= 0 else max(0.0, (self.bound - self.value) / self.bound)
+        return relative_gap(self.value, self.bound)
 
 
 @dataclass(frozen=True)
@@ -245,6 +263,24 @@ class Subnetwork:
 
 
 @dataclass(frozen=True)
+class JointSolution:
+    """How good nested subnetworks are together."""
+
+    weights: tuple[float, ...]
+    """Of the searched subnetworks' values, by falling budget."""
+    value: float
+    """The weighted sum of the subnetworks' values."""
+    bound: float
+    """Proven upper limit of the weighted sum of any nested subnetworks within the budgets."""
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """(bound - value) / bound; 0 where the value is proven to be the best."""
+        return relative_gap(self.value, self.bound)
+
+
+@dataclass(frozen=True)
 class Family:
     """The network, its exits, and the subnetworks to train and emit. Subnetwork 0 is the full network."""
 
@@ -252,6 +288,8 @@ class Family:
     importance: tuple[NDArray[np.float64], ...]
     exits: tuple[Exit, ...]
     subnetworks: tuple[Subnetwork, ...]
+    joint: JointSolution | None = None
+    """Where all budgets were searched at once."""
 
 
 BatchNormWeights = Mapping[str, Mapping[str, Array]]

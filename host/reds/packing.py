@@ -1,14 +1,8 @@
-"""Packs blocks of memory with fixed lifetimes as tightly as possible.
+"""Packs blocks of memory with fixed lifetimes as tightly as possible, in a process of its own."""
 
-OR-Tools and TensorFlow cannot be loaded into one process in every order (google/or-tools#3230), so the solver has a
-process of its own.
-"""
-
-import os
-import pickle
-import subprocess
-import sys
 from dataclasses import dataclass
+
+from reds.own_process import answer, ask
 
 
 @dataclass(frozen=True)
@@ -64,21 +58,12 @@ def pack(requests: tuple[Request, ...]) -> tuple[tuple[int, ...], ...]:
     Raises:
         subprocess.CalledProcessError: if the solver's process fails.
     """
-    finished = subprocess.run(
-        [sys.executable, "-c", "from reds.packing import serve; serve()"],
-        input=pickle.dumps(requests),
-        stdout=subprocess.PIPE,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    packings: tuple[tuple[int, ...], ...] = pickle.loads(finished.stdout)
+    packings: tuple[tuple[int, ...], ...] = ask(__name__, requests)
     return packings
 
 
-def serve() -> None:
-    """Answers the requests on standard input on standard output."""
-    requests: tuple[Request, ...] = pickle.load(sys.stdin.buffer)
-    pickle.dump(tuple(_search(request) for request in requests), sys.stdout.buffer)
+def _search_all(requests: tuple[Request, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(_search(request) for request in requests)
 
 
 def _search(request: Request) -> tuple[int, ...]:
@@ -105,3 +90,7 @@ def _search(request: Request) -> tuple[int, ...]:
     if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return tuple(block.offset for block in request.blocks)
     return tuple(solver.value(offset) for offset in offsets)
+
+
+if __name__ == "__main__":
+    answer(_search_all)

@@ -19,6 +19,7 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
+from reds.fold import FusedLayer
 from reds.graph import Activation, ActivationFunction, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.lookup import TABLED, lookup_table
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling, sum_scaling
@@ -244,7 +245,7 @@ class WindowGeometry:
     """Rows above and columns left of the map."""
 
 
-def geometry(layer: CompiledLayer) -> WindowGeometry:
+def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
     if isinstance(operation, Activation | Dense | Add | Concatenate):

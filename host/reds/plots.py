@@ -2,15 +2,16 @@
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import cycle, groupby, pairwise
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
@@ -22,10 +23,17 @@ from reds_bench.scenario import Record
 WIDTH_COLOR, EXIT_COLOR, BUDGET_COLOR, WRONG_COLOR = "#1f6feb", "#d9730d", "#57606a", "#cf222e"
 GRID_COLOR, PAGE_COLOR = "#d0d7de", "#ffffff"
 SERIES_COLORS = (WIDTH_COLOR, EXIT_COLOR, "#1a7f37", "#8250df", WRONG_COLOR, "#9a6700", BUDGET_COLOR)
+RIVAL_LOOKS = (("^", "#1a7f37"), ("s", "#8250df"), ("v", "#9a6700"), ("D", BUDGET_COLOR), ("P", WRONG_COLOR))
+"""Marker and color."""
 SERIES_LINES = ("-", "--", "-.", ":")
+
+SMALLEST_RANGE = 3.0
+"""Percentage points of accuracy that a plot shows at least."""
 
 POINT_RADIUS = 4
 LABEL_GAP = 2
+LINE_WEIGHT, LABEL_WEIGHT = 2, 20
+"""How much worse it is to hide a piece of the file's own lines, or another label, than a piece of a rival's line."""
 LABEL_PLACES = (
     (0, 6, "center", "bottom"),
     (0, -6, "center", "top"),
@@ -51,6 +59,16 @@ class Cost:
     """With the unit, such as "flash (KiB)"."""
     of: Callable[[SubnetworkReport], float | None]
     """In that unit; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Subnetworks that were made in another way, to be drawn beside a file's own."""
+
+    name: str
+    rows: tuple[SubnetworkReport, ...]
+    deviations: tuple[float | None, ...]
+    """Of each one's accuracy; None where it was measured once."""
 
 
 def macs_cost(report: ModelReport) -> Cost:
@@ -100,16 +118,17 @@ def plot_run(report: ModelReport, records: Sequence[Record], path: Path) -> None
     write_atomically(path, stream.getvalue())
 
 
-def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost) -> None:
-    """Draws accuracy against a cost: the widths connected, the exits as squares.
+def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost, rivals: Sequence[Rival] = ()) -> None:
+    """Draws accuracy against a cost: the widths connected, the exits as squares, and what they are compared with.
 
     Args:
         axes: where to draw. The figure must have its other contents already, for labels are placed by what is there.
         report: the file's table; subnetworks without a measured accuracy are left out.
         cost: the horizontal axis.
+        rivals: subnetworks made in other ways; their exits are crosses.
     """
     own_exit = report.subnetworks[0].exit
-    points = list(_points(report, cost))
+    points = list(_points(report.subnetworks, cost))
     widths = sorted((point for point in points if point.row.exit == own_exit), key=lambda point: point.row.macs)
     exits = [point for point in points if point.row.exit != own_exit]
     for chosen, style, color, label in (
@@ -117,13 +136,34 @@ def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost) -> None:
         (exits, "s", EXIT_COLOR, "shallower"),
     ):
         if chosen:
-            axes.plot([one.x for one in chosen], [one.y for one in chosen], style, color=color, label=label)
+            axes.plot([one.x for one in chosen], [one.y for one in chosen], style, color=color, label=label, zorder=3)
+    own = axes.get_lines()
+    for rival, look in zip(rivals, cycle(RIVAL_LOOKS), strict=False):
+        _draw_rival(axes, rival, cost, look)
     axes.margins(0.3, 0.35)
+    _show_points_of_accuracy(axes)
     axes.set(xlabel=cost.label, ylabel="test accuracy in libreds (%)")
-    if exits:
+    if exits or rivals:
         _legend_below(axes)
     axes.grid(color=GRID_COLOR)
-    _label_points(axes, points)
+    _label_points(axes, points, own)
+
+
+def _draw_rival(axes: Axes, rival: Rival, cost: Cost, look: tuple[str, str]) -> None:
+    """Draws the widths of a rival connected and its exits as crosses, with bars where it has deviations."""
+    marker, color = look
+    own_exit = rival.rows[0].exit
+    points = sorted(_points(rival.rows, cost), key=lambda point: point.row.macs)
+    for inside, style, label in ((True, f"{marker}:", rival.name), (False, "x", None)):
+        chosen = [point for point in points if (point.row.exit == own_exit) == inside]
+        if chosen:
+            x, y = [one.x for one in chosen], [one.y for one in chosen]
+            axes.plot(x, y, style, color=color, label=label, markersize=4, linewidth=1)
+    spreads = {row.id: deviation for row, deviation in zip(rival.rows, rival.deviations, strict=True)}
+    for point in points:
+        spread = spreads[point.row.id]
+        if spread:
+            axes.errorbar(point.x, point.y, 100 * spread, fmt="none", color=color, linewidth=1, capsize=2)
 
 
 def draw_importance(axes: Axes, importance: NDArray[np.float64], widths: Sequence[tuple[str, int]]) -> None:
@@ -215,6 +255,13 @@ def draw_trace(axes: Axes, report: ModelReport, records: Sequence[Record]) -> No
     axes.grid(color=GRID_COLOR)
 
 
+def _show_points_of_accuracy(axes: Axes) -> None:
+    """Widens a vertical range of less than what chance may change on a test split."""
+    low, high = axes.get_ylim()
+    lacking = max(0.0, SMALLEST_RANGE - (high - low))
+    axes.set_ylim(low - lacking / 2, high + lacking / 2)
+
+
 def _scale(largest: float) -> tuple[float, str]:
     """Divisor and name of the unit in which a number reads well."""
     if largest >= 1e6:
@@ -246,8 +293,8 @@ class _Point:
         return f"{self.row.name}\n{self.y:.1f}%"
 
 
-def _points(report: ModelReport, cost: Cost) -> Iterator[_Point]:
-    for row in report.subnetworks:
+def _points(rows: Iterable[SubnetworkReport], cost: Cost) -> Iterator[_Point]:
+    for row in rows:
         x = cost.of(row)
         if x is not None and row.accuracy is not None:
             yield _Point(row, x, 100 * row.accuracy)
@@ -259,11 +306,11 @@ def _figure_of(axes: Axes) -> Figure:
     return figure
 
 
-def _drawn(axes: Axes) -> list[Bbox]:
-    """Boxes, in pixels, that cover the lines and markers of a plot."""
+def _drawn(axes: Axes, lines: Iterable[Line2D]) -> list[Bbox]:
+    """Boxes, in pixels, that cover lines and markers of a plot."""
     radius = POINT_RADIUS * _figure_of(axes).dpi / 72
     centers = []
-    for line in axes.get_lines():
+    for line in lines:
         corners = axes.transData.transform(line.get_xydata())
         centers.append(corners)
         for start, end in pairwise(corners):
@@ -272,12 +319,13 @@ def _drawn(axes: Axes) -> list[Bbox]:
     return [Bbox([center - radius / 2, center + radius / 2]) for center in np.concatenate(centers)] if centers else []
 
 
-def _label_points(axes: Axes, points: Sequence[_Point]) -> None:
-    """Writes each point's label where it hides no line, point or other label, as far as there is such a place."""
+def _label_points(axes: Axes, points: Sequence[_Point], lines: Iterable[Line2D]) -> None:
+    """Writes each point's label where it hides none of the lines, no marker and no other label, if there is a place."""
     figure = _figure_of(axes)
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
-    taken = _drawn(axes)
+    own, everything = _drawn(axes, lines), _drawn(axes, axes.get_lines())
+    labels: list[Bbox] = []
     frame = axes.get_window_extent(renderer)
     for point in points:
         best, fewest = None, math.inf
@@ -291,10 +339,13 @@ def _label_points(axes: Axes, points: Sequence[_Point]) -> None:
                 va=vertical,
                 fontsize=8,
                 linespacing=1.1,
+                bbox={"facecolor": PAGE_COLOR, "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
             )
             label.set_in_layout(False)
             box = label.get_window_extent(renderer).padded(LABEL_GAP)
-            hidden = box.count_overlaps(taken) + 2 * (frame.x0 > box.x0 or frame.x1 < box.x1)
+            hidden = LINE_WEIGHT * box.count_overlaps(own) + box.count_overlaps(everything)
+            hidden += LABEL_WEIGHT * box.count_overlaps(labels)
+            hidden += 2 * (frame.x0 > box.x0 or frame.x1 < box.x1)
             hidden += 2 * (frame.y0 > box.y0 or frame.y1 < box.y1)
             if hidden >= fewest:
                 label.remove()
@@ -303,4 +354,4 @@ def _label_points(axes: Axes, points: Sequence[_Point]) -> None:
                 best.remove()
             best, fewest = label, hidden
         assert best is not None
-        taken.append(best.get_window_extent(renderer))
+        labels.append(best.get_window_extent(renderer))

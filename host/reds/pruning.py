@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reds import cost
-from reds.datasets import Dataset
+from reds.datasets import Data, Dataset, as_dataset
 from reds.emitting import emit
 from reds.errors import UsageError
 from reds.exits import attach_exits
@@ -33,9 +32,10 @@ from reds.run_folder import (
     SUPERNET_FILE,
 )
 from reds.solving import solve
-from reds.solving.chain import Objective
+from reds.solving.emitted import verify_limits
 from reds.solving.family import Order
-from reds.store import load, save
+from reds.solving.formulation import Objective
+from reds.stages import claimed, stage
 from reds.tracing import trace
 
 if TYPE_CHECKING:
@@ -48,9 +48,6 @@ CALIBRATION_SAMPLES = 240
 """Samples, balanced over the classes, that activation ranges are measured on."""
 
 
-Stage = TypeVar("Stage")
-
-
 @dataclass(frozen=True)
 class PruneSettings:
     """What a pruned family depends on beside the model and the data."""
@@ -59,6 +56,12 @@ class PruneSettings:
     metric: str = "macs"
     max_arena: int | None = None
     """Bytes of arena that every subnetwork but the full network may need."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """By metric, what every subnetwork but the full network may cost besides its budget."""
+    minimum: float = 1
+    """Smallest width as a number of channels, or below 1 as a fraction of the layer's."""
+    kernels: bool = False
+    """Whether pointwise convolutions are valued by the kernels they keep."""
     exits: tuple[str, ...] = ()
     """Layers to tap; ("auto",) lets the program choose."""
     multiple: int = 4
@@ -93,7 +96,7 @@ class PrunedRun:
 
 def prune(
     model: "keras.Model",
-    dataset: Dataset,
+    dataset: Data,
     folder: Path,
     settings: PruneSettings | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -102,7 +105,8 @@ def prune(
 
     Args:
         model: a trained Keras model.
-        dataset: data that fits it.
+        dataset: data that fits it. Or a pair of arrays (x, y), a `keras.utils.PyDataset` or a `tf.data.Dataset`: see
+            `reds.datasets.from_arrays` for what is kept apart for validation and test.
         folder: the run folder.
         settings: what to make; the defaults give 25, 50 and 75 % of the multiply-accumulates in int8.
         progress: called with a line for people.
@@ -120,20 +124,40 @@ def prune(
             f"Received: quantization_aware={settings.quantization_aware}, type={settings.type}"
         )
     graph = trace(model)
+    dataset = as_dataset(dataset, graph.input_shape, graph.output_shape[-1])
     if graph.output_shape != (len(dataset.classes),):
         raise UsageError(
             f"'{graph.name}' has an output of shape {graph.output_shape}, but {dataset.name} has "
             f"{len(dataset.classes)} classes: the network needs one score per class."
         )
     dataset = dataset.with_input_shape(graph.input_shape)
-    identity = _Identity(settings, _hash_of_weights(model), dataset.name, _hash_of_labels(dataset))
-    with _claimed(folder, identity):
-        ranked = _stage(folder / RANKED_FILE, Ranked, lambda: _rank(graph, dataset, settings, progress))
-        family = _stage(folder / FAMILY_FILE, Family, lambda: _solve(ranked, settings, progress))
-    supernet = _stage(folder / SUPERNET_FILE, Supernet, lambda: _finetune(family, dataset, folder, settings, progress))
+    identity = _Identity(settings, _hash_of_weights(model), dataset.name, hash_of_labels(dataset))
+    with claimed(folder, asdict(identity), "Name another folder with --out, or remove this one."):
+        ranked = stage(folder / RANKED_FILE, Ranked, lambda: rank_channels(graph, dataset, settings, progress))
+        family = stage(folder / FAMILY_FILE, Family, lambda: search_family(ranked, settings, progress))
+    return complete(family, dataset, folder, settings, progress)
+
+
+def complete(
+    family: Family, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
+) -> PrunedRun:
+    """Runs the stages from fine-tuning on, or what an interruption left of them to do.
+
+    Args:
+        family: the subnetworks to train.
+        dataset: data in the network's input shape.
+        folder: where the stages and the file are kept.
+        settings: how to train and what to emit; the search's settings are not read.
+        progress: called with a line for people.
+
+    Returns:
+        The emitted file with the accuracies that libreds measured.
+    """
+    supernet = stage(folder / SUPERNET_FILE, Supernet, lambda: _finetune(family, dataset, folder, settings, progress))
     calibration = calibration_samples(dataset, settings.seed)
     save_array(folder / CALIBRATION_FILE, calibration)
     path = emit(supernet, folder / MODEL_FILE, settings.type, calibration)
+    verify_limits(path, family)
     progress(f"emitted {path}; measuring every subnetwork with libreds on {len(dataset.test)} test samples")
     accuracy = measure_accuracy(path, *dataset.test.features())
     return PrunedRun(folder, path, family, supernet, accuracy)
@@ -175,66 +199,51 @@ def _hash_of_weights(model: "keras.Model") -> str:
     return digest.hexdigest()
 
 
-def _hash_of_labels(dataset: Dataset) -> str:
+def read_identity(folder: Path) -> dict[str, Any]:
+    """What the run in a folder depends on, as `prune` recorded it: `settings`, `model`, `data` and `labels`.
+
+    Raises:
+        UsageError: if the folder holds no run of `prune`, or the record is damaged.
+    """
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        raise UsageError(f"'{folder}' holds no run: it has no {SETTINGS_FILE}. Make one with `reds prune`.")
+    try:
+        identity = json.loads(path.read_text(encoding="utf-8"))
+        return {field.name: identity[field.name] for field in fields(_Identity)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"Cannot read '{path}': it is damaged or from another release; remove it.") from error
+
+
+def hash_of_labels(dataset: Dataset) -> str:
+    """Identifies a data set by its classes and the labels of its splits."""
     digest = hashlib.sha256(repr(dataset.classes).encode())
     for split in (dataset.train, dataset.validation, dataset.test):
         digest.update(np.ascontiguousarray(split.labels).tobytes())
     return digest.hexdigest()
 
 
-@contextmanager
-def _claimed(folder: Path, identity: _Identity) -> Iterator[None]:
-    """Marks the folder as this run, or refuses one that holds another.
-
-    Settings that a new run cannot be made with, such as budgets that cannot be met, do not bind the folder.
-    """
-    path = folder / SETTINGS_FILE
-    wanted = json.dumps(asdict(identity), indent=2) + "\n"
-    known = path.exists()
-    if known and path.read_text(encoding="utf-8", errors="replace") != wanted:
-        raise UsageError(
-            f"'{folder}' holds a run with other settings, another model or other data ({SETTINGS_FILE}). "
-            "Name another folder with --out, or remove this one."
-        )
-    write_atomically(path, wanted.encode())
-    try:
-        yield
-    except UsageError:
-        if not known:
-            _release(folder)
-        raise
-
-
-def _release(folder: Path) -> None:
-    for name in (SETTINGS_FILE, RANKED_FILE, FAMILY_FILE):
-        (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
-
-
-def _stage(path: Path, kind: type[Stage], make: Callable[[], Stage]) -> Stage:
-    """The saved result of a stage, made first where it is missing."""
-    if not path.exists():
-        save(path, make())
-    return load(path, kind)
-
-
-def _rank(graph: Graph, dataset: Dataset, settings: PruneSettings, progress: Callable[[str], None]) -> Ranked:
+def rank_channels(graph: Graph, dataset: Dataset, settings: PruneSettings, progress: Callable[[str], None]) -> Ranked:
+    """The first stage of `prune`: the channels in their order of importance."""
     progress(
         f"traced {graph.name}: {len(graph.nodes)} operations, {len(graph.groups)} channel groups; "
         f"ranking channels by {settings.importance} importance"
     )
     batches = dataset.train.batches(seed=settings.seed, augment=False, epoch=0)
-    return rank(graph, batches, method=settings.importance, seed=settings.seed)
+    return rank(graph, batches, method=settings.importance, seed=settings.seed, kernels=settings.kernels)
 
 
-def _solve(ranked: Ranked, settings: PruneSettings, progress: Callable[[str], None]) -> Family:
+def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[str], None]) -> Family:
+    """The second stage of `prune`: the subnetworks, and the exits with untrained heads."""
     family = solve(
         ranked,
         settings.budgets,
         metric=settings.metric,
         objective=settings.objective,
         max_arena=settings.max_arena,
+        limits=settings.limits,
+        minimum=settings.minimum,
+        kernels=settings.kernels,
         multiple=settings.multiple,
         order=settings.order,
         element_bytes=1 if settings.type == "int8" else 4,

@@ -11,16 +11,15 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from reds.datasets.adapting import Batches, Pair, as_dataset, is_pair_of_arrays
 from reds.errors import UsageError, VerificationError
 from reds.forward import Tensor, forward, predict
-from reds.graph import Conv2D, Dense, DepthwiseConv2D, Graph, Node, Ranked
+from reds.graph import Conv2D, Dense, DepthwiseConv2D, Graph, KernelImportance, Node, Ranked
 from reds.tracing import trace
 
 Method = Literal["taylor", "l1", "l2", "random"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From a batch of targets and of outputs (logits where the network ends with a softmax) to one number."""
-Batches = Iterable[tuple[Any, Any]]
-"""Batches (x, y), such as a `keras.utils.PyDataset`."""
 Kernels = Mapping[str, Any]
 """Per node name its kernel."""
 
@@ -47,12 +46,13 @@ class Dataset(Protocol):
 
 def rank(
     model: Graph | keras.Model,
-    dataset: Dataset | Batches | None = None,
+    dataset: Dataset | Pair | Batches | None = None,
     method: Method = "taylor",
     batches: int = 100,
     batch_size: int = 100,
     seed: int = 0,
     loss: Loss | None = None,
+    kernels: bool = False,
 ) -> Ranked:
     """Measures the importance of every channel and sorts each channel group by it, most important first.
 
@@ -64,13 +64,16 @@ def rank(
 
     Args:
         model: a traced network, or a Keras model to trace.
-        dataset: for "taylor" a data set, or batches (x, y); y holds class indices, or one-hot rows, or what `loss`
-            takes.
+        dataset: for "taylor" a data set or a pair of arrays (x, y), of which the training samples are used (see
+            `reds.datasets.from_arrays`); or batches (x, y), such as a `keras.utils.PyDataset` or a `tf.data.Dataset`,
+            which are used as they come. There y holds class indices, or one-hot rows, or what `loss` takes.
         method: "taylor", "l1", "l2" or "random".
         batches: largest number of batches to use.
         batch_size: samples per batch where `dataset` is a data set.
         seed: seed of "random" and of a data set's batches.
         loss: the loss to differentiate; cross-entropy where None.
+        kernels: keep the importance of each kernel of pointwise convolutions too, for `solve(kernels=True)`. A kernel
+            is one weight, between one channel of the input and one filter.
 
     Returns:
         The permuted network and the sorted importance.
@@ -80,12 +83,18 @@ def rank(
         VerificationError: if the permuted network gives other outputs than the network.
     """
     graph = model if isinstance(model, Graph) else trace(model)
-    importance = _importance(graph, dataset, method, batches, batch_size, seed, loss)
+    score = _weight_scores(graph, dataset, method, batches, batch_size, seed, loss)
+    exponent = 2 if method == "l2" else 1
+    if method == "random":
+        generator = np.random.default_rng(seed)
+        importance = [generator.random(group.size) for group in graph.groups]
+    else:
+        importance = _sum_over_groups(graph, _weighted_nodes(graph), score, exponent)
     orders = [np.argsort(-values, kind="stable") for values in importance]
     permuted = permute(graph, orders)
     verify_same_function(graph, permuted, seed)
-    ordered = tuple(values[order] for values, order in zip(importance, orders, strict=True))
-    return Ranked(permuted, ordered, method)
+    of_kernels = _kernel_importance(graph, score, exponent, orders) if kernels else None
+    return Ranked(permuted, _ordered(importance, orders), method, kernels=of_kernels)
 
 
 def permute(graph: Graph, orders: Sequence[NDArray[np.intp]]) -> Graph:
@@ -142,43 +151,69 @@ def _permute_node(node: Node, orders: Sequence[NDArray[np.intp]]) -> Node:
     return replace(node, weights=weights)
 
 
-def _importance(
+Score = Callable[[Node], NDArray]
+"""From a node to the importance of each weight of its kernel."""
+
+
+def _weight_scores(
     graph: Graph,
-    dataset: Dataset | Batches | None,
+    dataset: Dataset | Pair | Batches | None,
     method: Method,
     batches: int,
     batch_size: int,
     seed: int,
     loss: Loss | None,
-) -> list[NDArray[np.float64]]:
-    """Per channel group the importance of each channel."""
+) -> Score:
     match method:
         case "taylor":
             if dataset is None:
                 raise UsageError("`dataset` must be given for method 'taylor': batches (x, y) of the training data.")
-            drawn = islice(_batches(dataset, graph.input_shape, batch_size, seed), batches)
+            drawn = islice(_batches(graph, dataset, batch_size, seed), batches)
             gradients = _gradient_sums(graph, drawn, loss or _cross_entropy)
-            return _sum_over_groups(graph, lambda node: np.abs(node.weights["kernel"] * gradients[node.name]))
-        case "l1":
-            return _sum_over_groups(graph, lambda node: np.abs(node.weights["kernel"]))
-        case "l2":
-            squares = _sum_over_groups(graph, lambda node: np.square(node.weights["kernel"], dtype=np.float64))
-            return [np.sqrt(values) for values in squares]
+            return lambda node: np.abs(node.weights["kernel"] * gradients[node.name])
+        case "l1" | "l2":
+            return lambda node: np.abs(node.weights["kernel"])
         case "random":
             generator = np.random.default_rng(seed)
-            return [generator.random(group.size) for group in graph.groups]
+            return lambda node: generator.random(node.weights["kernel"].shape)
     raise UsageError(f"`method` must be 'taylor', 'l1', 'l2' or 'random'. Received: method={method!r}")
 
 
-def _sum_over_groups(graph: Graph, score: Callable[[Node], NDArray]) -> list[NDArray[np.float64]]:
-    """Sums the scores of all weights that make a channel."""
+def _sum_over_groups(graph: Graph, nodes: Iterable[Node], score: Score, exponent: int) -> list[NDArray[np.float64]]:
+    """Norm of the scores of all weights that make a channel: their sum, or the root of their squares' sum."""
     totals = [np.zeros(group.size) for group in graph.groups]
-    for node in _weighted_nodes(graph):
+    for node in nodes:
         if node.output_group is not None:
             axis = 2 if isinstance(node.operation, DepthwiseConv2D) else -1
-            scores = np.moveaxis(score(node), axis, -1)
-            totals[node.output_group] += scores.reshape(-1, scores.shape[-1]).sum(axis=0, dtype=np.float64)
-    return totals
+            scores = np.power(np.moveaxis(score(node), axis, -1), exponent, dtype=np.float64)
+            totals[node.output_group] += scores.reshape(-1, scores.shape[-1]).sum(axis=0)
+    return [np.power(total, 1 / exponent) for total in totals]
+
+
+def _kernel_importance(
+    graph: Graph, score: Score, exponent: int, orders: Sequence[NDArray[np.intp]]
+) -> KernelImportance:
+    """Importance per kernel of pointwise convolutions between groups, and of what else makes the channels."""
+    others = (node for node in _weighted_nodes(graph) if not _is_pointwise(node))
+    units = _sum_over_groups(graph, others, score, exponent)
+    pointwise = {}
+    for node in filter(_is_pointwise, graph.nodes):
+        assert node.input_group is not None and node.output_group is not None
+        scores = score(node)
+        kernel = scores.reshape(scores.shape[-2:])
+        pointwise[node.name] = kernel[np.ix_(orders[node.input_group], orders[node.output_group])].astype(np.float64)
+    return KernelImportance(_ordered(units, orders), pointwise)
+
+
+def _is_pointwise(node: Node) -> bool:
+    between_groups = node.input_group is not None and node.output_group is not None
+    return between_groups and isinstance(node.operation, Conv2D) and node.operation.kernel_size == (1, 1)
+
+
+def _ordered(
+    importance: Sequence[NDArray[np.float64]], orders: Sequence[NDArray[np.intp]]
+) -> tuple[NDArray[np.float64], ...]:
+    return tuple(values[order] for values, order in zip(importance, orders, strict=True))
 
 
 def _weighted_nodes(graph: Graph) -> list[Node]:
@@ -251,19 +286,19 @@ def _cross_entropy(y: Tensor, logits: Tensor) -> Tensor:
     return ops.mean(ops.categorical_crossentropy(ops.cast(y, logits.dtype), logits, from_logits=True))
 
 
-def _batches(
-    dataset: Dataset | Batches, input_shape: tuple[int, ...], batch_size: int, seed: int
-) -> Iterator[tuple[NDArray, NDArray]]:
+def _batches(graph: Graph, dataset: Any, batch_size: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
     """One pass over the dataset as arrays."""
-    source: Any = dataset
-    if hasattr(dataset, "train"):
-        source = dataset.train.batches(batch_size, seed=seed, augment=False, epoch=0)
+    source = dataset
+    if is_pair_of_arrays(source):
+        source = as_dataset(source, graph.input_shape, graph.output_shape[-1])
+    if hasattr(source, "train"):
+        source = source.train.batches(batch_size, seed=seed, augment=False, epoch=0)
     if isinstance(source, keras.utils.PyDataset):
         source = map(source.__getitem__, range(len(source)))
     for batch in source:
         x, y = (np.asarray(values) for values in batch)
-        if math.prod(x.shape[1:]) != math.prod(input_shape):
+        if math.prod(x.shape[1:]) != math.prod(graph.input_shape):
             raise UsageError(
-                f"`dataset` must hold samples of the network's input shape {input_shape}. Received: {x.shape[1:]}"
+                f"`dataset` must hold samples of the network's input shape {graph.input_shape}. Received: {x.shape[1:]}"
             )
         yield x, y

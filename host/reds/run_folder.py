@@ -14,3 +14,8 @@ TABLE_FILE = "table.json"
 TRACE_FILE = "trace.json"
 PLOT_FILE = "demo.png"
 REPORT_FILE = "report.html"
+BASELINES_FOLDER = "baselines"
+"""Holds a folder for each kind of baseline."""
+BASELINE_KINDS = ("alone", "uniform", "magnitude", "random", "from_scratch")
+SEED_FOLDER = "seed-{seed}"
+"""In the folder of a kind, what was made with one seed."""

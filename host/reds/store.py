@@ -32,6 +32,8 @@ _CLASSES = {
         graph.Exit,
         graph.Family,
         graph.Graph,
+        graph.JointSolution,
+        graph.KernelImportance,
         graph.Node,
         graph.Pad,
         graph.Pool2D,

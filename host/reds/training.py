@@ -13,10 +13,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reds.datasets import Dataset, Split
+from reds.datasets import Data, Dataset, Split, as_dataset
 from reds.errors import UsageError
 from reds.run_folder import BASELINE_CHECKPOINT_FILE, BASELINE_FILE
 
@@ -45,7 +46,7 @@ class History:
 
 def train(
     model: keras.Model,
-    dataset: Dataset,
+    dataset: Data,
     epochs: int,
     seed: int = 0,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = DEFAULT_LEARNING_RATE,
@@ -57,7 +58,8 @@ def train(
 
     Args:
         model: Keras model with one input and one output: probabilities if it ends in a softmax, else logits.
-        dataset: Data for it; brought to the model's input shape where it has such a form.
+        dataset: Data for it; brought to the model's input shape where it has such a form. Or a pair of arrays (x, y),
+            a `keras.utils.PyDataset` or a `tf.data.Dataset`: see `reds.datasets.from_arrays` for what is kept apart.
         epochs: Passes over the training samples.
         seed: Seed of the order, the augmentation and dropout.
         learning_rate: Peak of a half cosine that falls to zero over the whole training, or any Keras schedule,
@@ -113,19 +115,30 @@ def save_model(model: keras.Model, path: Path) -> None:
     os.replace(partial, path)
 
 
+def trained_epochs(folder: Path) -> int | None:
+    """How many epochs the training in a run folder has behind it, or None where the folder holds none.
+
+    Raises:
+        UsageError: The training's checkpoint is damaged.
+    """
+    checkpoint = _Checkpoint(folder / BASELINE_CHECKPOINT_FILE)
+    return len(checkpoint.read().epochs) if checkpoint.exists else None
+
+
 def _require_positive(**arguments: int) -> None:
     for name, value in arguments.items():
         if value < 1:
             raise UsageError(f"{name} must be at least 1, but it is {value}.")
 
 
-def _fitting(model: keras.Model, dataset: Dataset) -> Dataset:
+def _fitting(model: keras.Model, data: Data) -> Dataset:
     """The data in the model's input shape, after a look at its outputs."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise UsageError(
             f"Only models with one input and one output can be trained, but '{model.name}' has "
             f"{len(model.inputs)} and {len(model.outputs)}."
         )
+    dataset = as_dataset(data, model.input_shape[1:], model.output_shape[-1])
     if model.output_shape != (None, len(dataset.classes)):
         raise UsageError(
             f"'{model.name}' gives outputs of shape {model.output_shape[1:]}, but {dataset.name} has "
@@ -211,30 +224,48 @@ def _identity(model: keras.Model, dataset: Dataset, epochs: int, seed: int, batc
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """What a checkpoint holds."""
+
+    identity: str
+    epochs: list[Epoch]
+    state: list[NDArray[Any]]
+    """Variables of the model, then of the optimizer."""
+
+
 class _Checkpoint:
     """The state after the last complete epoch, in a file that is whole or not there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def restore(self, model: keras.Model, identity: str) -> list[Epoch]:
-        """Brings model and optimizer to the stored state; returns the epochs that led to it."""
-        if not self._path.exists():
-            return []
+    @property
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def read(self) -> _Stored:
         try:
             with np.load(self._path) as stored:
                 header = json.loads(str(stored["header"]))
                 state = [stored[f"variable_{index}"] for index in range(len(stored.files) - 1)]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UsageError(f"{self._path} is damaged; delete it to start the training again.") from error
-        if header["identity"] != identity:
+        return _Stored(header["identity"], [Epoch(**epoch) for epoch in header["epochs"]], state)
+
+    def restore(self, model: keras.Model, identity: str) -> list[Epoch]:
+        """Brings model and optimizer to the stored state; returns the epochs that led to it."""
+        if not self.exists:
+            return []
+        stored = self.read()
+        if stored.identity != identity:
             raise UsageError(
                 f"{self._path.parent} holds a training with other data, settings or first weights; "
                 "choose another folder, or delete it."
             )
-        for variable, value in zip(_state(model), state, strict=True):
+        for variable, value in zip(_state(model), stored.state, strict=True):
             variable.assign(value)
-        return [Epoch(**epoch) for epoch in header["epochs"]]
+        return stored.epochs
 
     def save(self, model: keras.Model, identity: str, epochs: list[Epoch]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The kernels of every instruction set compute the bytes of the portable ones."""
+"""The kernels of every instruction set compute the bytes of the portable ones; in float32, nearly the same numbers."""
 
 import shutil
 from collections.abc import Sequence
@@ -44,9 +44,10 @@ def check(
     seed: int,
     loudness: float = 1.0,
     boards: Sequence[str] = BOARDS,
+    element_type: ElementType = ElementType.INT8,
 ) -> None:
     """Compares the full network and the narrow ones on the boards with this machine."""
-    builder = NetworkBuilder(ElementType.INT8, input_shape, seed, loudness)
+    builder = NetworkBuilder(element_type, input_shape, seed, loudness)
     compare(path, builder.build(specs, widths), builder.input(SAMPLES), boards)
 
 
@@ -59,7 +60,11 @@ def compare(path: Path, network: CompiledNetwork, x: NDArray, boards: Sequence[s
             for subnetwork in range(len(network.subnetworks)):
                 runtime.select(subnetwork)
                 expected = runtime.invoke(x).reshape(SAMPLES, -1)
-                np.testing.assert_array_equal(run_batch(bench, subnetwork, x).outputs, expected, board)
+                outputs = run_batch(bench, subnetwork, x).outputs
+                if network.element_type is ElementType.INT8:
+                    np.testing.assert_array_equal(outputs, expected, board)
+                else:
+                    np.testing.assert_allclose(outputs, expected, 1e-5, 1e-5 * np.abs(expected).max(), err_msg=board)
 
 
 def with_extreme_constants(network: CompiledNetwork) -> CompiledNetwork:
@@ -75,7 +80,7 @@ def with_extreme_constants(network: CompiledNetwork) -> CompiledNetwork:
         steps.append(
             replace(
                 step,
-                input_quantization=steps[-1].output_quantization if steps else quantization,
+                input_quantizations=(steps[-1].output_quantization if steps else quantization,),
                 output_quantization=quantization,
                 weight_scales=np.resize(scales, step.output_channels),
                 bias=np.resize(bias, step.output_channels),
@@ -136,6 +141,32 @@ def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
     draw = Draw(seed)
     specs = [LayerSpec(Dense(), draw.size(90), draw.activation()) for _ in range(3)] + [LayerSpec(Dense(), 3)]
     check(folder / "model", (1, 1, draw.size(500)), specs, narrow(draw, specs), seed)
+
+
+@examples
+@given(seed=seeds)
+def test_chains_of_fully_connected_layers_in_float32(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    specs = [LayerSpec(Dense(), draw.size(40), draw.activation()) for _ in range(3)] + [LayerSpec(Dense(), 3)]
+    widths = narrow(draw, specs)
+    boards = ("qemu:cortex-m4",)
+    check(folder / "model", (1, 1, draw.size(99)), specs, widths, seed, boards=boards, element_type=ElementType.FLOAT32)
+
+
+@pytest.mark.parametrize("loudness", [1.0, LOUD])
+@pytest.mark.parametrize(
+    ("inputs", "channels"),
+    [
+        pytest.param(640, (71, 250, 33), id="as many inputs as fit"),
+        pytest.param(642, (32, 8, 7), id="more than fit"),
+        pytest.param(641, (34, 6), id="odd rows"),
+    ],
+)
+def test_fully_connected_layers_of_every_alignment(
+    folder: Path, inputs: int, channels: tuple[int, ...], loudness: float
+) -> None:
+    specs = [LayerSpec(Dense(), width, "relu6" if width % 2 else "none") for width in (*channels, 3)]
+    check(folder / "model", (1, 1, inputs), specs, narrow(Draw(9), specs), 9, loudness, ("qemu:cortex-m4",))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Random trained families for property tests: any network of supported operations, any widths, any statistics."""
 
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
@@ -232,10 +233,10 @@ def random_supernet(seed: int) -> Supernet:
         _append_any(builder, branches)
     if not any(isinstance(node.operation, MAKES_CHANNELS) for node in builder.nodes):
         builder.dense(builder.upto(13) + 1) if builder.is_vector else builder.convolution(depthwise=False)
-    count = len(builder.nodes)
+    inner = len(builder.nodes)
     builder.classifier(classes, function)
     graph = builder.graph(classes)
-    tap = int(generator.choice([layer.last_node for layer in fuse(graph) if layer.last_node < count]))
+    tap = int(generator.choice([layer.last_node for layer in fuse(graph) if layer.last_node < inner]))
     exits = (_exit(generator, graph, tap, classes, function),) if generator.random() < 0.7 else ()
     full = tuple(group.size for group in graph.groups)
     narrow = tuple(int(generator.integers(1, size + 1)) for size in full)
@@ -245,6 +246,11 @@ def random_supernet(seed: int) -> Supernet:
     importance = tuple(np.ones(size) for size in full)
     family = Family(graph, importance, exits, tuple(subnetworks))
     return Supernet(family, tuple(_batch_norm(generator, family, s) for s in subnetworks))
+
+
+def random_supernet_with_exit(seed: int) -> Supernet:
+    """The first family from a seed on that has an exit."""
+    return next(supernet for supernet in map(random_supernet, count(seed)) if supernet.family.exits)
 
 
 def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:

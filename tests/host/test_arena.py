@@ -8,10 +8,7 @@ from hypothesis import strategies as st
 
 from reds.arena import (
     Lifetime,
-    Placement,
     Tensors,
-    _output_offsets,
-    _place_all,
     align,
     largest_sum,
     lifetimes,
@@ -79,7 +76,7 @@ def test_a_tensor_lives_from_the_step_that_writes_it_to_its_last_reader() -> Non
     assert largest_sum([1, 20, 300, 4000, 50000, 600000], lives) == 650000
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=25)
 @given(READS, st.integers(0, 2**32 - 1))
 def test_tensors_that_live_together_never_overlap(reads: tuple[tuple[int, ...], ...], seed: int) -> None:
     family = family_of(reads, seed)
@@ -104,20 +101,16 @@ def test_chains_are_placed_as_chains(chains: list[list[int]]) -> None:
 
 
 def test_the_exact_search_closes_what_first_fit_leaves() -> None:
-    """Found by random search: first fit needs more in all of its orders."""
-    found = next(
-        (tensors, placement)
-        for seed in range(100)
-        for tensors in family_of(((0,), (1, 0), (2, 1), (3, 1), (4, 2), (5, 3), (6, 4), (7,)), seed)[:1]
-        if (placement := place_first_fit([tensors])[0]).arena_bytes > bound_of(tensors)
+    """First fit is above the bound in all of its orders for some sizes of this network."""
+    reads = ((0,), (1, 0), (2, 1), (3, 1), (4, 2), (5, 3), (6, 4), (7,))
+    candidates = (family_of(reads, seed)[:1] for seed in range(100))
+    family, first_fit = next(
+        (family, arena)
+        for family in candidates
+        if (arena := place(family, exact=False)[0].arena_bytes) > align(lower_bound(family[0]))
     )
-    tensors, by_first_fit = found
-    assert bound_of(tensors) <= place([tensors])[0].arena_bytes < by_first_fit.arena_bytes
+    assert place(family)[0].arena_bytes < first_fit
 
 
-def bound_of(tensors: Tensors) -> int:
+def lower_bound(tensors: Tensors) -> int:
     return int(largest_sum([align(size) for size in tensors.sizes], tensors.lifetimes))
-
-
-def place_first_fit(family: list[Tensors]) -> tuple[Placement, ...]:
-    return min((_place_all(family, at) for at in _output_offsets(family)), key=lambda p: p[0].arena_bytes)

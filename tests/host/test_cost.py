@@ -91,12 +91,6 @@ def test_arena_is_the_largest_input_and_output_of_an_operation(ds_cnn_s: Graph) 
     assert cost.peak_activation_bytes(ds_cnn_s, (10, 3, 40, 2, 1)) == (125 * 40) * 2
 
 
-def test_batch_normalisation_and_activation_take_no_memory_of_their_own(ds_cnn_s: Graph) -> None:
-    pairs = cost.arena_pairs(ds_cnn_s)
-    assert len(pairs) == 1 + 4 * 2 + 1 + 1 + 1, "convolution, blocks, pool, dense, softmax"
-    assert [pair.output_group for pair in pairs] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, None, None]
-
-
 def test_an_exit_costs_the_nodes_up_to_its_tap_and_its_head(ds_cnn_s: Graph) -> None:
     tap = next(index for index, node in enumerate(ds_cnn_s.nodes) if node.output_group == 1)
     head_input = layers.Input(ds_cnn_s.nodes[tap].output_shape)

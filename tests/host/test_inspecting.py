@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_networks import random_supernet
+from random_networks import random_supernet_with_exit
 
 from reds.emitting import emit
 from reds.inspecting import inspect
@@ -13,7 +13,7 @@ from reds.inspecting import inspect
 
 @pytest.mark.parametrize("type", ["int8", "float32"])
 def test_the_table_says_what_was_emitted(tmp_path: Path, type: str) -> None:
-    supernet = random_supernet(4)
+    supernet = random_supernet_with_exit(4)
     family = supernet.family
     samples = np.zeros((4, *family.graph.input_shape), np.float32)
     path = emit(supernet, tmp_path / "model.tflite", type, samples)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from random_networks import random_supernet
+from random_networks import random_supernet_with_exit
 
 from reds.emitting import annotate, emit
 from reds.inspecting import ModelReport, inspect
@@ -16,7 +16,7 @@ from reds_bench.scenario import Budget, Record
 
 @pytest.fixture
 def report(tmp_path: Path) -> ModelReport:
-    supernet = random_supernet(4)
+    supernet = random_supernet_with_exit(4)
     samples = np.zeros((4, *supernet.family.graph.input_shape), np.float32)
     path = emit(supernet, tmp_path / "model.tflite", "int8", samples)
     annotate(path, accuracy=(0.9, 0.8, 0.7, 0.85))

@@ -10,8 +10,9 @@ import pytest
 from small_run import CLASSES, SETTINGS, SHAPE, small_dataset, small_model
 
 from reds.datasets import Dataset
-from reds.errors import UsageError
+from reds.errors import UsageError, VerificationError
 from reds.pruning import CALIBRATION_SAMPLES, calibration_samples, prune
+from reds.solving.emitted import verify_limits
 
 QUICK = replace(SETTINGS, exits=(), epochs=0, importance="l1")
 
@@ -43,6 +44,39 @@ def test_settings_that_cannot_be_met_leave_the_folder_free(tmp_path: Path) -> No
         prune(small_model(), small_dataset(), folder, replace(QUICK, budgets=(3.0,)))
     assert [path.name for path in folder.iterdir()] == ["notes"]
     prune(small_model(), small_dataset(), folder, QUICK)
+
+
+def test_importance_is_restored_by_a_run_that_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("reds.pruning._finetune", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prune(small_model(), small_dataset(), tmp_path, QUICK)
+    monkeypatch.setattr("reds.pruning.rank", interrupt)
+    monkeypatch.setattr("reds.pruning.solve", interrupt)
+    assert prune(small_model(), small_dataset(), tmp_path, QUICK).accuracy
+
+
+def test_an_emitted_file_that_exceeds_its_limit_is_refused(tmp_path: Path) -> None:
+    settings = replace(
+        QUICK, budgets=(0.85,), metric="cycles:cortex-m4", limits={"flash": 0.9, "arena": 0.95, "macs": 0.9}
+    )
+    pruned = prune(small_model(), small_dataset(), tmp_path, settings)
+    verify_limits(pruned.model, pruned.family)
+    subnetwork = pruned.family.subnetworks[1]
+    assert subnetwork.solution is not None
+    costs = dict(subnetwork.solution.limits) | {"cycles:cortex-m4": subnetwork.solution.budget}
+    assert len(costs) == 4
+    for metric in costs:
+        tighter = replace(subnetwork.solution, limits={metric: 100}, budget=10**9)
+        if metric == subnetwork.solution.metric:
+            tighter = replace(subnetwork.solution, budget=100)
+        others = pruned.family.subnetworks[2:]
+        changed = (pruned.family.subnetworks[0], replace(subnetwork, solution=tighter), *others)
+        with pytest.raises(VerificationError, match=f"{metric}; its limit is 100"):
+            verify_limits(pruned.model, replace(pruned.family, subnetworks=changed))
 
 
 def test_a_network_for_other_classes(tmp_path: Path) -> None:

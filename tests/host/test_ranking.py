@@ -9,7 +9,7 @@ from keras import layers
 from reds.errors import UsageError, VerificationError
 from reds.forward import predict
 from reds.graph import Graph
-from reds.ranking import permute, rank, verify_same_function
+from reds.ranking import Method, permute, rank, verify_same_function
 from reds.tracing import trace
 
 
@@ -147,6 +147,22 @@ def test_taylor_reads_keras_datasets_and_stops_after_the_batches(graph: Graph) -
     from_keras = rank(graph, Batches(), batches=2)
     from_list = rank(graph, random_batches(4)[:2])
     np.testing.assert_array_equal(from_keras.importance[0], from_list.importance[0])
+
+
+@pytest.mark.parametrize("method", ["taylor", "l1", "l2", "random"])
+def test_importance_of_kernels_follows_the_order_of_the_channels(graph: Graph, method: Method) -> None:
+    ranked = rank(graph, random_batches(2), method=method, kernels=True)
+    assert rank(graph, random_batches(2), method=method).kernels is None
+    assert ranked.kernels is not None
+    (name,) = ranked.kernels.pointwise
+    scores = ranked.kernels.pointwise[name]
+    node = next(node for node in ranked.graph.nodes if node.name == name)
+    assert scores.shape == (ranked.graph.groups[0].size, ranked.graph.groups[1].size)
+    if method in ("l1", "l2"):
+        np.testing.assert_array_equal(scores, np.abs(node.weights["kernel"][0, 0]))
+    if method in ("l1", "taylor"):
+        np.testing.assert_allclose(scores.sum(axis=0) + ranked.kernels.units[1], ranked.importance[1], rtol=1e-6)
+        np.testing.assert_allclose(ranked.kernels.units[0], ranked.importance[0], rtol=1e-6)
 
 
 def test_random_ranking_depends_on_the_seed_only(graph: Graph) -> None:

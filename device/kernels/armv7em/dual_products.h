@@ -33,6 +33,10 @@ inline uint32_t WidenedOddBytes(uint32_t word) {
   return result;
 }
 
+inline void AddDualProduct(uint32_t a, uint32_t b, int32_t& sum) {
+  __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+}
+
 // Sums of two rows of weights (first index) with two columns of activations (second index).
 struct Sums2x2 {
   int32_t s00, s01, s10, s11;
@@ -156,8 +160,8 @@ inline void AddProducts1Row(const int8_t* input, const int8_t* row, int32_t coun
   for (; count >= kGroup; count -= kGroup) {
     const uint32_t x = LoadWord(input);
     const uint32_t w = LoadWord(row);
-    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(WidenedEvenBytes(x)), "r"(WidenedEvenBytes(w)));
-    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(WidenedOddBytes(x)), "r"(WidenedOddBytes(w)));
+    AddDualProduct(WidenedEvenBytes(x), WidenedEvenBytes(w), sum);
+    AddDualProduct(WidenedOddBytes(x), WidenedOddBytes(w), sum);
     input += kGroup;
     row += kGroup;
   }

@@ -76,21 +76,68 @@ inline void ClampFour(const Clamp<int32_t>& clamp, int32_t (&values)[4]) {
   }
 }
 
-// The elements to store for four output channels, from their sums of products.
-inline void FinishFour(const OutputStage<int8_t>& stage, bool have_scales, int32_t channel,
-                       int32_t (&sums)[4], int8_t* output) {
-  if (have_scales) {
-#pragma GCC unroll 4
-    for (int32_t i = 0; i < 4; ++i) {
-      const Scale scale = MakeScale(stage.multiplier[channel + i], stage.shift[channel + i]);
-      sums[i] = Requantized(WrappingAdd(sums[i], stage.bias[channel + i]), scale, stage.zero_point);
+// Writes the elements of the output channels from `channel` up to `end`, from their sums of products and biases.
+inline __attribute__((noinline)) void FinishOneByOne(const OutputStage<int8_t>& stage, int32_t channel,
+                                                     int32_t end, const int32_t* sums, int8_t* output) {
+  for (; channel < end; ++channel) *output++ = FinishBiased(stage, channel, *sums++);
+}
+
+// The same, four channels at a time where they have a Scale and no clamp but that of int8.
+inline __attribute__((noinline)) void FinishChannels(const OutputStage<int8_t>& stage, int32_t channel,
+                                                     int32_t end, const int32_t* sums, int8_t* output) {
+  const int32_t fours = IsWholeRange(stage.clamp) ? (end - channel) / 4 * 4 : 0;
+  const int32_t* multipliers = stage.multiplier + channel;
+  const int8_t* shifts = stage.shift + channel;
+  const int8_t* const fours_end = shifts + fours;
+  while (shifts != fours_end) {
+    uint32_t exponents, factor, value;
+    // Bytes of `exponents`: 32 - e, at most 30 where there is a Scale. Multipliers: r8 to r11, all of them from
+    // 2^30 up where their common bits say so and none is negative. `factor` stays 0 where one has no Scale.
+    // clang-format off
+#define REDS_FINISH(multiplier, byte)                               \
+  "ldr    %[value], [%[sums]], #4\n"                                \
+  "uxtb   %[factor], %[exponents], ror #" byte "\n"                 \
+  "lsl    " multiplier ", " multiplier ", #1\n"                     \
+  "lsl    %[factor], %[one], %[factor]\n"                           \
+  "smmlar %[value], %[value], " multiplier ", %[value]\n"           \
+  "add    %[value], %[value], %[value], asr #31\n"                  \
+  "smmlar %[value], %[value], %[factor], %[zero_point]\n"           \
+  "ssat   %[value], #8, %[value]\n"                                 \
+  "strb   %[value], [%[output]], #1\n"
+    __asm__ volatile(
+        "ldmia  %[multipliers]!, {r8-r11}\n"
+        "ldr    %[exponents], [%[shifts]], #4\n"
+        "mov    %[factor], #0x20202020\n"
+        "uadd8  %[exponents], %[exponents], %[factor]\n"
+        "add    %[value], %[exponents], #0x01010101\n"
+        "mov    %[factor], #0\n"
+        "tst    %[value], #0xE0E0E0E0\n"
+        "bne    1f\n"
+        "orr    %[value], r8, r9\n"
+        "orr    %[value], %[value], r10\n"
+        "orrs   %[value], %[value], r11\n"
+        "bmi    1f\n"
+        "and    %[value], r8, r9\n"
+        "and    %[value], %[value], r10\n"
+        "and    %[value], %[value], r11\n"
+        "tst    %[value], #0x40000000\n"
+        "beq    1f\n"
+        REDS_FINISH("r8", "0") REDS_FINISH("r9", "8") REDS_FINISH("r10", "16") REDS_FINISH("r11", "24")
+        "1:\n"
+        : [multipliers] "+&r"(multipliers), [shifts] "+&r"(shifts), [sums] "+&r"(sums), [output] "+&r"(output),
+          [exponents] "=&r"(exponents), [factor] "=&r"(factor), [value] "=&r"(value)
+        : [one] "r"(1), [zero_point] "r"(stage.zero_point)
+        : "r8", "r9", "r10", "r11", "cc", "memory");
+    // clang-format on
+#undef REDS_FINISH
+    if (factor == 0) {
+      const int32_t first = static_cast<int32_t>(shifts - stage.shift) - 4;
+      FinishOneByOne(stage, first, first + 4, sums, output);
+      sums += 4;
+      output += 4;
     }
-    ClampFour(stage.clamp, sums);
-#pragma GCC unroll 4
-    for (int32_t i = 0; i < 4; ++i) output[i] = static_cast<int8_t>(sums[i]);
-  } else {
-    for (int32_t i = 0; i < 4; ++i) output[i] = Finish(stage, channel + i, sums[i]);
   }
+  FinishOneByOne(stage, channel + fours, end, sums, output);
 }
 
 }  // namespace armv7em

@@ -11,6 +11,7 @@ namespace {
 constexpr int kDifferenceIntegerBits = 5;  // Q5: from -32 to 0
 constexpr int kSumIntegerBits = 12;        // Q12
 constexpr int kOutputBits = 8;
+constexpr int32_t kKeptExps = 16;  // of so many channels e^x is computed once, of others twice
 
 // value * 2^exponent, saturated.
 int32_t ShiftLeftSaturated(int32_t value, int exponent) {
@@ -114,13 +115,17 @@ int8_t Probability(int32_t exp, const Reciprocal& reciprocal) {
 
 void Normalise(const Softmax<int8_t>& softmax, const int8_t* input, int8_t* output) {
   const Sample sample(softmax, input);
+  int32_t kept[kKeptExps];
   int32_t sum = 0;
   for (int32_t channel = 0; channel < softmax.channels; ++channel) {
-    sum += DivideByPowerOfTwo(sample.ExpOf(input[channel]), kSumIntegerBits);
+    const int32_t exp = sample.ExpOf(input[channel]);
+    if (channel < kKeptExps) kept[channel] = exp;
+    sum += DivideByPowerOfTwo(exp, kSumIntegerBits);
   }
   const Reciprocal reciprocal = ReciprocalOfSum(sum);
   for (int32_t channel = 0; channel < softmax.channels; ++channel) {
-    output[channel] = Probability(sample.ExpOf(input[channel]), reciprocal);
+    const int32_t exp = channel < kKeptExps ? kept[channel] : sample.ExpOf(input[channel]);
+    output[channel] = Probability(exp, reciprocal);
   }
 }
 

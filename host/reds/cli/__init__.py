@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "do the whole job once, from data to a budget that changes on an emulated Cortex-M4",
     "train": "train a baseline network",
     "prune": "make a family of subnetworks from a trained network and emit it",
+    "baseline": "make what a run is compared with: trained alone, slimmable, other orders, from scratch",
     "solve": "search subnetworks only",
     "emit": "write a run's family as .tflite again, with another type or as a C array",
     "extract": "write one subnetwork as a plain stand-alone .tflite",
@@ -22,6 +23,7 @@ COMMANDS = {
     "verify": "prove that libreds, TFLite Micro and boards give the same answers",
     "run": "run one subnetwork on a batch of inputs",
     "bench": "drive a board over its serial port, changing the budget live",
+    "calibrate": "fit the cost table of a core, for budgets in instructions",
     "report": "write a run as one HTML page",
 }
 

@@ -19,20 +19,22 @@ if TYPE_CHECKING:
 
 
 TYPES = ("int8", "float32")
+ELEMENT_BYTES = {"int8": 1, "float32": 4}
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
 LOSSES = ("distillation", "weighted")
 BATCH_NORMS = ("own", "shared")
 DECAYS = ("cosine", "steps")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-ORDERS = ("bottom_up", "top_down")
+ORDERS = ("bottom_up", "top_down", "joint")
 LARGEST_SEED = 2**32 - 1
 
 
 def add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """--data and --data-dir."""
+    """--data, --data-dir and --download."""
     parser.add_argument("--data", required=required, metavar="NAME", help="spoken_commands, speech_commands, ...")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the data set; default: $REDS_DATA")
+    parser.add_argument("--download", action="store_true", help="download the official files where they are not found")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +51,31 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         metavar="B,B,...",
         help="fractions of the full network up to 1, or whole numbers; default 0.25,0.5,0.75",
     )
-    parser.add_argument("--metric", default="macs", help="what budgets limit; default macs")
+    parser.add_argument(
+        "--metric",
+        default="macs",
+        help="what budgets limit: macs, flash, arena, cycles:TARGET, or nominal_macs as in REDS; default macs",
+    )
     parser.add_argument(
         "--objective", choices=OBJECTIVES, default="product", help="of the importance kept; default product"
     )
     parser.add_argument("--max-arena", type=positive, metavar="BYTES", help="largest arena of a subnetwork")
-    parser.add_argument("--order", choices=ORDERS, default="bottom_up")
+    parser.add_argument(
+        "--limit",
+        type=limit,
+        action="append",
+        default=[],
+        dest="limits",
+        metavar="METRIC=L",
+        help="what every subnetwork may cost besides its budget, such as flash=20000 or macs=0.5; may be repeated",
+    )
+    parser.add_argument(
+        "--minimum", type=rate, default=1.0, metavar="N", help="smallest width; below 1 a fraction of the layer's"
+    )
+    parser.add_argument(
+        "--kernels", action="store_true", help="value pointwise convolutions by the kernels they keep, as REDS does"
+    )
+    parser.add_argument("--order", choices=ORDERS, default="bottom_up", help="default bottom_up")
     add_seed(parser)
 
 
@@ -67,6 +88,14 @@ def budgets(text: str) -> tuple[float, ...]:
     """A list of budgets such as 0.25,0.5 or 600000."""
     values = tuple(_number(part, "budgets are numbers separated by commas", text) for part in text.split(","))
     return tuple(int(value) if value > 1 and value.is_integer() else value for value in values)
+
+
+def limit(text: str) -> tuple[str, float]:
+    """A metric and its limit, such as flash=20000."""
+    metric, equals, amount = text.partition("=")
+    if not metric or not equals:
+        raise argparse.ArgumentTypeError(f"it must be a metric and its limit, such as flash=20000, not '{text}'")
+    return metric, _number(amount, "a limit is a number", text)
 
 
 def positive(text: str) -> int:
@@ -82,6 +111,11 @@ def not_negative(text: str) -> int:
 def seed(text: str) -> int:
     """A whole number that every random generator takes as its seed."""
     return _whole_number(text, 0, LARGEST_SEED)
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """A list of seeds such as 0,1,2."""
+    return tuple(seed(part) for part in text.split(","))
 
 
 def rate(text: str) -> float:
@@ -119,11 +153,11 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def load_dataset(name: str, data_dir: Path | None, seed: int = 0) -> "Dataset":
-    """The data set of --data and --data-dir."""
+def load_dataset(name: str, data_dir: Path | None, seed: int = 0, download: bool = False) -> "Dataset":
+    """The data set of --data, --data-dir and --download."""
     from reds.datasets import load
 
-    return load(name, data_dir, seed)
+    return load(name, data_dir, seed, download)
 
 
 def load_keras_model(path: Path) -> "keras.Model":

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -71,6 +71,20 @@ def _row(row: "SubnetworkReport", targets: Sequence[str], switch_instructions: i
     accuracy = "-" if row.accuracy is None else f"{row.accuracy:.1%}"
     numbers = [f"{row.macs:,}", f"{row.parameters:,}", f"{row.flash_bytes:,}", f"{row.arena_bytes:,}"]
     return [f"{row.id}  {row.name}", *numbers, *counts, *switch, accuracy]
+
+
+def print_baseline(table: Mapping[str, Any]) -> None:
+    """Prints a baseline's table, accuracies with their deviation over the seeds."""
+    rows = []
+    for row in table["subnetworks"]:
+        accuracy = f"{row['accuracy']:.1%}"
+        if row["deviation"] is not None:
+            accuracy += f" \N{PLUS-MINUS SIGN} {row['deviation']:.1%}"
+        costs = [f"{row[name]:,}" for name in ("macs", "parameters", "flash_bytes", "arena_bytes")]
+        rows.append([f"{row['id']}  {row['name']}", *costs, accuracy])
+    seeds = ", ".join(str(seed) for seed in table["seeds"])
+    title = f"{table['kind']}, {table['epochs']} epochs, seed {seeds}"
+    print_table(["subnetwork", "MACs", "parameters", "flash B", "arena B", "accuracy"], rows, title)
 
 
 def print_verification(report: "VerificationReport") -> None:

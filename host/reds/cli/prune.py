@@ -58,6 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
         metric=arguments.metric,
         objective=arguments.objective,
         max_arena=arguments.max_arena,
+        limits=dict(arguments.limits),
+        minimum=arguments.minimum,
+        kernels=arguments.kernels,
         exits=arguments.exits,
         multiple=arguments.multiple,
         order=arguments.order,
@@ -74,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     model = options.load_keras_model(arguments.model)
-    dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed)
+    dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed, arguments.download)
     pruned = prune(model, dataset, folder, settings, stages)
     report = inspect(pruned.model)
     write_atomically(folder / TABLE_FILE, (json.dumps(report.as_dict(), indent=2) + "\n").encode())

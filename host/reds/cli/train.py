@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     stages = output.Stages()
     model = zoo.build(arguments.architecture, arguments.seed)
-    dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed)
+    dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed, arguments.download)
     folder = arguments.out or Path("runs") / arguments.architecture
     stages(f"training {arguments.architecture} on {dataset.name}: {len(dataset.train)} samples")
     history = train(

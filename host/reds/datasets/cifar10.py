@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.datasets.dataset import Dataset, Split
+from reds.datasets.downloading import OfficialFile
 from reds.datasets.images import VALIDATION_IMAGES, ImagePreprocessing, train_and_validation
 from reds.errors import UsageError
 
@@ -24,6 +25,14 @@ TEST_FILE = "test_batch.bin"
 CLASSES_FILE = "batches.meta.txt"
 FILES = (*TRAIN_FILES, TEST_FILE, CLASSES_FILE)
 LAYOUT = f"the official files of the binary version {', '.join(FILES)}"
+
+OFFICIAL_FILES = (
+    OfficialFile(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "md5:c32a1d4ab5d03f1284b67883e8d87530",
+    ),
+)
+"""The binary version, 162 MB; the checksum is the one on its authors' page."""
 
 RECORD_BYTES = 1 + 32 * 32 * 3
 """A label, then the red, the green and the blue plane."""

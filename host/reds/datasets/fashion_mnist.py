@@ -1,6 +1,8 @@
 """Fashion-MNIST from its four official files.
 
 Source: Xiao et al., "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017.
+The augmentation is that of Corti et al., "REDS: Resource-Efficient Deep Subnetworks for Dynamic Resource Constraints",
+2023.
 """
 
 import gzip
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.datasets.dataset import Dataset, Split
+from reds.datasets.downloading import OfficialFile
 from reds.datasets.images import ImagePreprocessing, train_and_validation
 from reds.errors import UsageError
 
@@ -28,6 +31,21 @@ CLASSES = (
 )
 FILES = {part: (f"{part}-images-idx3-ubyte.gz", f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")}
 LAYOUT = f"the official files {', '.join(name for names in FILES.values() for name in names)}"
+
+BASE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+CHECKSUMS = {
+    "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+}
+"""Those that its authors publish."""
+OFFICIAL_FILES = tuple(OfficialFile(f"{BASE_URL}/{name}", checksum) for name, checksum in CHECKSUMS.items())
+"""30 MB together."""
+
+LARGEST_TURN = 0.2
+"""Radians."""
+TURN_PROBABILITY = 0.3
 
 _UNSIGNED_BYTE = 0x08
 
@@ -51,7 +69,7 @@ def load_fashion_mnist(folder: Path, seed: int = 0) -> Dataset:
         raise UsageError(f"{folder} does not hold Fashion-MNIST; expected {LAYOUT}.")
     images, labels = _read_part(folder, "train")
     test_images, test_labels = _read_part(folder, "t10k")
-    preprocessing = ImagePreprocessing(images.shape[1:])
+    preprocessing = ImagePreprocessing(images.shape[1:], largest_turn=LARGEST_TURN, turn_probability=TURN_PROBABILITY)
     train, validation = train_and_validation(images, labels, preprocessing, seed)
     return Dataset("fashion_mnist", CLASSES, train, validation, Split(test_images, test_labels, preprocessing))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from reds.datasets.audio import Waveform, one_second, read_wav, to_waveform
 from reds.datasets.dataset import Dataset, Split
+from reds.datasets.downloading import OfficialFile
 from reds.datasets.features import CLIP_SAMPLES
 from reds.datasets.speech import (
     CLASSES,
@@ -32,6 +33,14 @@ LAYOUT = (
     "the Speech Commands layout: a folder <word>/<speaker>_nohash_<n>.wav for each of "
     f"{', '.join(TARGET_WORDS)}, folders of other words, and {NOISE_FOLDER}/*.wav"
 )
+
+OFFICIAL_FILES = (
+    OfficialFile(
+        "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+        "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    ),
+)
+"""Version 0.02, 2.4 GB; the checksum is that of TensorFlow Datasets and torchaudio."""
 
 Purpose = Literal["train", "validation", "test"]
 LISTS: dict[str, Purpose] = {"validation_list.txt": "validation", "testing_list.txt": "test"}

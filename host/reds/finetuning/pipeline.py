@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from reds import cost
+from reds.datasets import Data, as_dataset
 from reds.errors import UsageError
 from reds.finetuning.heads import train_head
 from reds.finetuning.model import BatchNormMode, Branch, BranchesModel, Precision
@@ -36,7 +37,7 @@ class _Joint:
 
 def finetune(
     family: Family,
-    dataset: Dataset,
+    dataset: Dataset | Data,
     epochs: int = 20,
     seed: int = 0,
     learning_rate: float = 3e-3,
@@ -61,7 +62,8 @@ def finetune(
 
     Args:
         family: the network, its exits and its subnetworks.
-        dataset: labelled data; its `train` and `validation` give `batches(batch_size, seed, augment, epoch)`.
+        dataset: labelled data; its `train` and `validation` give `batches(batch_size, seed, augment, epoch)`. Or a pair
+            of arrays (x, y), a `keras.utils.PyDataset` or a `tf.data.Dataset`: see `reds.datasets.from_arrays`.
         epochs: passes over the train split of the first phase.
         seed: of everything drawn: order, augmentation, subnetworks. The same seed gives the same result.
         learning_rate: of Adam at the beginning of the first phase; it decays to a hundredth.
@@ -93,6 +95,7 @@ def finetune(
     _check_choices(loss=(loss, Loss), batch_norm=(batch_norm, BatchNormMode), decay=(decay, Decay))
     _check_choices(precision=(precision, Precision))
     check_family(family)
+    dataset = as_dataset(dataset, family.graph.input_shape, family.graph.output_shape[-1])
     check_dataset(family.graph, dataset)
     session = Session(dataset, first_inputs(dataset, batch_size, seed, statistics_batches), run_dir, progress)
     schedule = Schedule(epochs, learning_rate, batch_size, seed, decay)

@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reds import plots
+from reds.plots import Rival
 from reds.reporting.run_folder import Phase, Run, active_groups
 
-SMALL, WIDE = (4.2, 3.3), (8.4, 3.9)
+SMALL, TALL, WIDE = (4.2, 3.3), (4.2, 4.4), (8.4, 3.9)
 """Width and height in inches."""
 
 INK = "#24292f"
@@ -46,6 +47,15 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "font.size": 10,
 }
+
+RIVAL_NAMES = {
+    "alone": "each alone",
+    "uniform": "uniform widths",
+    "magnitude": "order by L1 norm",
+    "random": "random order",
+    "from_scratch": "jointly from scratch",
+}
+"""What the page calls a kind of baseline."""
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
@@ -95,6 +105,7 @@ def _own_style() -> Iterator[None]:
 def cost_plots(run: Run) -> tuple[Plot, ...]:
     """Accuracy against each cost; none where no accuracy was measured."""
     model = run.model
+    rivals = [Rival(RIVAL_NAMES[one.kind], one.subnetworks, one.deviations) for one in run.baselines]
     if all(row.accuracy is None for row in model.subnetworks):
         return ()
     costs = [("macs", "multiply-accumulates", plots.macs_cost(model))]
@@ -102,7 +113,12 @@ def cost_plots(run: Run) -> tuple[Plot, ...]:
         costs.append((_file_name(target), f"instructions on {target}", plots.instructions_cost(model, target)))
     costs += [("flash", "flash that an inference reads", plots.flash_cost()), ("arena", "arena", plots.arena_cost())]
     return tuple(
-        _plot(f"accuracy-{name}", f"Accuracy against {of}", partial(plots.draw_accuracy, report=model, cost=cost))
+        _plot(
+            f"accuracy-{name}",
+            f"Accuracy against {of}",
+            partial(plots.draw_accuracy, report=model, cost=cost, rivals=rivals),
+            TALL if rivals else SMALL,
+        )
         for name, of, cost in costs
     )
 
@@ -120,7 +136,7 @@ def training_plots(run: Run) -> tuple[Plot, ...]:
 def trace_plot(run: Run) -> Plot:
     """The budget and what the device ran."""
     caption = f"Budget and choice during {len(run.trace)} inferences"
-    return _plot("trace", caption, partial(plots.draw_trace, report=run.model, records=run.trace), wide=True)
+    return _plot("trace", caption, partial(plots.draw_trace, report=run.model, records=run.trace), WIDE)
 
 
 def _importance_plots(run: Run) -> Iterator[Plot]:
@@ -154,11 +170,11 @@ def _training_plots(phase: Phase) -> Iterator[Plot]:
         )
 
 
-def _plot(name: str, caption: str, draw: Callable[[Axes], None], wide: bool = False) -> Plot:
+def _plot(name: str, caption: str, draw: Callable[[Axes], None], size: tuple[float, float] = SMALL) -> Plot:
     with _own_style():
-        figure = Figure(figsize=WIDE if wide else SMALL, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
-    return Plot(name, caption, figure, wide)
+    return Plot(name, caption, figure, wide=size == WIDE)
 
 
 def _file_name(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reds.graph import Family, Solution
 from reds.inspecting import ModelReport, SubnetworkReport
-from reds.reporting.figures import Plot, cost_plots, importance_plots, trace_plot, training_plots
+from reds.reporting.figures import RIVAL_NAMES, Plot, cost_plots, importance_plots, trace_plot, training_plots
 from reds.reporting.markup import (
     Column,
     Content,
@@ -84,7 +84,8 @@ def make_page(run: Run) -> Page:
     sections = (
         _header(run),
         _subnetworks(run.model),
-        _accuracy(plots.costs),
+        _accuracy(run, plots.costs),
+        _baselines(run),
         _widths(run),
         _importance(run, plots.importance),
         _search(run),
@@ -162,8 +163,57 @@ def _instructions(row: SubnetworkReport, target: str) -> Content:
     return with_note(f"{counted.instructions:,}", "measured" if counted.measured else "estimated")
 
 
-def _accuracy(plots: Sequence[Plot]) -> str:
-    return section("Accuracy against cost", _grid(plots)) if plots else ""
+def _accuracy(run: Run, plots: Sequence[Plot]) -> str:
+    if not plots:
+        return ""
+    legend = paragraph("Dotted lines are the baselines below, crosses their exits.") if run.baselines else ""
+    return section("Accuracy against cost", legend, _grid(plots))
+
+
+def _baselines(run: Run) -> str:
+    if not run.baselines:
+        return ""
+    columns = [
+        Column("Subnetwork", number=False),
+        Column("This run", "accuracy"),
+        *(Column(_title(RIVAL_NAMES[one.kind]), f"{one.epochs} epochs") for one in run.baselines),
+    ]
+    rows = [_beside_baselines(run, index) for index in range(len(run.model.subnetworks))]
+    seeds = sorted({seed for one in run.baselines for seed in one.seeds})
+    return section(
+        "Baselines",
+        paragraph(
+            "The same budgets, data and type, made in other ways. Accuracies are those of libreds on the test split, "
+            "below them the multiply-accumulates. Uniform widths, the order by L1 norm and the random order start "
+            "from the run's trained network and are tuned jointly; the others start from random weights and are "
+            "trained for as many epochs as training and fine-tuning had together."
+        ),
+        table("Accuracy of the run and its baselines", columns, rows),
+        paragraph(
+            f"Seed {seeds[0]}."
+            if len(seeds) == 1
+            else f"Means and sample standard deviations over the seeds {', '.join(str(seed) for seed in seeds)}."
+        ),
+    )
+
+
+def _beside_baselines(run: Run, index: int) -> list[Content]:
+    row = run.model.subnetworks[index]
+    cells = [
+        _accuracy_at(one.subnetworks[index], one.deviations[index]) if index < len(one.subnetworks) else UNKNOWN
+        for one in run.baselines
+    ]
+    return [row.name, _accuracy_at(row, None), *cells]
+
+
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def _accuracy_at(row: SubnetworkReport, deviation: float | None) -> Content:
+    accuracy = UNKNOWN if row.accuracy is None else _percent(row.accuracy)
+    spread = "" if deviation is None else f" \N{PLUS-MINUS SIGN} {_percent(deviation)}"
+    return with_note(f"{accuracy}{spread}", f"{row.macs:,}")
 
 
 def _widths(run: Run) -> str:

@@ -2,19 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from reds.errors import UsageError
 from reds.graph import Family, Ranked
-from reds.inspecting import ModelReport, inspect
+from reds.inspecting import ModelReport, SubnetworkReport, TargetReport, inspect
 from reds.run_folder import (
+    BASELINE_KINDS,
+    BASELINES_FOLDER,
     EPOCHS_FILE,
     FAMILY_FILE,
     MODEL_FILE,
     RANKED_FILE,
+    SEED_FOLDER,
     SETTINGS_FILE,
     TABLE_FILE,
     TRACE_FILE,
@@ -59,6 +62,18 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What the run is compared with, made in another way; costs and accuracies are means over the seeds."""
+
+    kind: str
+    seeds: tuple[int, ...]
+    epochs: int
+    subnetworks: tuple[SubnetworkReport, ...]
+    deviations: tuple[float | None, ...]
+    """Of each subnetwork's accuracy over the seeds; None for one seed."""
+
+
+@dataclass(frozen=True)
 class Run:
     """A run; what its folder does not hold is None or empty."""
 
@@ -71,6 +86,7 @@ class Run:
     counts: Counts | None
     trace: tuple[Record, ...]
     checks: tuple[Check, ...]
+    baselines: tuple[Baseline, ...]
     settings: Mapping[str, Any]
     """As recorded, with groups of settings as mappings."""
     request: Mapping[str, Any]
@@ -110,6 +126,7 @@ def read_run(folder: Path) -> Run:
         counts=_parsed(folder / TABLE_FILE, dict, _counts, None) if played else None,
         trace=_parsed(folder / TRACE_FILE, list, _records, ()) if played else (),
         checks=_parsed(folder / TABLE_FILE, dict, _checks, ()) if played else (),
+        baselines=tuple(_baselines(folder)),
         settings=_read_json(folder / SETTINGS_FILE, dict) or {},
         request=table.get("request", {}),
     )
@@ -186,6 +203,34 @@ def _phase(name: str, epochs: list[dict[str, Any]]) -> Phase:
             subnetwork: tuple(float(epoch["validation_accuracy"][subnetwork]) for epoch in epochs)
             for subnetwork in epochs[0]["validation_accuracy"]
         },
+    )
+
+
+def _baselines(folder: Path) -> Iterator[Baseline]:
+    """Those of this run; what an earlier run in the folder was compared with is left out."""
+    run = _read_json(folder / SETTINGS_FILE, dict)
+    for kind in BASELINE_KINDS:
+        place = folder / BASELINES_FOLDER / kind
+        baseline = _parsed(place / TABLE_FILE, dict, _baseline, None)
+        if baseline is None:
+            continue
+        made_for = _read_json(place / SEED_FOLDER.format(seed=baseline.seeds[0]) / SETTINGS_FILE, dict) or {}
+        if made_for.get("run") == run:
+            yield baseline
+
+
+def _baseline(table: dict[str, Any]) -> Baseline:
+    rows = table["subnetworks"]
+    names = [field.name for field in fields(SubnetworkReport)]
+    values = [{name: row[name] for name in names} for row in rows]
+    for row in values:
+        row["targets"] = {name: TargetReport(**counted) for name, counted in row["targets"].items()}
+    return Baseline(
+        kind=str(table["kind"]),
+        seeds=tuple(int(seed) for seed in table["seeds"]),
+        epochs=int(table["epochs"]),
+        subnetworks=tuple(SubnetworkReport(**row) for row in values),
+        deviations=tuple(row["deviation"] for row in rows),
     )
 
 

@@ -1,25 +1,20 @@
-"""Has CP-SAT close what is left of a search, in a process of its own.
+"""Has OR-Tools do its part of a search, in a process of its own."""
 
-CP-SAT crashes in a process that has loaded TensorFlow before (google/or-tools#3230), as this one has after ranking.
-"""
-
-import os
-import pickle
-import subprocess
-import sys
 from dataclasses import dataclass
 
-from reds.solving.problem import ChainProblem
+from reds.own_process import ask
+from reds.solving.lagrangian import Dual
+from reds.solving.problem import Choice, Problem
 
 
 @dataclass(frozen=True)
 class Request:
     """What CP-SAT is asked."""
 
-    problem: ChainProblem
+    problem: Problem
     """Best with few widths per group."""
-    incumbent: tuple[int, ...]
-    """A choice within the budget, as indices into the allowed widths."""
+    incumbent: Choice | None
+    """A choice within the limits, where one is known."""
     seconds: float
     """Time limit of the search."""
     workers: int = 1
@@ -31,17 +26,17 @@ class Request:
 class Closing:
     """What CP-SAT found."""
 
-    choice: tuple[int, ...]
-    """Indices into the allowed widths; within the budget, and no worse than the incumbent."""
+    choice: Choice | None
+    """Within the limits, and no worse than the incumbent."""
     bound: float
-    """No choice within the budget has a larger value."""
+    """No choice within the limits has a larger value; minus infinity where there is no choice."""
 
 
 def close_gap(request: Request) -> Closing:
-    """Runs CP-SAT on a chain; see `cp_sat.close_gap`.
+    """Runs CP-SAT; see `cp_sat.close_gap`.
 
     Args:
-        request: the chain, its known choice, and the effort allowed.
+        request: the problem, its known choice, and the effort allowed.
 
     Returns:
         The best choice found and the bound proven.
@@ -49,13 +44,17 @@ def close_gap(request: Request) -> Closing:
     Raises:
         subprocess.CalledProcessError: if the solver's process fails.
     """
-    finished = subprocess.run(
-        [sys.executable, "-m", "reds.solving.cp_sat"],
-        input=pickle.dumps(request),
-        stdout=subprocess.PIPE,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    closing = pickle.loads(finished.stdout)
+    closing = ask("reds.solving.cp_sat", request)
     assert isinstance(closing, Closing)
     return closing
+
+
+def solve_dual(problem: Problem) -> Dual:
+    """Finds the best prices of several limits; see `pricing.solve_dual`.
+
+    Raises:
+        subprocess.CalledProcessError: if the solver's process fails.
+    """
+    dual = ask("reds.solving.pricing", problem)
+    assert isinstance(dual, Dual)
+    return dual

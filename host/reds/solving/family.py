@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -11,13 +11,15 @@ import numpy as np
 
 from reds import cost
 from reds.errors import UsageError, VerificationError
-from reds.graph import Family, Graph, Ranked, Solution, Subnetwork
-from reds.solving.chain import METRICS, Limits, Objective, chain_problem, narrowest
+from reds.graph import Family, JointSolution, Ranked, Solution, Subnetwork
+from reds.solving.formulation import Objective, Rules, formulate, narrowest
+from reds.solving.joint import JointBest, search_jointly
 from reds.solving.lagrangian import cheapest
-from reds.solving.problem import ChainProblem
-from reds.solving.search import Best, search
+from reds.solving.metrics import ARENA, cost_at, planned_arenas
+from reds.solving.problem import Problem
+from reds.solving.search import LARGEST_SWEEP, Best, Effort, search
 
-Order = Literal["bottom_up", "top_down"]
+Order = Literal["bottom_up", "top_down", "joint"]
 Progress = Callable[[str], None]
 
 FULL_NAME = "100%"
@@ -31,34 +33,44 @@ def solve(
     objective: Objective = "product",
     max_arena: int | None = None,
     multiple: int = 1,
-    minimum: float = 1,
+    minimum: float | Mapping[str, float] = 1,
     order: Order = "bottom_up",
     element_bytes: int = 1,
     time_limit: float = 3.0,
     seed: int = 0,
     progress: Progress | None = None,
+    limits: Mapping[str, float] | None = None,
+    weights: Sequence[float] | None = None,
+    kernels: bool = False,
 ) -> Family:
     """Searches one subnetwork per budget: the widths that keep the most importance, nested in each other.
 
     Iterative knapsack of REDS (Corti et al., arXiv 2311.13349), with true costs: bottom-up gives each larger budget
-    at least the widths of the smaller ones, top-down each smaller budget at most the widths of the larger ones.
+    at least the widths of the smaller ones, top-down each smaller budget at most the widths of the larger ones. Joint
+    searches all budgets at once, for the largest weighted sum of their values.
 
     Args:
         ranked: the network, its channels sorted by falling importance.
         budgets: limits, as fractions up to 1 of the full network's cost or as whole numbers in the metric's unit.
-        metric: what the budgets limit: "macs", multiply-accumulates of one inference.
+        metric: what the budgets limit: "macs", multiply-accumulates of one inference; "nominal_macs", the same as the
+            REDS paper counts them; "flash", bytes that one inference reads; "arena", bytes of activations in memory
+            at the same time; "cycles:TARGET", instructions by the cost table of a target or in a file.
         objective: what is made largest: "product" of the shares of importance that the channel groups keep, or the
             "sum" of all importance kept, as in REDS. A sum can starve one layer, through which everything must pass,
             because it is a small part of the whole; a product cannot.
-        max_arena: limit in bytes on the activations in memory at the same time; holds for every subnetwork but the
-            full network.
+        max_arena: the same as `limits={"arena": max_arena}`.
         multiple: widths are multiples of it, or the full width.
-        minimum: smallest width as a number of channels, or below 1 as a fraction of the layer's.
-        order: "bottom_up" or "top_down".
-        element_bytes: bytes of one activation: 1 for int8, 4 for float32.
+        minimum: smallest width as a number of channels, or below 1 as a fraction of the layer's; or one for each of
+            the channel groups that are named.
+        order: "bottom_up", "top_down" or "joint".
+        element_bytes: bytes of one activation or weight: 1 for int8, 4 for float32.
         time_limit: seconds per budget that CP-SAT may take for what the dynamic programs leave open.
         seed: seed of CP-SAT.
         progress: called with a line per budget.
+        limits: by metric, what every subnetwork but the full network may cost besides its budget, as `budgets`.
+        weights: weight of each budget's value where the order is "joint"; all alike where None.
+        kernels: value a pointwise convolution by the importance of the kernels between the kept channels of its input
+            and its output, as REDS does, rather than by that of its filters.
 
     Returns:
         The full network, named "100%", and one subnetwork per budget, falling. A fraction's is named by its
@@ -66,16 +78,23 @@ def solve(
 
     Raises:
         UsageError: if an argument is out of range or a budget cannot be met.
-        VerificationError: if the result is not nested or exceeds a budget.
+        VerificationError: if the result is not nested or exceeds a limit.
     """
-    limits = Limits(multiple, minimum, max_arena, element_bytes)
-    request = _Request(metric, objective, limits, order, time_limit, seed)
-    _check_arguments(ranked, request)
-    _check_arena(ranked.graph, limits)
-    wanted = _wanted(ranked, budgets, metric, max_arena)
-    subnetworks = _search_all(ranked, wanted, request, progress)
+    _check_arguments(ranked, objective, order, multiple, minimum, element_bytes)
+    given = dict(limits or {}) | ({} if max_arena is None else {ARENA: max_arena})
+    amounts = {name: _amount(ranked, name, limit, element_bytes, "limits") for name, limit in given.items()}
+    rules = Rules(objective, multiple, minimum, element_bytes, kernels, amounts)
+    _check_limits(ranked, rules)
+    wanted = _wanted(ranked, budgets, metric, rules, weights)
+    request = _Request(ranked, metric, rules, Effort(time_limit, seed), progress)
     full = Subnetwork(FULL_NAME, cost.full_widths(ranked.graph))
-    return Family(ranked.graph, ranked.importance, ranked.exits, (full, *subnetworks))
+    joint = None
+    if order == "joint":
+        subnetworks, joint = _search_jointly(wanted, request)
+    else:
+        subnetworks = _search_in_turn(wanted, request, order)
+    _verify(ranked, subnetworks, rules)
+    return Family(ranked.graph, ranked.importance, ranked.exits, (full, *subnetworks), joint)
 
 
 @dataclass(frozen=True)
@@ -84,122 +103,206 @@ class _Wanted:
 
     name: str
     budget: int
+    weight: float
 
 
 @dataclass(frozen=True)
 class _Request:
     """How to search."""
 
+    ranked: Ranked
     metric: str
-    objective: Objective
-    limits: Limits
-    order: Order
-    time_limit: float
-    seed: int
+    rules: Rules
+    effort: Effort
+    progress: Progress | None
+
+    def problem(self, wanted: _Wanted) -> Problem:
+        """The search for one subnetwork."""
+        return formulate(self.ranked, self.metric, wanted.budget, self.rules)
+
+    def found(self, wanted: _Wanted, best: Best, seconds: float) -> Subnetwork:
+        """A subnetwork with its proof; tells of it."""
+        limits = {name: most for name, most in self.rules.limits.items() if name != self.metric}
+        solution = Solution(wanted.budget, self.metric, best.value, best.bound, seconds, limits)
+        if self.progress is not None:
+            spent = cost_at(self.metric, self.ranked.graph, best.widths, self.rules.element_bytes)
+            self.progress(
+                f"{wanted.name}: {spent} of {wanted.budget} {self.metric}, value {solution.value:.6g}, "
+                f"bound {solution.bound:.6g}, gap {solution.gap:.2%}, {seconds:.2f} s"
+            )
+        return Subnetwork(wanted.name, best.widths, solution=solution)
 
 
-def _search_all(
-    ranked: Ranked, wanted: Sequence[_Wanted], request: _Request, progress: Progress | None
-) -> tuple[Subnetwork, ...]:
-    """The subnetworks by falling budget."""
-    lower = (0,) * len(ranked.graph.groups)
-    upper = cost.full_widths(ranked.graph)
+def _search_in_turn(wanted: Sequence[_Wanted], request: _Request, order: Order) -> tuple[Subnetwork, ...]:
+    """The subnetworks by falling budget, each within what the one before leaves it."""
+    lower = (0,) * len(request.ranked.graph.groups)
+    upper = cost.full_widths(request.ranked.graph)
     found: list[Subnetwork] = []
-    for one in wanted[::-1] if request.order == "bottom_up" else wanted:
+    for one in wanted[::-1] if order == "bottom_up" else wanted:
         start = time.perf_counter()
-        problem = chain_problem(ranked, one.budget, request.metric, request.limits, request.objective)
-        best = search(problem.between(lower, upper), request.time_limit, request.seed)
-        if best is None:
-            raise _cannot_be_met(one, problem, request.metric)
-        solution = Solution(one.budget, request.metric, best.value, best.bound, time.perf_counter() - start)
-        found.append(Subnetwork(one.name, best.widths, solution=solution))
-        _report_line(progress, one, best, solution)
-        lower, upper = (best.widths, upper) if request.order == "bottom_up" else (lower, best.widths)
-    falling = tuple(found[::-1] if request.order == "bottom_up" else found)
-    _verify(ranked, falling, request.metric, request.limits)
-    return falling
+        best = _search(request.problem(one).between(lower, upper), one, request)
+        found.append(request.found(one, best, time.perf_counter() - start))
+        lower, upper = (best.widths, upper) if order == "bottom_up" else (lower, best.widths)
+    return tuple(found[::-1] if order == "bottom_up" else found)
 
 
-def _check_arguments(ranked: Ranked, request: _Request) -> None:
-    limits = request.limits
+def _search_jointly(
+    wanted: Sequence[_Wanted], request: _Request
+) -> tuple[tuple[Subnetwork, ...], JointSolution | None]:
+    """The subnetworks by falling budget, and how good they are together."""
+    if not wanted:
+        return (), None
+    start = time.perf_counter()
+    problems = [request.problem(one) for one in wanted]
+    alone = [_search(problem, one, request) for problem, one in zip(problems, wanted, strict=True)]
+    weights = [one.weight for one in wanted]
+    joint = search_jointly(problems, alone, weights, request.effort)
+    seconds = time.perf_counter() - start
+    subnetworks = tuple(
+        request.found(one, best, seconds / len(wanted)) for one, best in zip(wanted, joint.bests, strict=True)
+    )
+    return subnetworks, _joint_solution(weights, joint, seconds)
+
+
+def _joint_solution(weights: Sequence[float], joint: JointBest, seconds: float) -> JointSolution:
+    return JointSolution(tuple(weights), joint.value, joint.bound, seconds)
+
+
+def _search(problem: Problem, one: _Wanted, request: _Request) -> Best:
+    try:
+        best = search(problem, request.effort)
+    except TimeoutError as error:
+        raise UsageError(f"`time_limit` is too short for {one.name}: {error}; raise it.") from error
+    if best is None:
+        raise _cannot_be_met(one, request)
+    return best
+
+
+def _check_arguments(
+    ranked: Ranked,
+    objective: str,
+    order: str,
+    multiple: int,
+    minimum: float | Mapping[str, float],
+    element_bytes: int,
+) -> None:
     if not ranked.graph.groups:
         raise UsageError(
             "`ranked` must have a layer besides its last one whose channels can be narrowed. Received: none."
         )
-    for name, choices in (
-        ("metric", tuple(METRICS)),
-        ("objective", get_args(Objective)),
-        ("order", get_args(Order)),
-    ):
-        if getattr(request, name) not in choices:
-            received = f"{name}={getattr(request, name)!r}"
-            raise UsageError(f"`{name}` must be one of {', '.join(choices)}. Received: {received}")
-    for name in ("multiple", "element_bytes"):
-        if getattr(limits, name) < 1:
-            raise UsageError(f"`{name}` must be at least 1. Received: {name}={getattr(limits, name)}")
-    if limits.minimum <= 0:
-        raise UsageError(f"`minimum` must be above 0. Received: minimum={limits.minimum}")
+    for name, value, choices in (("objective", objective, get_args(Objective)), ("order", order, get_args(Order))):
+        if value not in choices:
+            raise UsageError(f"`{name}` must be one of {', '.join(choices)}. Received: {name}={value!r}")
+    for name, number in (("multiple", multiple), ("element_bytes", element_bytes)):
+        if number < 1:
+            raise UsageError(f"`{name}` must be at least 1. Received: {name}={number}")
+    by_group = minimum if isinstance(minimum, Mapping) else {}
+    names = [group.name for group in ranked.graph.groups]
+    for name in by_group:
+        if name not in names:
+            raise UsageError(f"`minimum` must name channel groups: {', '.join(names)}. Received: {name!r}")
+    if any(smallest <= 0 for smallest in (by_group.values() if isinstance(minimum, Mapping) else [minimum])):
+        raise UsageError(f"`minimum` must be above 0. Received: minimum={minimum}")
     if not all(np.all(np.isfinite(values)) and np.all(values >= 0) for values in ranked.importance):
         raise UsageError("`ranked.importance` must be finite and not negative; check the weights and the dataset.")
 
 
-def _wanted(ranked: Ranked, budgets: Sequence[float], metric: str, max_arena: int | None) -> tuple[_Wanted, ...]:
-    """What to search, by falling budget; the full network itself is left out."""
-    sizes = [np.array([size]) for size in cost.full_widths(ranked.graph)]
-    tables = METRICS[metric](ranked.graph, sizes)
-    total = tables.constant + sum(int(table.sum()) for table in (*tables.unary, *tables.edges))
-    by_name = {one.name: one for one in (_named(budget, metric, total) for budget in budgets)}
-    if max_arena is None:
-        by_name.pop(FULL_NAME, None)
-    elif FULL_NAME in by_name:
-        by_name[FULL_NAME] = _Wanted(f"arena={max_arena}", total)
-    return tuple(sorted(by_name.values(), key=lambda one: one.budget, reverse=True))
+def _full_cost(ranked: Ranked, metric: str, element_bytes: int) -> int:
+    return cost_at(metric, ranked.graph, cost.full_widths(ranked.graph), element_bytes)
 
 
-def _named(budget: float, metric: str, total: int) -> _Wanted:
-    if 0 < budget <= 1:
-        return _Wanted(f"{100 * budget:g}%", math.floor(budget * total))
-    if budget > 1 and budget == int(budget):
-        return _Wanted(f"{metric}={int(budget)}", int(budget))
+def _amount(ranked: Ranked, metric: str, limit: float, element_bytes: int, argument: str) -> int:
+    """A limit in units of its metric."""
+    total = _full_cost(ranked, metric, element_bytes)
+    if 0 < limit <= 1:
+        return math.floor(limit * total)
+    if limit > 1 and limit == int(limit):
+        return int(limit)
     raise UsageError(
-        f"`budgets` must be fractions above 0 up to 1, or whole numbers in the metric's unit. Received: {budget}"
+        f"`{argument}` must be fractions above 0 up to 1, or whole numbers in the metric's unit. Received: {limit}"
     )
 
 
-def _check_arena(graph: Graph, limits: Limits) -> None:
-    smallest = cost.peak_activation_bytes(graph, narrowest(graph, limits), limits.element_bytes)
-    if limits.max_arena is not None and smallest > limits.max_arena:
-        raise UsageError(
-            f"`max_arena` cannot be met: the narrowest subnetwork needs {smallest} bytes. "
-            f"Received: max_arena={limits.max_arena}; raise it, or lower `minimum` or `multiple`."
-        )
+def _wanted(
+    ranked: Ranked, budgets: Sequence[float], metric: str, rules: Rules, weights: Sequence[float] | None
+) -> tuple[_Wanted, ...]:
+    """What to search, by falling budget; the full network itself is left out."""
+    weights = [1.0] * len(budgets) if weights is None else weights
+    if len(weights) != len(budgets) or any(weight <= 0 for weight in weights):
+        raise UsageError(f"`weights` must be one number above 0 per budget. Received: {list(weights)}")
+    by_name: dict[str, _Wanted] = {}
+    for budget, weight in zip(budgets, weights, strict=True):
+        amount = _amount(ranked, metric, budget, rules.element_bytes, "budgets")
+        name = f"{100 * budget:g}%" if budget <= 1 else f"{metric}={amount}"
+        by_name[name] = _Wanted(name, amount, weight)
+    whole = by_name.pop(FULL_NAME, None)
+    if whole is not None and rules.limits:
+        name = ",".join(f"{name}={most}" for name, most in rules.limits.items())
+        by_name[name] = replace(whole, name=name)
+    return tuple(sorted(by_name.values(), key=lambda one: one.budget, reverse=True))
 
 
-def _cannot_be_met(one: _Wanted, problem: ChainProblem, metric: str) -> UsageError:
-    smallest = problem.cost(cheapest(problem))
+def _check_limits(ranked: Ranked, rules: Rules) -> None:
+    for metric, most in rules.limits.items():
+        needed = _least(ranked, metric, rules)
+        if needed > most:
+            raise UsageError(
+                f"`limits` cannot be met: no subnetwork needs less than {needed} {_unit(metric)}. "
+                f"Received: {metric}={most}; raise it, or lower `minimum` or `multiple`."
+            )
+
+
+def _least(ranked: Ranked, metric: str, rules: Rules) -> int:
+    """What the cheapest subnetwork costs. On a core, a wider one can be cheaper than the narrowest."""
+    smallest = narrowest(ranked.graph, rules)
+    if metric != ARENA:
+        problem = formulate(ranked, metric, 0, replace(rules, limits={}, kernels=False))
+        if problem.sweep.work <= LARGEST_SWEEP:
+            smallest = problem.widths_of(cheapest(problem))
+    return cost_at(metric, ranked.graph, smallest, rules.element_bytes)
+
+
+def _unit(metric: str) -> str:
+    return "bytes" if metric == ARENA else metric
+
+
+def _cannot_be_met(one: _Wanted, request: _Request) -> UsageError:
+    least = _least(request.ranked, request.metric, request.rules)
+    besides = " and the limits leave no other" if least <= one.budget else ""
     return UsageError(
-        f"`budgets` cannot be met: the narrowest subnetwork needs {smallest} {metric}. "
+        f"`budgets` cannot be met: no subnetwork needs less than {least} {_unit(request.metric)}{besides}. "
         f"Received: {one.name}, which is {one.budget}; raise it, or lower `minimum` or `multiple`."
     )
 
 
-def _report_line(progress: Progress | None, one: _Wanted, best: Best, solution: Solution) -> None:
-    if progress is not None:
-        progress(
-            f"{one.name}: {best.cost} of {one.budget} {solution.metric}, value {solution.value:.6g}, "
-            f"bound {solution.bound:.6g}, gap {solution.gap:.2%}, {solution.seconds:.2f} s"
-        )
-
-
-def _verify(ranked: Ranked, falling: Sequence[Subnetwork], metric: str, limits: Limits) -> None:
-    """Checks the result with the plain cost functions, which the search does not use."""
+def _verify(ranked: Ranked, falling: Sequence[Subnetwork], rules: Rules) -> None:
+    """Checks the result with the plain cost functions, which the search does not use, and with the arena's planner."""
     for larger, smaller in pairwise(falling):
         if any(few > many for few, many in zip(smaller.widths, larger.widths, strict=True)):
             raise VerificationError(f"Subnetwork '{smaller.name}' is not nested in '{larger.name}'.")
     for subnetwork in falling:
-        assert subnetwork.solution is not None
-        if metric == "macs" and cost.macs(ranked.graph, subnetwork.widths) > subnetwork.solution.budget:
-            raise VerificationError(f"Subnetwork '{subnetwork.name}' exceeds its budget.")
-        arena = cost.peak_activation_bytes(ranked.graph, subnetwork.widths, limits.element_bytes)
-        if limits.max_arena is not None and arena > limits.max_arena:
-            raise VerificationError(f"Subnetwork '{subnetwork.name}' exceeds the arena.")
+        solution = subnetwork.solution
+        assert solution is not None
+        for metric, most in {**solution.limits, solution.metric: solution.budget}.items():
+            if cost_at(metric, ranked.graph, subnetwork.widths, rules.element_bytes) > most:
+                raise VerificationError(f"Subnetwork '{subnetwork.name}' exceeds its {metric} of {most:g}.")
+    _verify_arenas(ranked, falling, rules)
+
+
+def _verify_arenas(ranked: Ranked, falling: Sequence[Subnetwork], rules: Rules) -> None:
+    """Checks that the planner finds the arenas that the search counts on, where they are limited."""
+    limits = [_arena_limit(one.solution) for one in falling if one.solution is not None]
+    if all(limit is None for limit in limits):
+        return
+    family = [cost.full_widths(ranked.graph), *(one.widths for one in falling)]
+    planned = planned_arenas(ranked.graph, family, rules.element_bytes)[1:]
+    for subnetwork, arena, limit in zip(falling, planned, limits, strict=True):
+        if limit is not None and arena > limit:
+            raise VerificationError(
+                f"The planner needs {arena} bytes for '{subnetwork.name}', whose arena is limited to {limit:g}: its "
+                "maps leave gaps between them. Lower the limit of the arena by what is missing."
+            )
+
+
+def _arena_limit(solution: Solution) -> float | None:
+    return solution.budget if solution.metric == ARENA else solution.limits.get(ARENA)

@@ -1,24 +1,24 @@
 """Improves a choice of widths by changing one pair of groups at a time."""
 
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from reds.solving.problem import BoolArray, ChainProblem, IntArray
+from reds.solving.lagrangian import ROUNDING
+from reds.solving.problem import BoolArray, Choice, Problem
 
 
-def exchange_pairs(problem: ChainProblem, choice: tuple[int, ...]) -> tuple[int, ...]:
+def exchange_pairs(problem: Problem, choice: Choice) -> Choice:
     """Sets two groups at a time to their best widths, the others held, until no pair improves the value.
 
     Args:
-        problem: the chain.
-        choice: a choice within the budget, as indices into the allowed widths.
+        problem: the problem.
+        choice: a choice within the limits.
 
     Returns:
-        A choice within the budget whose value is not smaller.
+        A choice within the limits whose value is not smaller.
     """
-    improved = True
+    improved = len(problem) > 1
     while improved:
         improved = False
         for first, second in combinations(range(len(problem)), 2):
@@ -28,47 +28,35 @@ def exchange_pairs(problem: ChainProblem, choice: tuple[int, ...]) -> tuple[int,
     return choice
 
 
-@dataclass(frozen=True)
-class _Alternatives:
-    """What each width of one group, or each pair of widths of two, would cost beside the held groups."""
-
-    costs: IntArray
-    allowed: BoolArray
-
-
-def _best_pair(problem: ChainProblem, choice: tuple[int, ...], first: int, second: int) -> tuple[int, ...]:
+def _best_pair(problem: Problem, choice: Choice, first: int, second: int) -> Choice:
     """The choice with its two groups changed to the best, or the choice itself where nothing is better."""
-    pair = _pair_alternatives(problem, choice, first, second)
+    values = problem.values.around(choice, first, second)
     current = (choice[first], choice[second])
-    held = problem.cost(choice) - pair.costs[current]
-    feasible = pair.allowed & (pair.costs <= problem.budget - held)
-    values = problem.values[first][:, np.newaxis] + problem.values[second]
-    best = np.unravel_index(int(np.where(feasible, values, -1.0).argmax()), values.shape)
-    if values[best] <= values[current]:
+    feasible = values > values[current] * (1 + ROUNDING)
+    for limit in problem.limits:
+        costs = limit.costs.around(choice, first, second)
+        feasible &= costs <= limit.budget - limit.costs.of(choice) + costs[current]
+    feasible &= _allowed(problem, choice, first, second)
+    if not feasible.any():
         return choice
+    best = np.unravel_index(int(np.where(feasible, values, -np.inf).argmax()), values.shape)
     changed = list(choice)
     changed[first], changed[second] = int(best[0]), int(best[1])
     return tuple(changed)
 
 
-def _pair_alternatives(problem: ChainProblem, choice: tuple[int, ...], first: int, second: int) -> _Alternatives:
-    one = _alternatives(problem, choice, first, partner=second)
-    other = _alternatives(problem, choice, second, partner=first)
-    costs = one.costs[:, np.newaxis] + other.costs
-    allowed = one.allowed[:, np.newaxis] & other.allowed
-    if second == first + 1:
-        return _Alternatives(costs + problem.costs.edges[first], allowed & problem.allowed[first])
-    return _Alternatives(costs, allowed)
+def _allowed(problem: Problem, choice: Choice, first: int, second: int) -> BoolArray:
+    """Which pairs of widths of two groups are allowed, the other groups held."""
+    result = np.ones((len(problem.widths[first]), len(problem.widths[second])), np.bool_)
+    for (row, column), table in problem.allowed.items():
+        if (row, column) == (first, second):
+            result &= table
+        elif row in (first, second):
+            result &= _along(table[:, choice[column]], row == first)
+        elif column in (first, second):
+            result &= _along(table[choice[row]], column == first)
+    return result
 
 
-def _alternatives(problem: ChainProblem, choice: tuple[int, ...], group: int, partner: int) -> _Alternatives:
-    """Costs of a group's widths next to its held neighbours; the edge to its partner is left out."""
-    costs = problem.costs.unary[group]
-    allowed = np.ones(len(costs), np.bool_)
-    if group > 0 and group - 1 != partner:
-        costs = costs + problem.costs.edges[group - 1][choice[group - 1]]
-        allowed = allowed & problem.allowed[group - 1][choice[group - 1]]
-    if group < len(problem) - 1 and group + 1 != partner:
-        costs = costs + problem.costs.edges[group][:, choice[group + 1]]
-        allowed = allowed & problem.allowed[group][:, choice[group + 1]]
-    return _Alternatives(costs, allowed)
+def _along(values: BoolArray, rows: bool) -> BoolArray:
+    return values[:, np.newaxis] if rows else values

@@ -1,124 +1,176 @@
-"""Exact search along the chain: partial choices, kept only where they can still beat the best known one.
+"""Exact search along the sweep: partial choices, kept only where they can still beat the best known one.
 
 Label setting for the resource constrained longest path (Irnich and Desaulniers 2005) with Lagrangian completion bounds:
-a label is dropped where another of the same width is no dearer and no worse, or where its bound does not exceed the
-best known value.
+a label is dropped where another with the same remembered widths is no dearer and no worse, or where its bound does not
+exceed the best known value.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from reds.solving.lagrangian import ROUNDING, completions
-from reds.solving.problem import ChainProblem, FloatArray, IntArray
+from reds.solving.lagrangian import ROUNDING, completions, rewards
+from reds.solving.problem import BoolArray, Choice, FloatArray, IntArray, Problem, Terms
+from reds.solving.sweep import Step
 
-_MULTIPLIER_FACTORS = (0.8, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.25)
-"""Around the dual's multiplier; each gives a bound, and partial choices off the middle need another price."""
+_PRICE_FACTORS = (0.8, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.25)
+"""Around the dual's price; each gives a bound, and partial choices off the middle need another price."""
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """Partial choices up to one group, in one array each."""
+    """Partial choices up to one step, in one array each."""
 
+    remembered: IntArray
+    """Index into the table of the widths that are remembered behind the step."""
     width: IntArray
-    """Index of the group's width."""
+    """Index of the step's own width."""
     cost: IntArray
     value: FloatArray
     parent: IntArray
-    """Index of the label at the group before."""
+    """Index of the label at the step before."""
 
 
-def best_choice(
-    problem: ChainProblem, multiplier: float, incumbent: tuple[int, ...], limit: int
-) -> tuple[int, ...] | None:
-    """Finds the best choice.
+def best_choice(problem: Problem, price: float, incumbent: Choice, limit: int) -> Choice | None:
+    """Finds the best choice under one limit.
 
     Args:
-        problem: the chain.
-        multiplier: the dual's, which the completion bounds are built around.
-        incumbent: a choice within the budget, as indices into the allowed widths.
+        problem: has one limit.
+        price: the dual's, which the completion bounds are built around.
+        incumbent: a choice within the limit.
         limit: largest number of labels per group.
 
     Returns:
-        The choice of the largest value within the budget, or None where that takes more labels than the limit.
+        The choice of the largest value within the limit, or None where that takes more labels.
     """
-    search = _Search(problem, multiplier, problem.value(incumbent))
-    stages = [search.start()]
-    while len(stages) < len(problem):
-        labels = search.extend(stages[-1], len(stages), limit)
-        if labels is None:
+    search = _Search(problem, price, problem.values.of(incumbent))
+    stages: list[_Labels] = []
+    labels = search.start()
+    for index in range(len(problem)):
+        extended = search.extend(labels, index, limit)
+        if extended is None:
             return None
-        stages.append(labels)
-    last = stages[-1].value
-    if len(last) == 0 or last.max() <= problem.value(incumbent):
+        stages.append(extended)
+        labels = extended
+    if len(labels.value) == 0 or labels.value.max() <= problem.values.of(incumbent):
         return incumbent
-    return _trace_back(stages, int(last.argmax()))
+    return _trace_back(problem, stages, int(labels.value.argmax()))
 
 
 class _Search:
-    def __init__(self, problem: ChainProblem, multiplier: float, value: float) -> None:
+    def __init__(self, problem: Problem, price: float, value: float) -> None:
         self._problem = problem
+        self._limit = problem.limits[0]
         self._threshold = value * (1 + ROUNDING)
-        self._multipliers = [multiplier * factor for factor in _MULTIPLIER_FACTORS]
-        self._completions = [completions(problem, price) for price in self._multipliers]
+        self._prices = [price * factor for factor in _PRICE_FACTORS]
+        self._completions = [completions(problem, rewards(problem, (one,))) for one in self._prices]
 
     def start(self) -> _Labels:
-        """One label per width of the first group."""
-        width = np.arange(len(self._problem.widths[0]))
-        cost = self._problem.costs.constant + self._problem.costs.unary[0]
-        parent = np.full(len(width), -1)
-        return self._pruned(0, _Labels(width, cost, self._problem.values[0], parent))
+        """The empty choice."""
+        nothing = np.zeros(1, np.int64)
+        return _Labels(nothing, nothing, nothing + self._limit.costs.constant, np.zeros(1), nothing)
 
-    def extend(self, labels: _Labels, group: int, limit: int) -> _Labels | None:
-        """Every label with every width of the next group, pruned; None above the limit."""
+    def extend(self, labels: _Labels, index: int, limit: int) -> _Labels | None:
+        """Every label with every width of a step's group, pruned; None above the limit."""
+        step = self._problem.sweep.steps[index]
+        shape = [len(self._problem.widths[group]) for group in step.before]
+        remembered = dict(zip(step.before, np.unravel_index(labels.remembered, shape), strict=True)) if shape else {}
         parts: list[_Labels] = []
         count = 0
-        for width in range(len(self._problem.widths[group])):
-            part = self._extend_by(labels, group, width)
+        for width in range(len(self._problem.widths[step.group])):
+            part = self._extend_by(labels, remembered, index, width)
             parts.append(part)
             count += len(part.cost)
             if count > limit:
                 return None
-        return _Labels(
-            np.concatenate([part.width for part in parts]),
-            np.concatenate([part.cost for part in parts]),
-            np.concatenate([part.value for part in parts]),
-            np.concatenate([part.parent for part in parts]),
+        return _undominated(_joined(parts))
+
+    def _extend_by(self, labels: _Labels, remembered: dict[int, IntArray], index: int, width: int) -> _Labels:
+        step = self._problem.sweep.steps[index]
+        parent = np.flatnonzero(self._allowed(remembered, step, width, len(labels.cost)))
+        held = {group: positions[parent] for group, positions in remembered.items()}
+        extended = _Labels(
+            self._remember(held, step, width, len(parent)),
+            np.full(len(parent), width),
+            labels.cost[parent] + _step_terms(self._limit.costs, held, step, width),
+            labels.value[parent] + _step_terms(self._problem.values, held, step, width),
+            parent,
         )
+        return _undominated(self._pruned(index, extended))
 
-    def _extend_by(self, labels: _Labels, group: int, width: int) -> _Labels:
-        costs = self._problem.costs
-        parent = np.flatnonzero(self._problem.allowed[group - 1][labels.width, width])
-        step = costs.edges[group - 1][labels.width[parent], width] + costs.unary[group][width]
-        value = labels.value[parent] + self._problem.values[group][width]
-        own = np.full(len(parent), width)
-        return _undominated(self._pruned(group, _Labels(own, labels.cost[parent] + step, value, parent)))
+    def _allowed(self, remembered: dict[int, IntArray], step: Step, width: int, count: int) -> BoolArray:
+        result = np.ones(count, np.bool_)
+        for other in step.neighbours:
+            table = self._problem.allowed.get(_edge(other, step.group))
+            if table is not None:
+                result &= _row(table, other, step.group, width)[remembered[other]]
+        return result
 
-    def _pruned(self, group: int, labels: _Labels) -> _Labels:
-        slack = self._problem.budget - labels.cost
+    def _remember(self, held: dict[int, IntArray], step: Step, width: int, count: int) -> IntArray:
+        result = np.zeros(count, np.int64)
+        for group in step.after:
+            own = width if group == step.group else held[group]
+            result = result * len(self._problem.widths[group]) + own
+        return result
+
+    def _pruned(self, index: int, labels: _Labels) -> _Labels:
+        slack = self._limit.budget - labels.cost
         keep = slack >= 0
-        own_value = self._problem.values[group][labels.width]
-        own_cost = self._problem.costs.unary[group][labels.width]
-        for price, rest in zip(self._multipliers, self._completions, strict=True):
-            onwards = rest[group][labels.width] - own_value + price * own_cost
-            keep &= labels.value + onwards + price * slack > self._threshold
+        for price, tables in zip(self._prices, self._completions, strict=True):
+            ahead = tables[index + 1].ravel()[labels.remembered]
+            keep &= labels.value + ahead + price * slack > self._threshold
         return _select(labels, np.flatnonzero(keep))
 
 
+def _step_terms(terms: Terms, held: dict[int, IntArray], step: Step, width: int) -> Any:
+    """What a width adds beside the remembered ones."""
+    total = terms.unary[step.group][width]
+    for other in step.neighbours:
+        table = terms.pairs.get(_edge(other, step.group))
+        if table is not None:
+            total = total + _row(table, other, step.group, width)[held[other]]
+    return total
+
+
+def _edge(one: int, other: int) -> tuple[int, int]:
+    return (min(one, other), max(one, other))
+
+
+def _row(table: NDArray[Any], other: int, group: int, width: int) -> NDArray[Any]:
+    """A pair table at one width of a group, by the widths of the other."""
+    return table[:, width] if other < group else table[width]
+
+
 def _undominated(labels: _Labels) -> _Labels:
-    """Keeps the labels of one width that are better than every cheaper one."""
-    order = np.lexsort((-labels.value, labels.cost))
-    best_before = np.concatenate(([-np.inf], np.maximum.accumulate(labels.value[order])[:-1]))
-    return _select(labels, order[labels.value[order] > best_before])
+    """Keeps the labels that are better than every cheaper one with the same remembered widths."""
+    order = np.lexsort((-labels.value, labels.cost, labels.remembered))
+    _, ranks = np.unique(labels.value[order], return_inverse=True)
+    progress = labels.remembered[order] * len(order) + ranks
+    best_before = np.concatenate(([-1], np.maximum.accumulate(progress)[:-1]))
+    return _select(labels, order[progress > best_before])
+
+
+def _joined(parts: list[_Labels]) -> _Labels:
+    return _Labels(
+        np.concatenate([part.remembered for part in parts]),
+        np.concatenate([part.width for part in parts]),
+        np.concatenate([part.cost for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.parent for part in parts]),
+    )
 
 
 def _select(labels: _Labels, index: IntArray) -> _Labels:
-    return _Labels(labels.width[index], labels.cost[index], labels.value[index], labels.parent[index])
+    return _Labels(
+        labels.remembered[index], labels.width[index], labels.cost[index], labels.value[index], labels.parent[index]
+    )
 
 
-def _trace_back(stages: list[_Labels], last: int) -> tuple[int, ...]:
-    choice: list[int] = []
-    for labels in reversed(stages):
-        choice.insert(0, int(labels.width[last]))
+def _trace_back(problem: Problem, stages: list[_Labels], last: int) -> Choice:
+    chosen: dict[int, int] = {}
+    for step, labels in zip(reversed(problem.sweep.steps), reversed(stages), strict=True):
+        chosen[step.group] = int(labels.width[last])
         last = int(labels.parent[last])
-    return tuple(choice)
+    return tuple(chosen[group] for group in range(len(problem)))

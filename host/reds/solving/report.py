@@ -5,8 +5,8 @@ import resource
 import sys
 from dataclasses import asdict, dataclass
 
-from reds import cost
 from reds.graph import Family, Subnetwork
+from reds.solving.metrics import ARENA, cost_at
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,14 @@ class BudgetReport:
     """One subnetwork and its proof."""
 
     name: str
+    metric: str
+    """What its budget limits."""
     budget: float
-    """Limit in units of the metric."""
+    """In units of the metric."""
+    cost: int
+    """In units of the metric."""
+    limits: dict[str, int]
+    """By metric, what it may cost besides."""
     value: float
     """Importance kept."""
     bound: float
@@ -24,7 +30,20 @@ class BudgetReport:
     """(bound - value) / bound."""
     widths: tuple[int, ...]
     macs: int
+    flash_bytes: int
     arena_bytes: int
+
+
+@dataclass(frozen=True)
+class JointReport:
+    """How good all subnetworks are together, where they were searched at once."""
+
+    value: float
+    """Sum of their values, each times its weight."""
+    bound: float
+    """Proven upper limit of that sum."""
+    gap: float
+    """(bound - value) / bound."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,7 @@ class SolveReport:
     """Time of all searches together."""
     peak_memory_bytes: int
     """Largest memory a process of the search has had so far, its libraries included."""
+    joint: JointReport | None = None
 
     def to_json(self) -> str:
         """The report as a JSON object."""
@@ -59,7 +79,9 @@ def report(family: Family, element_bytes: int = 1) -> SolveReport:
         if subnetwork.solution is not None
     )
     seconds = sum(one.solution.seconds for one in family.subnetworks if one.solution is not None)
-    return SolveReport(budgets, seconds, peak_memory_bytes())
+    joint = family.joint
+    together = None if joint is None else JointReport(joint.value, joint.bound, joint.gap)
+    return SolveReport(budgets, seconds, peak_memory_bytes(), together)
 
 
 def peak_memory_bytes() -> int:
@@ -71,13 +93,21 @@ def peak_memory_bytes() -> int:
 def _budget_report(family: Family, subnetwork: Subnetwork, element_bytes: int) -> BudgetReport:
     solution = subnetwork.solution
     assert solution is not None
+    costs = {
+        metric: cost_at(metric, family.graph, subnetwork.widths, element_bytes)
+        for metric in {solution.metric, "macs", "flash", ARENA}
+    }
     return BudgetReport(
         name=subnetwork.name,
+        metric=solution.metric,
         budget=solution.budget,
+        cost=costs[solution.metric],
+        limits=dict(solution.limits),
         value=solution.value,
         bound=solution.bound,
         gap=solution.gap,
         widths=subnetwork.widths,
-        macs=int(cost.macs(family.graph, subnetwork.widths)),
-        arena_bytes=int(cost.peak_activation_bytes(family.graph, subnetwork.widths, element_bytes)),
+        macs=costs["macs"],
+        flash_bytes=costs["flash"],
+        arena_bytes=costs[ARENA],
     )

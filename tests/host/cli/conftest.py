@@ -96,5 +96,5 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pictures(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a data set that fits the small network."""
-    monkeypatch.setattr(options, "load_dataset", lambda name, folder, seed: small_dataset())
+    monkeypatch.setattr(options, "load_dataset", lambda *_: small_dataset())
     return "pictures"

@@ -1,6 +1,7 @@
 """What commands print and write when all is well."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from reds.emitting import extract
+from reds.graph import Family
 from reds.runtime import Runtime
+from reds.store import load
 
 needs_qemu = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is missing; install that package"
@@ -42,6 +45,43 @@ def test_solve_json(reds: Any, keras_file: Path) -> None:
     for one in result["budgets"]:
         assert set(one) >= {"budget", "value", "bound", "gap", "widths", "macs", "arena_bytes"}
         assert one["macs"] <= one["budget"]
+
+
+def test_solve_within_limits_and_jointly(reds: Any, keras_file: Path) -> None:
+    answer = reds(
+        *("solve", keras_file, "--budgets", "0.8,0.9", "--metric", "cycles:cortex-m4", "--order", "joint", "--json"),
+        *("--limit", "flash=0.8", "--limit", "arena=0.9", "--kernels", "--minimum", 2),
+    )
+    assert answer.code == 0, answer.err
+    result = answer.json
+    assert result["joint"]["gap"] <= 1e-4
+    for one in result["budgets"]:
+        assert one["metric"] == "cycles:cortex-m4"
+        assert one["cost"] <= one["budget"]
+        assert one["flash_bytes"] <= one["limits"]["flash"]
+        assert one["arena_bytes"] <= one["limits"]["arena"]
+        assert min(one["widths"]) >= 2
+    table = reds("solve", keras_file, "--order", "joint")
+    assert "together" in table.out and "25%" in table.out
+
+
+def test_solve_uses_the_importance_of_a_run_again(reds: Any, run_folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("reds.ranking.rank", None)
+    result = reds("solve", run_folder, "--budgets", "0.6,0.3", "--multiple", 2, "--json").json
+    family = load(run_folder / "family.npz", Family)
+    searched = [one for one in family.subnetworks if one.solution is not None]
+    assert [tuple(one["widths"]) for one in result["budgets"]] == [one.widths for one in searched[::-1]]
+
+
+def test_calibrate_writes_a_table_for_solve(reds: Any, keras_file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("reds.calibrating.ROUNDS", 1)
+    monkeypatch.setattr("reds.calibrating.SUBNETWORKS", 8)
+    path = tmp_path / "core.json"
+    answer = reds("calibrate", "--board", "qemu:cortex-m3", "-o", path)
+    assert answer.code == 0, answer.err
+    assert "pointwise" in answer.out
+    result = reds("solve", keras_file, "--metric", f"cycles:{path}", "--budgets", 0.8, "--json").json
+    assert all(one["cost"] <= one["budget"] for one in result["budgets"])
 
 
 def test_run_json_and_output(reds: Any, model: Path, inputs: Path, tmp_path: Path) -> None:
@@ -106,6 +146,16 @@ def test_prune_writes_the_run_and_says_what_comes_next(
     assert answer.code == 0
     assert "reds verify" in answer.out
     assert {"model.tflite", "table.json", "settings.json"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_baseline_is_printed_and_kept_in_the_run(reds: Any, run_folder: Path, pictures: str, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    answer = reds("baseline", "uniform", "--run", run, "--seeds", "0,1", "--json")
+    assert answer.code == 0
+    assert (answer.json["kind"], answer.json["seeds"]) == ("uniform", [0, 1])
+    assert answer.json == json.loads((run / "baselines" / "uniform" / "table.json").read_text())
+    shown = reds("baseline", "uniform", "--run", run, "--seeds", "0,1")
+    assert all(row["name"] in shown.out for row in answer.json["subnetworks"])
 
 
 def test_help_and_version(reds: Any) -> None:

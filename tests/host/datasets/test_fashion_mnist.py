@@ -38,7 +38,11 @@ def test_official_files_are_read_scaled_and_split(folder: Path) -> None:
     assert not np.array_equal(load("fashion_mnist", folder, seed=1).train.samples, data.train.samples)
 
 
-@pytest.mark.parametrize("damage", [b"", b"not gzip", gzip.compress(b"no idx"), "cut"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"not gzip", gzip.compress(b"no idx"), "cut"],
+    ids=["empty", "not gzip", "not idx", "cut"],
+)
 def test_damaged_files_are_named(folder: Path, damage: bytes | str) -> None:
     path = folder / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-100] if damage == "cut" else damage)

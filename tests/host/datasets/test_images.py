@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reds.datasets.dataset import Split
-from reds.datasets.images import ImagePreprocessing
+from reds.datasets.images import ImagePreprocessing, turn
 from reds.errors import UsageError
 
 
@@ -40,3 +40,31 @@ def test_batches_without_augmentation_are_the_images_in_order_of_the_epoch() -> 
     x, y = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     assert sorted(y) == list(range(10)) != list(y)
     np.testing.assert_array_equal(x, split.features()[0][y])
+
+
+def test_turning_by_right_angles_moves_whole_pixels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3), np.uint8)
+    turned = turn(images, np.arange(4) * np.pi / 2)
+    for quarters, (image, result) in enumerate(zip(images, turned, strict=True)):
+        np.testing.assert_array_equal(result, np.rot90(image, quarters))
+
+
+def test_turning_there_and_back_keeps_the_middle_of_a_smooth_image() -> None:
+    rows, columns = np.indices((28, 28))
+    image = (100 + 50 * np.sin(rows / 6) + 50 * np.cos(columns / 5)).astype(np.uint8)[None, :, :, None]
+    back = turn(turn(image, np.array([0.2])), np.array([-0.2])).astype(int)
+    assert np.abs(back - image)[:, 7:-7, 7:-7].max() <= 3
+    corner = turn(np.full((1, 28, 28, 1), 255, np.uint8), np.array([0.2]))[0, 0, 0, 0]
+    assert corner == 0
+
+
+def test_a_share_of_the_images_is_turned_each_by_its_own_angle() -> None:
+    image = np.zeros((28, 28, 1), np.uint8)
+    image[4:24, 13:15] = 255
+    images = np.repeat(image[None], 1000, axis=0)
+    preprocessing = ImagePreprocessing(image.shape, largest_shift=0, largest_turn=0.2, turn_probability=0.3)
+    varied = preprocessing.augment(images, np.random.default_rng(0))
+    turned = [one.tobytes() for one in varied if not np.array_equal(one, image)]
+    assert len(turned) == pytest.approx(300, abs=50)
+    assert len(set(turned)) > 0.9 * len(turned)
+    assert (images == image).all()

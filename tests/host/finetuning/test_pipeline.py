@@ -3,13 +3,19 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from reds.datasets import Dataset
+from reds.emitting import emit
 from reds.errors import UsageError
+from reds.exits import attach_exits
 from reds.finetuning import EpochReport, accuracy, evaluate, finetune
 from reds.graph import Family, Subnetwork, Supernet
+from reds.ranking import rank
+from reds.runtime import Runtime
 
 EPOCHS = 6
 ARGUMENTS = {"epochs": EPOCHS, "batch_size": 50, "learning_rate": 1e-2}
@@ -43,6 +49,30 @@ def test_every_subnetwork_learns(run: Run, dataset: Dataset) -> None:
     x, y = dataset.test.features()
     for index, subnetwork in enumerate(run.supernet.family.subnetworks):
         assert accuracy(run.supernet, index, x, y) > 0.85, subnetwork.name
+
+
+def test_a_network_with_branches_learns_and_libreds_answers_as_well(dataset: Dataset, tmp_path: Path) -> None:
+    inputs = layers.Input(dataset.test.features()[0].shape[1:])
+    x = layers.Conv2D(12, 3, padding="same", activation="relu", name="stem")(inputs)
+    y = layers.BatchNormalization(name="first_bn")(layers.Conv2D(10, 3, padding="same", name="first")(x))
+    y = layers.BatchNormalization(name="second_bn")(layers.Conv2D(12, 3, padding="same", name="second")(y))
+    x = layers.ReLU(name="relu")(layers.Add(name="add")([x, y]))
+    parts = [layers.Conv2D(4, 1, name="left")(x), layers.DepthwiseConv2D(3, padding="same", name="right")(inputs)]
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.Concatenate(name="join")(parts))
+    ranked = rank(keras.Model(inputs, layers.Dense(3, activation="softmax", name="classes")(x)), dataset, batches=2)
+    ranked = attach_exits(ranked, ["add"])
+    subnetworks = (Subnetwork("full", (12, 10)), Subnetwork("half", (7, 6)), Subnetwork("shallow", (12, 10), exit=1))
+    family = Family(ranked.graph, ranked.importance, ranked.exits, subnetworks)
+
+    supernet = finetune(family, dataset, **ARGUMENTS)
+
+    x, y = dataset.test.features()
+    runtime = Runtime(emit(supernet, tmp_path / "model.tflite", "int8", dataset.train.features()[0][:100]))
+    for index, subnetwork in enumerate(subnetworks):
+        runtime.select(index)
+        answers = runtime.invoke(runtime.quantize(x)).reshape(len(x), -1).argmax(axis=1)
+        assert accuracy(supernet, index, x, y) > 0.85, subnetwork.name
+        assert np.mean(answers == np.ravel(y)) > 0.85, subnetwork.name
 
 
 def test_outputs_are_probabilities(run: Run, dataset: Dataset) -> None:

@@ -348,3 +348,71 @@ def test_the_picture_of_a_demo(complete: Path, tmp_path: Path) -> None:
     run = read_run(complete)
     plots.plot_run(run.model, run.trace, tmp_path / "demo.png")
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---- Baselines ----------------------------------------------------------------------------------------------------
+
+
+def add_baseline(folder: Path, kind: str, deviation: float | None = None) -> list[dict]:
+    """Writes the table of a baseline with accuracies a little below the run's; returns its subnetworks."""
+    table = inspect(folder / "model.tflite").as_dict()
+    rows = [{**row, "accuracy": row["accuracy"] - 0.01, "deviation": deviation} for row in table["subnetworks"]]
+    place = folder / "baselines" / kind
+    (place / "seed-0").mkdir(parents=True)
+    settings = json.loads((folder / "settings.json").read_text())
+    (place / "seed-0" / "settings.json").write_text(json.dumps({"kind": kind, "run": settings}))
+    seeds = [0] if deviation is None else [0, 1]
+    content = {**table, "kind": kind, "seeds": seeds, "epochs": 7, "subnetworks": rows}
+    (place / "table.json").write_text(json.dumps(content))
+    return rows
+
+
+def test_baselines_stand_beside_the_run(page: Callable[[], str], folder: Path) -> None:
+    rows = add_baseline(folder, "uniform")
+    add_baseline(folder, "alone")
+    html = page()
+    read = Reader(html)
+    assert read.headings == [*SECTIONS[:2], "Baselines", *SECTIONS[2:]]
+    table = read.tables[1]
+    expected = [f"{row['accuracy']:.1%} {row['macs']:,}" for row in rows]
+    assert table.column("Uniform widths 7 epochs") == table.column("Each alone 7 epochs") == expected
+    own = [f"{row.accuracy:.1%} {row.macs:,}" for row in inspect(folder / "model.tflite").subnetworks]
+    assert table.column("This run accuracy") == own
+    plot = html[html.index('aria-label="Accuracy against flash') :].split("</svg>")[0]
+    assert all(f">{name}<" in plot for name in ("narrower", "each alone", "uniform widths"))
+    assert "Seed 0." in html
+
+
+def test_deviations_over_seeds_are_told(page: Callable[[], str], folder: Path) -> None:
+    add_baseline(folder, "random", deviation=0.025)
+    html = page()
+    assert all("\N{PLUS-MINUS SIGN} 2.5%" in cell for cell in Reader(html).tables[1].column("Random order 7 epochs"))
+    assert "over the seeds 0, 1." in html
+
+
+def test_a_baseline_of_an_earlier_run_is_left_out(page: Callable[[], str], folder: Path) -> None:
+    add_baseline(folder, "uniform")
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**settings, "model": "another"}))
+    assert "Baselines" not in Reader(page()).headings
+
+
+@pytest.mark.parametrize("content", ["{", '{"kind": "uniform"}', "[]"])
+def test_a_damaged_baseline_is_named(page: Callable[[], str], folder: Path, content: str) -> None:
+    add_baseline(folder, "uniform")
+    (folder / "baselines" / "uniform" / "table.json").write_text(content)
+    with pytest.raises(UsageError, match=r"uniform.table\.json'.*damaged"):
+        page()
+
+
+def test_a_rival_without_a_cost_is_not_drawn_against_it(complete: Path) -> None:
+    rows = tuple(replace(row, targets={}) for row in inspect(complete / "model.tflite").subnetworks)
+    model = inspect(complete / "model.tflite")
+    counted = tuple(replace(row, targets={"cortex-m4": TargetReport(row.macs, True)}) for row in model.subnetworks)
+    axes = Figure().subplots()
+    model = replace(model, subnetworks=counted)
+    rival = plots.Rival("other", rows, (None,) * len(rows))
+    plots.draw_accuracy(axes, model, plots.instructions_cost(model, "cortex-m4"), [rival])
+    assert "other" not in axes.get_legend_handles_labels()[1]
+    plots.draw_accuracy(axes, model, plots.flash_cost(), [rival])
+    assert "other" in axes.get_legend_handles_labels()[1]

@@ -1,59 +1,38 @@
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from itertools import product
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_problems import SHAPES, brute_force, choices, problems, random_problem, solve_here
 
 from reds.solving.closing import Request
 from reds.solving.closing import close_gap as closing_in_own_process
 from reds.solving.cp_sat import close_gap
+from reds.solving.joint import search_jointly
 from reds.solving.lagrangian import promising, solve_dual
-from reds.solving.problem import ChainProblem, CostTables
-from reds.solving.search import Best, search
+from reds.solving.nesting import bound_nested
+from reds.solving.problem import Limit, Problem, Terms
+from reds.solving.search import Best, Effort, search
 
-CP_SAT_ONLY = 0
-"""Labels per group that leave everything to CP-SAT."""
-
-SECONDS = 20.0
-
-
-@st.composite
-def chains(draw: st.DrawFn, product_costs: bool = True) -> ChainProblem:
-    """Small chains: costs as of layers or arbitrary tables, ties in value and cost, forbidden pairs."""
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    groups = draw(st.integers(1, 4))
-    sizes = [draw(st.integers(1, 5)) for _ in range(groups)]
-    widths = tuple(np.sort(generator.choice(np.arange(1, 9), size, replace=False)) for size in sizes)
-    whole = draw(st.booleans())
-    values = tuple(
-        np.cumsum(generator.integers(0, 4, size) if whole else generator.random(size)).astype(np.float64)
-        for size in sizes
-    )
-    unary = tuple(generator.integers(0, 5) * allowed for allowed in widths)
-    edges = tuple(
-        generator.integers(0, 4) * np.multiply.outer(widths[i], widths[i + 1])
-        if product_costs
-        else generator.integers(0, 40, (sizes[i], sizes[i + 1]))
-        for i in range(groups - 1)
-    )
-    allowed = tuple(
-        generator.random((sizes[i], sizes[i + 1])) < draw(st.sampled_from([0.6, 1.0])) for i in range(groups - 1)
-    )
-    costs = CostTables(int(generator.integers(0, 10)), unary, edges)
-    return ChainProblem(widths, values, costs, allowed, draw(st.integers(0, 250)))
+EFFORT = Effort(20.0)
+CP_SAT_ONLY = Effort(20.0, labels=0)
+NO_DYNAMIC_PROGRAM = Effort(20.0, sweep=0)
 
 
-def brute_force(problem: ChainProblem) -> float | None:
-    """Value of the best choice."""
-    choices = product(*(range(len(widths)) for widths in problem.widths))
-    return max((problem.value(choice) for choice in choices if problem.is_feasible(choice)), default=None)
+@pytest.fixture(scope="module")
+def solver_process() -> Iterator[Executor]:
+    """OR-Tools must not run in a process that has loaded TensorFlow, as the one of the tests may have."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=solve_here) as executor:
+        yield executor
 
 
-def check(problem: ChainProblem, best: Best | None) -> None:
+def check(problem: Problem, best: Best | None) -> None:
     expected = brute_force(problem)
     if expected is None or best is None:
         assert best is None and expected is None
@@ -61,49 +40,119 @@ def check(problem: ChainProblem, best: Best | None) -> None:
     choice = problem.choice_of(best.widths)
     assert problem.widths_of(choice) == best.widths
     assert problem.is_feasible(choice)
-    assert best.cost == problem.cost(choice)
-    assert best.value == pytest.approx(problem.value(choice), rel=1e-12)
+    assert best.costs == tuple(limit.costs.of(choice) for limit in problem.limits)
+    assert best.value == pytest.approx(problem.values.of(choice), rel=1e-12)
     assert best.value == pytest.approx(expected, rel=1e-9)
     assert best.value <= best.bound <= expected * (1 + 1e-9)
 
 
-@settings(max_examples=400, derandomize=True, deadline=None)
-@given(st.one_of(chains(), chains(product_costs=False)))
-def test_search_equals_brute_force(problem: ChainProblem) -> None:
-    check(problem, search(problem, SECONDS))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_search_equals_brute_force(shape: str) -> None:
+    @settings(max_examples=400, derandomize=True, deadline=None)
+    @given(problems(shape=shape))
+    def equals(problem: Problem) -> None:
+        check(problem, search(problem, EFFORT))
 
-
-@pytest.fixture(scope="module")
-def solver_process() -> Iterator[Executor]:
-    """CP-SAT must not run in a process that has loaded TensorFlow, as the one of the tests may have."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
-        yield executor
-
-
-@settings(max_examples=80, derandomize=True, deadline=None)
-@given(st.one_of(chains(), chains(product_costs=False)))
-def test_cp_sat_alone_equals_brute_force(solver_process: Executor, problem: ChainProblem) -> None:
-    expected = brute_force(problem)
-    if expected is None:
-        return
-    choices = product(*(range(len(widths)) for widths in problem.widths))
-    worst = min(filter(problem.is_feasible, choices), key=problem.value)
-    closing = solver_process.submit(close_gap, Request(problem, worst, SECONDS)).result()
-    assert problem.is_feasible(closing.choice)
-    assert problem.value(closing.choice) == pytest.approx(expected, rel=1e-9)
-    assert expected <= closing.bound <= expected + 1e-6
+    equals()
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)
-@given(st.one_of(chains(), chains(product_costs=False)))
-def test_bound_holds_and_no_width_of_a_best_choice_is_ruled_out(problem: ChainProblem) -> None:
+@given(st.sampled_from([2, 3]).flatmap(lambda limits: problems(limits=limits)))
+def test_search_within_several_limits_equals_brute_force(solver_process: Executor, problem: Problem) -> None:
+    check(problem, solver_process.submit(search, problem, EFFORT).result())
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(problems(), st.sampled_from([CP_SAT_ONLY, NO_DYNAMIC_PROGRAM]))
+def test_search_without_its_exact_parts_equals_brute_force(
+    solver_process: Executor, problem: Problem, effort: Effort
+) -> None:
+    check(problem, solver_process.submit(search, problem, effort).result())
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(problems())
+def test_cp_sat_alone_equals_brute_force(solver_process: Executor, problem: Problem) -> None:
+    expected = brute_force(problem)
+    worst = min(filter(problem.is_feasible, choices(problem)), key=problem.values.of, default=None)
+    closing = solver_process.submit(close_gap, Request(problem, worst, EFFORT.seconds)).result()
+    if expected is None:
+        assert closing.choice is None and closing.bound == -np.inf
+        return
+    assert problem.is_feasible(closing.choice)
+    assert problem.values.of(closing.choice) == pytest.approx(expected, rel=1e-9)
+    assert expected <= closing.bound <= expected + 1e-6
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(problems())
+def test_bound_holds_and_no_width_of_a_best_choice_is_ruled_out(problem: Problem) -> None:
     expected = brute_force(problem)
     if expected is None:
         return
     dual = solve_dual(problem)
     assert dual.bound >= expected
-    keep = promising(problem, dual.multiplier, expected)
+    keep = promising(problem, dual.prices, expected)
     assert brute_force(problem.restrict(keep)) == pytest.approx(expected, rel=1e-12)
+
+
+def falling_budgets(seed: int, shape: str, pair_values: bool, limits: int) -> list[Problem]:
+    """The same network under smaller and smaller budgets."""
+    generator = np.random.default_rng(seed)
+    groups = int(generator.integers(1, 4))
+    largest = random_problem(generator, shape, groups, limits, pair_values=pair_values)
+    return [
+        replace(largest, limits=tuple(replace(one, budget=int(one.budget * part)) for one in largest.limits))
+        for part in (1.0, 0.7, 0.4)
+    ]
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(SHAPES), st.booleans())
+def test_prices_on_the_nesting_bound_it_and_rule_out_no_best_choice(seed: int, shape: str, pair_values: bool) -> None:
+    levels = falling_budgets(seed, shape, pair_values, limits=1)
+    if any(brute_force(level) is None for level in levels):
+        return
+    weights = [1.0] * len(levels)
+    expected = nested_brute_force(levels, weights)
+    bounds = bound_nested(levels, expected)
+    assert all(one.bound >= expected for one in bounds)
+    assert nested_brute_force(list(bounds[-1].restrict(levels, expected)), [1.0] * len(levels)) == pytest.approx(
+        expected
+    )
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(SHAPES), st.booleans(), st.integers(1, 2))
+def test_joint_search_equals_brute_force(
+    solver_process: Executor, seed: int, shape: str, pair_values: bool, limits: int
+) -> None:
+    levels = falling_budgets(seed, shape, pair_values, limits)
+    weights = [1.0, 2.0, 0.5]
+    alone = [solver_process.submit(search, level, EFFORT).result() for level in levels]
+    if None in alone:
+        return
+    joint = solver_process.submit(search_jointly, levels, alone, weights, EFFORT).result()
+    expected = nested_brute_force(levels, weights)
+    assert joint.value == pytest.approx(expected, rel=1e-9)
+    assert joint.value <= joint.bound <= expected * (1 + 1e-6)
+    for level, best in zip(levels, joint.bests, strict=True):
+        assert level.is_feasible(level.choice_of(best.widths))
+    for larger, smaller in pairwise(joint.bests):
+        assert all(np.greater_equal(larger.widths, smaller.widths))
+
+
+def nested_brute_force(levels: list[Problem], weights: list[float]) -> float:
+    """Largest weighted sum of values of nested choices, by falling budget."""
+    best = {(0,) * len(levels[0]): 0.0}
+    for level, weight in reversed(list(zip(levels, weights, strict=True))):
+        own = {}
+        for choice in filter(level.is_feasible, choices(level)):
+            widths = level.widths_of(choice)
+            smaller = [value for other, value in best.items() if all(np.less_equal(other, widths))]
+            own[widths] = weight * level.values.of(choice) + max(smaller, default=-np.inf)
+        best = own
+    return max(best.values())
 
 
 def test_cp_sat_runs_beside_tensorflow() -> None:
@@ -111,53 +160,42 @@ def test_cp_sat_runs_beside_tensorflow() -> None:
 
     assert tensorflow.constant(1.0) is not None
     problem = knapsack([3, 4, 5], [3.0, 4.0, 6.0], 8)
-    closing = closing_in_own_process(Request(problem, (0, 0, 0), SECONDS))
+    closing = closing_in_own_process(Request(problem, (0, 0, 0), EFFORT.seconds))
     assert closing.choice == (1, 0, 1)
     assert closing.bound == pytest.approx(9.0)
 
 
-def published_size(importance: list[np.ndarray], fraction: float) -> ChainProblem:
+def published_size(importance: list[np.ndarray], fraction: float) -> Problem:
     """The chain of DS-CNN L: 6 groups of 276 channels."""
     widths = np.arange(1, 277)
     unary = [10_585 * widths, *[585 * widths] * 4, 12 * widths]
-    edges = tuple(65 * np.multiply.outer(widths, widths) for _ in range(5))
-    total = sum(int(costs[-1]) for costs in unary) + sum(int(costs[-1, -1]) for costs in edges)
-    return ChainProblem(
-        (widths,) * 6,
-        tuple(np.cumsum(np.sort(values)[::-1]) for values in importance),
-        CostTables(0, tuple(unary), edges),
-        tuple(np.ones((276, 276), np.bool_) for _ in range(5)),
-        int(fraction * total),
-    )
+    costs = Terms(tuple(unary), {edge: 65 * np.multiply.outer(widths, widths) for edge in pairwise(range(6))})
+    values = Terms(tuple(np.cumsum(np.sort(values)[::-1]) for values in importance), {})
+    return Problem((widths,) * 6, values, (Limit("macs", costs, int(fraction * costs.largest())),), {})
 
 
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 0.75])
 def test_published_size_is_solved_to_proven_optimality(fraction: float) -> None:
     generator = np.random.default_rng(0)
     problem = published_size([generator.random(276) for _ in range(6)], fraction)
-    by_labels = search(problem, SECONDS)
-    by_cp_sat = search(problem, SECONDS, labels=CP_SAT_ONLY)
+    by_labels = search(problem, EFFORT)
+    by_cp_sat = search(problem, CP_SAT_ONLY)
     assert by_labels is not None and by_cp_sat is not None
     assert by_labels.bound == by_labels.value
     assert by_cp_sat.value == pytest.approx(by_labels.value, rel=1e-9)
     assert by_cp_sat.bound == pytest.approx(by_labels.value, rel=1e-6)
 
 
-def knapsack(weights: list[int], profits: list[float], capacity: int) -> ChainProblem:
+def knapsack(weights: list[int], profits: list[float], capacity: int) -> Problem:
     """Independent items as groups of width 0 or 1."""
-    count = len(weights)
     zero_one = np.array([0, 1])
-    return ChainProblem(
-        (zero_one,) * count,
-        tuple(np.array([0.0, profit]) for profit in profits),
-        CostTables(0, tuple(weight * zero_one for weight in weights), (np.zeros((2, 2), np.int64),) * (count - 1)),
-        (np.ones((2, 2), np.bool_),) * (count - 1),
-        capacity,
-    )
+    costs = Terms(tuple(weight * zero_one for weight in weights), {})
+    values = Terms(tuple(np.array([0.0, profit]) for profit in profits), {})
+    return Problem((zero_one,) * len(weights), values, (Limit("weight", costs, capacity),), {})
 
 
-def solved(problem: ChainProblem) -> Best:
-    best = search(problem, SECONDS)
+def solved(problem: Problem) -> Best:
+    best = search(problem, EFFORT)
     assert best is not None
     return best
 

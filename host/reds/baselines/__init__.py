@@ -1,0 +1,8 @@
+"""What a run's subnetworks are compared with: the same budgets, data, seeds and epochs, another way to get there.
+
+The comparisons are those of REDS (Corti et al., arXiv 2311.13349, evaluation section and ablations).
+"""
+
+from reds.baselines.pipeline import Baseline, measure_baseline
+
+__all__ = ["Baseline", "measure_baseline"]

@@ -1,0 +1,380 @@
+"""Fits the cost table of a core to what a board counts for small networks of every kind of operation."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from reds.compiled import CompiledLayer, CompiledNetwork
+from reds.cost import full_widths
+from reds.emitting import emit
+from reds.errors import UsageError
+from reds.files import write_atomically
+from reds.graph import Family, Graph, Subnetwork, Supernet
+from reds.measuring import QEMU_PREFIX
+from reds.model_file import decode, read_model_file
+from reds.targets import QUANTITIES, Costs, Target, kind_of, quantities, run_of
+from reds.tracing import trace
+from reds_bench.client import Bench
+from reds_bench.emulator import boot
+
+LANES = tuple((inputs, outputs) for inputs in (1, 2, 4) for outputs in (1, 2, 4))
+"""Channels that a kernel may take at a time; the pair that fits best is taken."""
+
+SHORT_RUN = 3
+"""Weights in a row up to which kernels that take a word of them at a time go another way."""
+
+LEAST_MEASURED = 20
+"""Operations that a row of costs needs."""
+
+WORTHWHILE_SPLIT = 0.8
+"""A kind is split by the size of its window where that leaves at most this part of the error."""
+
+GOOD_ERROR = 0.03
+"""Mean relative error below which a kind is not split."""
+
+MOST_SPLITS = 16
+"""Sizes of windows that are tried, about."""
+
+LEAST_COEFFICIENT = 1e-6
+"""Instructions below which a coefficient is rounding."""
+
+SIGNIFICANT_DIGITS = 5
+
+SUBNETWORKS = 24
+"""Random widths of each network."""
+
+ROUNDS = 2
+"""How often each network is measured, at other widths each time."""
+
+_CALIBRATION_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one operation cost."""
+
+    layer: CompiledLayer
+    input_channels: int
+    output_channels: int
+    instructions: int
+
+    @property
+    def window(self) -> int:
+        """Taps times input channels."""
+        weights = self.layer.weights
+        return 0 if weights is None else weights[0].size // self.layer.input_shape[2] * self.input_channels
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a board counted."""
+
+    operations: tuple[Measured, ...]
+    overheads: tuple[int, ...]
+    """Per inference the instructions outside of its operations."""
+
+
+def calibrate(board: str, path: Path | str, progress: Callable[[str], None] = lambda _: None) -> Target:
+    """Measures small int8 networks on a board and fits its cost table.
+
+    Args:
+        board: an emulated board that counts instructions, such as "qemu:cortex-m4".
+        path: the JSON file to write.
+        progress: called with a line before each network.
+
+    Returns:
+        The table, with the error of its fit.
+
+    Raises:
+        UsageError: if the board is unknown or does not count instructions, or the file cannot be written.
+        DeviceError: if the board fails.
+    """
+    if not board.startswith(QEMU_PREFIX):
+        raise UsageError(f"`board` must be one that counts instructions, such as 'qemu:cortex-m4'. Received: {board!r}")
+    counts = [measure(board, graph, progress, seed) for graph in networks() for seed in range(ROUNDS)]
+    operations = [one for each in counts for one in each.operations]
+    overheads = [overhead for each in counts for overhead in each.overheads]
+    target = Target(board.removeprefix(QEMU_PREFIX), max(0.0, float(np.mean(overheads))), fit(operations))
+    write_atomically(path, target.to_json().encode())
+    return target
+
+
+def fit(operations: Sequence[Measured]) -> dict[str, tuple[Costs, ...]]:
+    """Fits the costs of each kind of operation by least squares of the relative errors.
+
+    Args:
+        operations: measured operations, many of each kind.
+
+    Returns:
+        Per kind the rows of its costs.
+    """
+    by_kind: dict[str, list[Measured]] = defaultdict(list)
+    for one in operations:
+        by_kind[kind_of(one.layer)].append(one)
+    return {kind: _fit_rows(members) for kind, members in by_kind.items()}
+
+
+def measure(board: str, graph: Graph, progress: Callable[[str], None] = lambda _: None, seed: int = 0) -> Counts:
+    """Counts the instructions of every operation of a network at random widths.
+
+    Args:
+        board: an emulated board that counts instructions.
+        graph: an untrained network without batch normalisation.
+        progress: called with a line.
+        seed: of widths and inputs.
+
+    Returns:
+        The counts.
+
+    Raises:
+        UsageError: if the board is unknown.
+        DeviceError: if the board fails.
+    """
+    progress(f"counting the operations of {graph.name} on {board}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = emit(_at_random_widths(graph, seed), Path(folder) / "model.tflite", "int8", _inputs(graph, seed))
+        network = decode(read_model_file(path))
+        with boot(board, path) as url, Bench(url) as bench:
+            bench.upload(np.random.default_rng(seed).integers(-128, 128, network.input_shape, np.int8).tobytes())
+            return _count(bench, network)
+
+
+def networks() -> Iterator[Graph]:
+    """Small networks that hold every kind of operation with several windows and sizes of maps."""
+    stacks = {
+        "separable": [
+            layers.Input((12, 9, 3)),
+            layers.Conv2D(24, 3, padding="same"),
+            layers.DepthwiseConv2D(3, padding="same"),
+            layers.Conv2D(32, 1),
+            layers.DepthwiseConv2D(3, 2, padding="same"),
+            layers.Conv2D(20, 1),
+            layers.DepthwiseConv2D((5, 3)),
+            layers.Conv2D(28, 1),
+            layers.AveragePooling2D(2),
+            layers.Flatten(),
+            layers.Dense(10),
+            layers.Softmax(),
+        ],
+        "convolutional": [
+            layers.Input((20, 10, 2)),
+            layers.ReLU(),
+            layers.Conv2D(16, (10, 4), 2, padding="same"),
+            layers.Conv2D(20, 3),
+            layers.MaxPooling2D(2, padding="same"),
+            layers.Conv2D(24, 3, padding="same"),
+            layers.AveragePooling2D(3, 1, padding="same"),
+            layers.Conv2D(12, 1, 2),
+            layers.Flatten(),
+            layers.Dense(40),
+            layers.Dense(12),
+            layers.Softmax(),
+        ],
+        "large_maps": [
+            layers.Input((32, 24, 1)),
+            layers.Conv2D(12, 3, 2, padding="same"),
+            layers.MaxPooling2D(2),
+            layers.DepthwiseConv2D(3, padding="same"),
+            layers.Conv2D(16, 1),
+            layers.Conv2D(10, 5),
+            layers.DepthwiseConv2D((2, 2)),
+            layers.Conv2D(12, 1),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ],
+        "large_windows": [
+            layers.Input((26, 10, 1)),
+            layers.Conv2D(28, (10, 4)),
+            layers.Conv2D(30, (10, 4), (2, 1)),
+            layers.Conv2D(24, 3, padding="same"),
+            layers.Flatten(),
+            layers.Dense(16),
+        ],
+        "many_channels": [
+            layers.Input((8, 8, 8)),
+            layers.Conv2D(48, 3, padding="same"),
+            layers.Conv2D(64, 3, 2, padding="same"),
+            layers.Conv2D(48, 3, padding="same"),
+            layers.Conv2D(40, 3),
+            layers.Conv2D(64, 1, 2),
+            layers.Flatten(),
+            layers.Dense(10),
+        ],
+        "functions": [
+            layers.Input((14, 11, 3)),
+            layers.Conv2D(20, 3),
+            layers.LeakyReLU(),
+            layers.ZeroPadding2D(((2, 1), (0, 3))),
+            layers.Conv2D(24, 3, 2, activation="tanh"),
+            layers.ZeroPadding2D(2),
+            layers.Conv2D(12, 5, activation="sigmoid"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(30, activation="hard_swish"),
+            layers.Dense(5),
+        ],
+        "dense": [layers.Input((250,)), layers.Dense(120), layers.Dense(64), layers.Dense(33), layers.Dense(4)],
+    }
+    for name, stack in stacks.items():
+        keras.utils.set_random_seed(0)
+        yield trace(keras.Sequential(stack, name=name))
+    yield trace(_branched())
+
+
+def _branched() -> keras.Model:
+    """Sums and concatenations; what they join has a fixed number of channels or one width."""
+    keras.utils.set_random_seed(0)
+    source = layers.Input((10, 7, 3))
+    stem = layers.Conv2D(24, 3, padding="same")(source)
+    total = layers.Add()([stem, layers.Conv2D(24, 3, padding="same")(stem)])
+    total = layers.Add()([total, layers.DepthwiseConv2D(3, padding="same")(total)])
+    narrow, wide = layers.Conv2D(7, 1)(total), layers.Conv2D(16, 3, 2, padding="same")(total)
+    pooled = layers.AveragePooling2D(2, padding="same")(narrow)
+    joined = layers.Concatenate()([pooled, wide, layers.MaxPooling2D(2, padding="same")(narrow)])
+    last = layers.Conv2D(20, 1)(joined)
+    again = layers.Add()([last, layers.Conv2D(20, 1)(last)])
+    scores = layers.Dense(5)(layers.GlobalAveragePooling2D()(again))
+    return keras.Model(source, scores, name="branched")
+
+
+def _at_random_widths(graph: Graph, seed: int) -> Supernet:
+    generator = np.random.default_rng(seed)
+    full = full_widths(graph)
+    narrow = [tuple(int(generator.integers(1, size + 1)) for size in full) for _ in range(SUBNETWORKS)]
+    subnetworks = tuple(Subnetwork(f"widths{index}", widths) for index, widths in enumerate([full, *narrow]))
+    importance = tuple(np.ones(group.size) for group in graph.groups)
+    return Supernet(Family(graph, importance, (), subnetworks), ({},) * len(subnetworks))
+
+
+def _inputs(graph: Graph, seed: int) -> NDArray[np.float32]:
+    shape = (_CALIBRATION_SAMPLES, *graph.input_shape)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _count(bench: Bench, network: CompiledNetwork) -> Counts:
+    operations: list[Measured] = []
+    overheads = []
+    for index, subnetwork in enumerate(network.subnetworks):
+        bench.select(index)
+        bench.infer(iterations=1, warmup=0)
+        costs = bench.operations()
+        overheads.append(bench.stats().last_instructions - sum(cost.instructions for cost in costs))
+        for step, cost in zip(subnetwork.steps, costs, strict=True):
+            layer = network.layers[step.layer]
+            operations.append(Measured(layer, step.input_channels, step.output_channels, cost.instructions))
+    return Counts(tuple(operations), tuple(overheads))
+
+
+def _fit_rows(members: Sequence[Measured]) -> tuple[Costs, ...]:
+    """Rows for short runs, for smaller windows and for the rest, each only where it makes the fit better."""
+    short = [one for one in members if run_of(one.layer, one.input_channels) <= SHORT_RUN]
+    others = [one for one in members if run_of(one.layer, one.input_channels) > SHORT_RUN]
+    if min(len(short), len(others)) < LEAST_MEASURED:
+        return _fit_windows(members, None, None)
+    return (*_fit_windows(short, SHORT_RUN, None), *_fit_windows(others, None, None))
+
+
+def _fit_windows(members: Sequence[Measured], most_run: int | None, most_window: int | None) -> tuple[Costs, ...]:
+    """Rows by the size of the window, split again and again while that is worthwhile."""
+    whole = _fit_row(members, most_run, most_window)
+    candidates = [
+        (_fit_row(small, most_run, size), _fit_row(large, most_run, most_window), size)
+        for size, small, large in _splits(members)
+    ]
+    if not candidates or whole.mean_error < GOOD_ERROR:
+        return (whole,)
+    first, second, size = min(candidates, key=lambda split: _mean_error(split[:2], members))
+    if _mean_error((first, second), members) > WORTHWHILE_SPLIT * whole.mean_error:
+        return (whole,)
+    small = [one for one in members if one.window <= size]
+    large = [one for one in members if one.window > size]
+    return (*_fit_windows(small, most_run, size), *_fit_windows(large, most_run, most_window))
+
+
+def _splits(members: Sequence[Measured]) -> Iterator[tuple[int, list[Measured], list[Measured]]]:
+    """Sizes of windows with the operations up to each and above it."""
+    sizes = sorted({one.window for one in members})
+    for size in sizes[:: max(1, len(sizes) // MOST_SPLITS)]:
+        small = [one for one in members if one.window <= size]
+        large = [one for one in members if one.window > size]
+        if min(len(small), len(large)) >= LEAST_MEASURED:
+            yield size, small, large
+
+
+def _mean_error(rows: Sequence[Costs], members: Sequence[Measured]) -> float:
+    """Of a kind's rows, relative to what was measured."""
+    kind = kind_of(members[0].layer)
+    target = Target("", 0.0, {kind: tuple(rows)})
+    errors = [
+        float(target.instructions(one.layer, one.input_channels, one.output_channels)) / one.instructions - 1
+        for one in members
+    ]
+    return float(np.abs(errors).mean())
+
+
+def _fit_row(members: Sequence[Measured], most_run: int | None, most_window: int | None) -> Costs:
+    fits = (_fit_lanes(members, most_run, most_window, lanes) for lanes in LANES)
+    return min(fits, key=lambda row: row.mean_error)
+
+
+def _fit_lanes(
+    members: Sequence[Measured], most_run: int | None, most_window: int | None, lanes: tuple[int, int]
+) -> Costs:
+    amounts = [quantities(one.layer, one.input_channels, one.output_channels, lanes) for one in members]
+    counted = np.array([one.instructions for one in members], np.float64)
+    relative = np.array([[row[name] for name in QUANTITIES] for row in amounts], np.float64) / counted[:, np.newaxis]
+    coefficients = non_negative_least_squares(relative, np.ones(len(members)))
+    errors = np.abs(relative @ coefficients - 1)
+    named = {
+        name: _rounded(value)
+        for name, value in zip(QUANTITIES, coefficients.tolist(), strict=True)
+        if value > LEAST_COEFFICIENT
+    }
+    return Costs(most_run, most_window, lanes, named, len(members), _rounded(errors.mean()), _rounded(errors.max()))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def non_negative_least_squares(matrix: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coefficients from 0 with the least sum of squared errors (Lawson and Hanson 1974).
+
+    Args:
+        matrix: (rows, coefficients).
+        wanted: (rows,).
+
+    Returns:
+        (coefficients,).
+    """
+    result = np.zeros(matrix.shape[1])
+    free: list[int] = []
+    for _ in range(10 * matrix.shape[1]):
+        gradient = matrix.T @ (wanted - matrix @ result)
+        gradient[free] = -np.inf
+        if gradient.max() <= 1e-9 * np.abs(matrix.T @ wanted).max():
+            break
+        free.append(int(gradient.argmax()))
+        while True:
+            best = np.linalg.lstsq(matrix[:, free], wanted, rcond=None)[0]
+            if best.min() > 0:
+                break
+            old = result[free]
+            blocking = best <= 0
+            step = float((old[blocking] / np.maximum(old[blocking] - best[blocking], 1e-300)).min())
+            moved = old + step * (best - old)
+            result[:] = 0
+            result[free] = np.where(blocking & (moved <= 1e-15), 0.0, moved)
+            free = [index for index in free if result[index] > 0]
+            if not free:
+                best = np.zeros(0)
+                break
+        result[:] = 0
+        result[free] = best
+    return result

@@ -1,0 +1,281 @@
+"""What operations cost on a core, in instructions: tables that `reds calibrate` fits to measurements.
+
+A table is a JSON file. For each kind of operation it has one coefficient per quantity of the operation at its active
+channels, and the instructions of the operation are the sum of coefficient times quantity:
+
+| quantity | of an operation with P output positions, a window of T taps, i input and o output channels |
+|---|---|
+| `calls` | 1 |
+| `channels` | o |
+| `positions` | P |
+| `weights` | T i o, of a depthwise convolution T o |
+| `outputs` | P o |
+| `reads` | elements of the input |
+| `window` | P T i, of other operations than convolutions 0 |
+| `macs` | P T i o, of a depthwise convolution, a pool or a softmax P T o |
+| `inside` | the same without taps outside of the map |
+| `runs` | the same for one input channel |
+| `left_inside`, `left_runs` | both for the output channels behind the last full four |
+
+Kernels take channels several at a time. `lanes` says how many: i and o count as rounded up to multiples of the two.
+Kernels have other ways for short runs of weights and for large windows, so a kind has several rows of coefficients. The
+first counts whose `most_run` is not below the run and whose `most_window` is not below T i. A run is what lies together
+in the weights: i, and T i of a convolution that leaves out no input channel.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reds.compiled import CompiledLayer
+from reds.errors import UsageError
+from reds.fold import FusedLayer
+from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.lookup import TABLED
+from reds.plan import geometry
+
+Layer = FusedLayer | CompiledLayer
+
+LEFT_BEHIND = 4
+"""Output channels that kernels for large windows take at a time; those behind the last full number go one by one."""
+
+QUANTITIES = (
+    "calls",
+    "channels",
+    "positions",
+    "weights",
+    "outputs",
+    "reads",
+    "window",
+    "macs",
+    "inside",
+    "runs",
+    "left_inside",
+    "left_runs",
+)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one kind of operation costs up to a length of runs and a size of the window."""
+
+    most_run: int | None
+    """Weights that lie together; None for any."""
+    most_window: int | None
+    """Taps times input channels; None for any."""
+    lanes: tuple[int, int]
+    """Channels of the input and of the output that the kernel takes at a time."""
+    coefficients: Mapping[str, float]
+    """Instructions per unit of each quantity; quantities that are not named cost nothing."""
+    measured: int
+    """Operations that it was fitted to."""
+    mean_error: float
+    """Of the fit, relative to the measured instructions."""
+    largest_error: float
+
+    def covers(self, layer: Layer, inputs: Any) -> Any:
+        """Whether it is for an operation with these input channels, a number or an array."""
+        inputs = np.asarray(inputs)
+        within = np.ones(inputs.shape, np.bool_)
+        if self.most_run is not None:
+            within &= run_of(layer, inputs) <= self.most_run
+        if self.most_window is not None:
+            within &= _taps(layer) * inputs <= self.most_window
+        return within
+
+    def instructions(self, layer: Layer, inputs: Any, outputs: Any) -> Any:
+        """Instructions of an operation with these channels, numbers or arrays."""
+        amounts = quantities(layer, inputs, outputs, self.lanes)
+        return sum(coefficient * amounts[name] for name, coefficient in self.coefficients.items())
+
+
+@dataclass(frozen=True)
+class Target:
+    """The cost table of a core."""
+
+    name: str
+    inference: float
+    """Instructions of an inference outside of its operations."""
+    operations: Mapping[str, tuple[Costs, ...]]
+    """By kind, see `kind_of`; of its rows, the first that covers an operation counts."""
+
+    def instructions(self, layer: Layer, inputs: Any, outputs: Any) -> Any:
+        """Instructions of one operation.
+
+        Args:
+            layer: the operation.
+            inputs: active input channels, a number or an array.
+            outputs: active output channels, a number or an array.
+
+        Returns:
+            A float, or an array of the common shape.
+
+        Raises:
+            UsageError: if the table lacks the operation.
+        """
+        kind = kind_of(layer)
+        costs = self.operations.get(kind)
+        if costs is None:
+            raise UsageError(
+                f"Target '{self.name}' has no costs of {kind}, which layer '{layer.name}' is; calibrate it again."
+            )
+        result: Any = np.nan
+        for row in reversed(costs):
+            result = np.where(row.covers(layer, inputs), row.instructions(layer, inputs, outputs), result)
+        return result
+
+    def to_json(self) -> str:
+        """The table as a JSON object."""
+        operations = {kind: [asdict(row) for row in rows] for kind, rows in self.operations.items()}
+        return json.dumps({"name": self.name, "inference": self.inference, "operations": operations}, indent=2) + "\n"
+
+
+def kind_of(layer: Layer) -> str:
+    """The kind of an operation in cost tables."""
+    match layer.operation:
+        case Conv2D(kernel_size=(1, 1), strides=(1, 1)):
+            return "pointwise"
+        case Conv2D():
+            return "conv2d"
+        case DepthwiseConv2D():
+            return "depthwise_conv2d"
+        case Dense():
+            return "fully_connected"
+        case Pool2D(kind=kind):
+            return f"{kind}_pool2d"
+        case Activation(function="softmax"):
+            return "softmax"
+        case Activation(function=function) if function in TABLED:
+            return "lookup"
+        case Activation():
+            return "relu"
+        case Add():
+            return "add"
+        case Concatenate():
+            return "concatenate"
+        case Pad():
+            return "pad"
+
+
+def run_of(layer: Layer, inputs: Any) -> Any:
+    """How many weights lie together at these input channels, a number or an array."""
+    if not isinstance(layer.operation, Conv2D):
+        return np.asarray(inputs)
+    return np.where(np.asarray(inputs) == layer.input_shape[2], _taps(layer), 1) * inputs
+
+
+def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) -> dict[str, Any]:
+    """What the costs of an operation are proportional to.
+
+    Args:
+        layer: the operation.
+        inputs: active input channels, a number or an array.
+        outputs: active output channels, a number or an array.
+        lanes: channels of the input and of the output that its kernel takes at a time.
+
+    Returns:
+        One amount per name in `QUANTITIES`.
+    """
+    positions = layer.output_shape[0] * layer.output_shape[1]
+    taps = _taps(layer)
+    left = np.asarray(outputs) % LEFT_BEHIND
+    mixes = isinstance(layer.operation, Conv2D | Dense)
+    inputs, outputs = _rounded_up(inputs, lanes[0]), _rounded_up(outputs, lanes[1])
+    fan_in = taps * inputs if mixes else taps
+    inside = _taps_inside(layer)
+    return {
+        "calls": 1,
+        "channels": outputs,
+        "positions": positions,
+        "weights": fan_in * outputs,
+        "outputs": positions * outputs,
+        "reads": layer.input_shape[0] * layer.input_shape[1] * (inputs if mixes else outputs),
+        "window": positions * fan_in if isinstance(layer.operation, Conv2D) else 0,
+        "macs": positions * fan_in * outputs,
+        "inside": inside * (inputs if mixes else 1) * outputs,
+        "runs": inside * outputs,
+        "left_inside": inside * (inputs if mixes else 1) * left,
+        "left_runs": inside * left,
+    }
+
+
+def target_names() -> tuple[str, ...]:
+    """Targets that come with the package."""
+    names = (file.name for file in resources.files(__name__).iterdir() if file.name.endswith(".json"))
+    return tuple(sorted(name.removesuffix(".json") for name in names))
+
+
+def load_target(name: str) -> Target:
+    """Reads a cost table.
+
+    Args:
+        name: a target that comes with the package, or the path of a file that `reds calibrate` wrote.
+
+    Returns:
+        The table.
+
+    Raises:
+        UsageError: if there is no such target, or the file is no table.
+    """
+    try:
+        if name in target_names():
+            text = (resources.files(__name__) / f"{name}.json").read_text(encoding="utf-8")
+        else:
+            text = Path(name).read_text(encoding="utf-8")
+        return _parse(json.loads(text))
+    except OSError as error:
+        raise UsageError(
+            f"There is no target '{name}': choose among {', '.join(target_names())} or name a file of `reds calibrate`."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"'{name}' is not a cost table; write one with `reds calibrate`.") from error
+
+
+def _parse(content: dict) -> Target:
+    operations = {kind: tuple(_parse_row(row) for row in rows) for kind, rows in content["operations"].items()}
+    if not all(rows and rows[-1].most_run is None and rows[-1].most_window is None for rows in operations.values()):
+        raise ValueError("the last row of each operation must be for any size")
+    return Target(str(content["name"]), float(content["inference"]), operations)
+
+
+def _parse_row(row: dict) -> Costs:
+    lanes, coefficients = row["lanes"], row["coefficients"]
+    if min(*lanes) < 1 or any(name not in QUANTITIES or value < 0 for name, value in coefficients.items()):
+        raise ValueError("lanes are from 1, coefficients of known quantities from 0")
+    return Costs(
+        row["most_run"],
+        row["most_window"],
+        (int(lanes[0]), int(lanes[1])),
+        {name: float(value) for name, value in coefficients.items()},
+        int(row["measured"]),
+        float(row["mean_error"]),
+        float(row["largest_error"]),
+    )
+
+
+def _taps(layer: Layer) -> int:
+    match layer.operation:
+        case Conv2D(kernel_size=size) | DepthwiseConv2D(kernel_size=size) | Pool2D(pool_size=size):
+            return size[0] * size[1]
+        case _:
+            return 1
+
+
+def _taps_inside(layer: Layer) -> int:
+    """Taps of all output positions that lie on the map."""
+    window = geometry(layer)
+    result = 1
+    for axis in (0, 1):
+        first = np.arange(layer.output_shape[axis]) * window.strides[axis] - window.padding[axis]
+        taps = first[:, np.newaxis] + np.arange(window.kernel[axis]) * window.dilation[axis]
+        result *= int(((taps >= 0) & (taps < layer.input_shape[axis])).sum())
+    return result
+
+
+def _rounded_up(channels: Any, lanes: int) -> Any:
+    return (np.asarray(channels) + lanes - 1) // lanes * lanes

@@ -1,0 +1,8 @@
+// What a sketch includes.
+
+#ifndef REDS_H
+#define REDS_H
+
+#include "reds/reds.h"
+
+#endif
