@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import random_supernet
 
 from reds.finetuning.model import Branch, BranchesModel
 from reds.finetuning.objectives import WeightedCrossEntropy
 from reds.finetuning.statistics import estimate_batch_norms
 from reds.finetuning.weights import weights_of
-from reds.forward import forward, forward_with_moments
+from reds.forward import forward, forward_with_moments, run_trunk
 from reds.graph import Family
 
 WIDTHS = [(12, 16), (9, 10), (12, 7), (5, 16)]
@@ -66,3 +69,18 @@ def test_low_precision_is_close_and_gives_float32(family: Family, x: np.ndarray,
     assert actual.dtype == np.float32
     difference = np.abs(actual - expected).max() / np.abs(expected).max()
     assert 0 < difference < error
+
+
+@settings(derandomize=True, deadline=None, max_examples=15)
+@given(st.integers(0, 2**32 - 1))
+def test_trunk_of_any_network_gives_what_each_subnetwork_computes(seed: int) -> None:
+    family = random_supernet(seed).family
+    x = np.random.default_rng(seed).normal(size=(8, *family.graph.input_shape)).astype(np.float32)
+    trunk = run_trunk(family.graph, x)
+    for chosen in family.subnetworks:
+        expected, moments = forward_with_moments(family.graph, x, widths=chosen.widths)
+        actual, seen = forward_with_moments(family.graph, x, widths=chosen.widths, trunk=trunk)
+        np.testing.assert_allclose(actual, expected, **TOLERANCE)
+        assert seen.keys() == moments.keys()
+        for name, moment in moments.items():
+            np.testing.assert_allclose(seen[name].mean, moment.mean, **TOLERANCE)
