@@ -13,7 +13,7 @@ from small_run import CLASSES, SETTINGS, SHAPE, small_dataset, small_model
 from reds.baselines import measure_baseline
 from reds.datasets import from_arrays
 from reds.errors import UsageError
-from reds.finetuning import finetune
+from reds.finetuning import finetune, quantize_aware
 from reds.pruning import calibration_samples, prune
 from reds.ranking import rank
 from reds.solving import solve
@@ -63,6 +63,18 @@ def test_finetune(pair: tuple[np.ndarray, np.ndarray]) -> None:
             np.testing.assert_array_equal(values, other.weights[name])
 
 
+def test_quantize_aware(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    family = solve(rank(small_model(), method="l1"), (0.5,))
+    calibration = calibration_samples(from_arrays(pair))
+    supernet = finetune(family, pair, epochs=0)
+    first, again = (
+        quantize_aware(supernet, data, calibration, epochs=1).family.graph for data in (pair, from_arrays(pair))
+    )
+    for one, other in zip(first.nodes, again.nodes, strict=True):
+        for name, values in one.weights.items():
+            np.testing.assert_array_equal(values, other.weights[name])
+
+
 def test_prune_goes_on_with_data_in_another_order(pair: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     first = prune(small_model(), shuffled(pair), tmp_path, QUICK)
     assert prune(small_model(), shuffled(pair), tmp_path, QUICK).accuracy == first.accuracy
@@ -86,10 +98,12 @@ def test_what_does_not_fit(pair: tuple[np.ndarray, np.ndarray], tmp_path: Path, 
         "empty": (x[:0], y[:0]),
     }[wrong]
     family = solve(rank(small_model(), method="l1"), (0.5,))
+    supernet = finetune(family, pair, epochs=0)
     for stage in (
         lambda: train(small_model(), data, epochs=1),
         lambda: rank(small_model(), data),
         lambda: finetune(family, data, epochs=1),
+        lambda: quantize_aware(supernet, data, x, epochs=1),
         lambda: prune(small_model(), data, tmp_path / "run", QUICK),
     ):
         with pytest.raises(UsageError):

@@ -9,6 +9,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from reds import cost
+from reds.datasets import Data, as_dataset
 from reds.errors import UsageError
 from reds.finetuning.model import Branch, BranchesModel
 from reds.finetuning.objectives import InPlaceDistillation, Objective, WeightedCrossEntropy
@@ -63,7 +64,7 @@ class RoundedBranchesModel(BranchesModel):
 
 def quantize_aware(
     supernet: Supernet,
-    dataset: Dataset,
+    dataset: Dataset | Data,
     calibration: NDArray[np.float32],
     epochs: int = 3,
     seed: int = 0,
@@ -101,7 +102,9 @@ def quantize_aware(
             f"Received: epochs={epochs}, batch_size={batch_size}"
         )
     check_family(supernet.family)
-    check_dataset(supernet.family.graph, dataset)
+    graph = supernet.family.graph
+    dataset = as_dataset(dataset, graph.input_shape, graph.output_shape[-1])
+    check_dataset(graph, dataset)
     training = _Training(
         Session(dataset, (), run_dir, progress), Schedule(epochs, learning_rate, batch_size, seed), calibration
     )
