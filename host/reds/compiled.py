@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from reds.errors import UsageError
 from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
 from reds.requantize import Quantization
 
@@ -19,6 +20,10 @@ class ElementType(StrEnum):
 
     FLOAT32 = "float32"
     INT8 = "int8"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "ElementType":
+        raise UsageError(f"`type` must be 'int8' or 'float32'. Received: type={value!r}")
 
     @property
     def dtype(self) -> np.dtype:

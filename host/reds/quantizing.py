@@ -119,10 +119,8 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
         UsageError: if `type` is unknown, if calibration samples are missing or do not fit the input, or if they, the
             weights or what the network makes of them are not finite.
     """
-    if type not in list(ElementType):
-        raise UsageError(f"`type` must be 'int8' or 'float32'. Received: type={type!r}")
-    _check_weights(supernet)
     element_type = ElementType(type)
+    _check_weights(supernet)
     branches = _branches(supernet)
     runs = [_run_list(supernet, branches, i) for i in range(len(supernet.family.subnetworks))]
     if element_type is ElementType.FLOAT32:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 TYPES = ("int8", "float32")
-ELEMENT_BYTES = {"int8": 1, "float32": 4}
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
 LOSSES = ("distillation", "weighted")

@@ -30,9 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Searches."""
+    from reds.compiled import ElementType
     from reds.solving import report, solve
 
-    element_bytes = options.ELEMENT_BYTES[arguments.type]
+    element_bytes = ElementType(arguments.type).dtype.itemsize
     family = solve(
         _ranked(arguments),
         arguments.budgets,

@@ -50,11 +50,11 @@ def search_jointly(
         The subnetworks and a bound on their weighted sum.
     """
     weighted = [_weigh(problem, weight) for problem, weight in zip(problems, weights, strict=True)]
-    bound = sum(weight * best.bound for weight, best in zip(weights, alone, strict=True))
+    bounds = [weight * best.bound for weight, best in zip(weights, alone, strict=True)]
+    bound = sum(bounds)
     bests = list(alone) if _is_nested(alone) else _in_turn(problems, effort)
     loss = bound - _sum_of_values(bests, weights)
     if loss > 10 * ROUNDING * bound:
-        bounds = [weight * best.bound for weight, best in zip(weights, alone, strict=True)]
         if all(problem.sweep.work <= effort.sweep for problem in problems):
             weighted = [_ruled_out(problem, most, loss) for problem, most in zip(weighted, bounds, strict=True)]
         closed = _closed(weighted, [best.widths for best in bests], effort)
