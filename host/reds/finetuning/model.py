@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from reds.finetuning.objectives import Objective
+from reds.finetuning.statistics import estimate_batch_norms
 from reds.forward import Moments, Tensor, forward, forward_with_moments, run_trunk
 from reds.graph import Array, BatchNormWeights, Graph
 from reds.replicas import count_replicas
@@ -83,6 +84,21 @@ class BranchesModel(keras.Model):
         if tuple(branches) != self._active:
             self._active = tuple(branches)
             self.train_function = None
+
+    def measure_inactive(self, batches: Sequence[Tensor]) -> None:
+        """Gives branches that do not train the statistics that the weights lead to now; they follow no training.
+
+        Args:
+            batches: inputs of the data set to measure them on.
+        """
+        if self._shares_statistics:
+            return
+        for index in set(range(len(self._branches))) - set(self._active):
+            branch = self._branches[index]
+            inputs = (branch.input_of(x) for x in batches)
+            for node, measured in estimate_batch_norms(self._graph, inputs, self._shared, branch.widths).items():
+                for name in STATISTICS:
+                    self._statistics[index][node][name].assign(measured[name])
 
     def weights_by_node(self) -> dict[str, dict[str, Array]]:
         """The shared weights as arrays, without statistics."""

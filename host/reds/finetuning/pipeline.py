@@ -138,6 +138,7 @@ def _train_subnetworks(family: Family, session: Session, joint: _Joint) -> Famil
         joint.schedule,
         lambda epoch: model.activate(sandwich(parameters, seed, epoch)),
         inputs,
+        settle=lambda: model.measure_inactive(first),
     )
     return replace(family, graph=with_weights(graph, model.weights_by_node()))
 

@@ -31,13 +31,23 @@ class Session:
         schedule: Schedule,
         begin: Callable[[int], None],
         inputs: tuple[object, ...],
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
-        """Trains a model; `begin` is called before each epoch, `inputs` is what else its result depends on."""
+        """Trains a model.
+
+        Args:
+            phase: name of the training.
+            model: the branches to train.
+            schedule: how long and how fast.
+            begin: called before each epoch.
+            inputs: what else the result depends on.
+            settle: called after the steps of each epoch, before its accuracies are measured.
+        """
         checkpoint = None
         if self.run_dir is not None:
             identity = fingerprint(phase, schedule, self.dataset.name, len(self.dataset.train.labels), *inputs)
             checkpoint = Checkpoint(self.run_dir / f"{phase}.npz", identity)
-        train(model, self.dataset, schedule, phase, begin, checkpoint, self.progress)
+        train(model, self.dataset, schedule, phase, begin, checkpoint, self.progress, settle)
 
 
 def first_inputs(dataset: Dataset, batch_size: int, seed: int, count: int) -> tuple[NDArray[np.float32], ...]:

@@ -114,6 +114,7 @@ def train(
     begin: Callable[[int], None],
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
+    settle: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains a model in place.
 
@@ -125,43 +126,33 @@ def train(
         begin: called before each epoch (from 0) and before the first report, to choose what trains.
         checkpoint: where to keep the state after each epoch and to resume from.
         progress: called with the state before training, and after each epoch.
+        settle: called after the steps of each epoch, before its accuracies are measured.
     """
     steps = len(_batches(dataset.train, schedule, augment=True))
     compile_model(model, schedule, steps)
     done = _restore(model, checkpoint)
     report = progress or _ignore
     if done == 0:
+        started = time.perf_counter()
         begin(0)
-        report(_report(model, dataset, schedule, phase))
+        loss, accuracy = _validate(model, dataset, schedule)
+        report(EpochReport(phase, 0, schedule.epochs, loss, accuracy, time.perf_counter() - started))
     for epoch in range(done, schedule.epochs):
         started = time.perf_counter()
         begin(epoch)
-        history = model.fit(
-            _batches(dataset.train, schedule, augment=True, epoch=epoch),
-            validation_data=_batches(dataset.validation, schedule, augment=False),
-            shuffle=False,
-            verbose=0,
-        ).history
-        results = {name: values[-1] for name, values in history.items()}
+        batches = _batches(dataset.train, schedule, augment=True, epoch=epoch)
+        loss = model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
+        settle()
+        _, accuracy = _validate(model, dataset, schedule)
         # The report comes first: an epoch that is saved is never trained, and so reported, again.
-        report(
-            EpochReport(
-                phase,
-                epoch + 1,
-                schedule.epochs,
-                results["loss"],
-                model.accuracy_by_name(results, "val_"),
-                time.perf_counter() - started,
-            )
-        )
+        report(EpochReport(phase, epoch + 1, schedule.epochs, loss, accuracy, time.perf_counter() - started))
         _save(model, checkpoint, epoch + 1)
 
 
-def _report(model: BranchesModel, dataset: Dataset, schedule: Schedule, phase: str) -> EpochReport:
-    started = time.perf_counter()
+def _validate(model: BranchesModel, dataset: Dataset, schedule: Schedule) -> tuple[float, dict[str, float]]:
+    """The loss and each branch's accuracy on the validation split."""
     results = model.evaluate(_batches(dataset.validation, schedule, augment=False), verbose=0, return_dict=True)
-    accuracy = model.accuracy_by_name(results)
-    return EpochReport(phase, 0, schedule.epochs, results["loss"], accuracy, time.perf_counter() - started)
+    return results["loss"], model.accuracy_by_name(results)
 
 
 def _ignore(report: EpochReport) -> None:

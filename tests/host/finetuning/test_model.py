@@ -46,6 +46,18 @@ def test_moving_statistics_follow_what_each_branch_sees(family: Family, x: np.nd
     np.testing.assert_allclose(model(x), before, **TOLERANCE)
 
 
+def test_branches_that_do_not_train_get_the_statistics_of_new_weights(family: Family, x: np.ndarray) -> None:
+    model = _model(family, x)
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.3)
+    model.activate((0, 3))
+    model.measure_inactive([x])
+    weights = model.weights_by_node()
+    for index, (widths, actual) in enumerate(zip(WIDTHS, model(x), strict=True)):
+        expected = forward(family.graph, x, weights, widths, training=True, stop_before_softmax=True)
+        assert np.allclose(actual, expected, **TOLERANCE) == (index in (1, 2))
+
+
 def test_shared_statistics_in_training_are_those_of_the_first_branch(family: Family, x: np.ndarray) -> None:
     _, moments = forward_with_moments(family.graph, x)
     weights = weights_of(family.graph)
