@@ -316,7 +316,7 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
     operation, x = node.operation, inputs[0]
     match operation:
         case Conv2D():
-            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1] // operation.groups, channels), x.dtype)
             return _add_bias(_conv(operation, x, kernel), weights)
         case DepthwiseConv2D():
             kernel = weights["kernel"]
