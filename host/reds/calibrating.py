@@ -283,15 +283,8 @@ def _count(bench: Bench, network: CompiledNetwork) -> Counts:
 
 def _what_is_measured(one: Measured) -> Hashable:
     """What one operation's instructions depend on; without free channels it is the same in every subnetwork."""
-    layer = one.layer
-    return (
-        layer.operation,
-        len(layer.inputs),
-        layer.input_shape,
-        layer.output_shape,
-        one.input_channels,
-        one.output_channels,
-    )
+    shapes = (one.layer.input_shape, one.layer.output_shape)
+    return one.layer.operation, one.layer.inputs, shapes, one.input_channels, one.output_channels
 
 
 def _fit_rows(members: Sequence[Measured]) -> tuple[Costs, ...]:

@@ -99,9 +99,8 @@ class GraphBuilder:
 
     def groups(self, channels: int) -> int:
         """A number that divides the channels, mostly 1: more fix the channels around them."""
-        if self.generator.random() < 0.8:
-            return 1
-        return int(self.generator.choice([size for size in range(1, channels + 1) if channels % size == 0]))
+        several = [size for size in range(2, channels + 1) if channels % size == 0]
+        return int(self.generator.choice(several)) if several and self.generator.random() < 0.3 else 1
 
     def strides(self) -> tuple[int, int]:
         """Any two, equal where there is one channel.
