@@ -85,6 +85,21 @@ struct Conv2D {
   OutputStage<Element> stage;
 };
 
+// Weights: [groups * group_outputs][kernel_height][kernel_width][group_inputs]. All channels are active; group g reads
+// the input channels from g * group_inputs on and makes the output channels from g * group_outputs on.
+template <typename Element>
+struct GroupedConv2D {
+  Window window;
+  const Element* input;
+  const Element* weights;
+  Element* output;
+  int32_t groups;
+  int32_t group_inputs;
+  int32_t group_outputs;
+  int32_t input_zero_point;  // value of the padding; 0 for float32
+  OutputStage<Element> stage;
+};
+
 // Weights: [kernel_height][kernel_width][weights_pitch]. Output channel o belongs to input channel o /
 // multiplier.
 template <typename Element>
@@ -241,6 +256,7 @@ struct CopyChannels {
 void Run(const CopyChannels& copy);
 
 void Run(const Conv2D<int8_t>& conv);
+void Run(const GroupedConv2D<int8_t>& conv);
 void Run(const DepthwiseConv2D<int8_t>& conv);
 void Run(const FullyConnected<int8_t>& layer);
 void RunAverage(const Pool2D<int8_t>& pool);
@@ -251,6 +267,7 @@ void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
 
 void Run(const Conv2D<float>& conv);
+void Run(const GroupedConv2D<float>& conv);
 void Run(const DepthwiseConv2D<float>& conv);
 void Run(const FullyConnected<float>& layer);
 void RunAverage(const Pool2D<float>& pool);

@@ -71,11 +71,23 @@ bool IsPadded(const Layer& layer) {
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
+// Files of format 1.0 have no groups and a zero in their place.
+constexpr uint32_t kFirstMinorVersionWithGroups = 1;
+
+uint32_t GroupsOf(const Layer& layer) { return layer.groups() > 1 ? layer.groups() : 1; }
+
+bool GroupsHold(const Checked& checked, const Layer& layer) {
+  if (checked.plan.format_minor() < kFirstMinorVersionWithGroups) return layer.groups() == 0;
+  if (layer.groups() <= 1) return layer.groups() == 1;
+  return layer.operation() == Operation::Conv2D && layer.input_channels() % layer.groups() == 0 &&
+         layer.output_channels() % layer.groups() == 0;
+}
+
 // Weights of one output channel, or taps of one window.
 uint64_t Taps(const Layer& layer) {
   switch (layer.operation()) {
     case Operation::Conv2D:
-      return KernelArea(layer) * layer.input_channels();
+      return KernelArea(layer) * (layer.input_channels() / GroupsOf(layer));
     case Operation::FullyConnected:
       return layer.input_channels();
     case Operation::DepthwiseConv2D:
@@ -149,7 +161,8 @@ bool ShapesHold(const Layer& layer) {
 
 bool LayerHolds(const Checked& checked, const Layer& layer) {
   return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX &&
-         ShapesHold(layer) && Taps(layer) <= conventions::kMaximumTaps && WeightsHold(checked, layer);
+         GroupsHold(checked, layer) && ShapesHold(layer) && Taps(layer) <= conventions::kMaximumTaps &&
+         WeightsHold(checked, layer);
 }
 
 // ---- Tensors ----
@@ -322,6 +335,7 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
   if (input > layer.input_channels() || output > layer.output_channels()) return false;
   switch (layer.operation()) {
     case Operation::Conv2D:
+      return GroupsOf(layer) == 1 || (input == layer.input_channels() && output == layer.output_channels());
     case Operation::FullyConnected:
       return true;
     case Operation::DepthwiseConv2D:

@@ -108,7 +108,17 @@ int32_t PaddingValue(const Task& task) {
 }
 
 template <typename Element>
+void RunGroupedConv2D(const Task& task) {
+  Run(GroupedConv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
+                             task.Output<Element>(), task.layer.groups(),
+                             task.layer.input_channels() / task.layer.groups(),
+                             task.layer.output_channels() / task.layer.groups(), PaddingValue<Element>(task),
+                             MakeStage<Element>(task)});
+}
+
+template <typename Element>
 void RunConv2D(const Task& task) {
+  if (task.layer.groups() > 1) return RunGroupedConv2D<Element>(task);
   Run(Conv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
                       task.Output<Element>(), task.source.channels(), task.destination.channels(),
                       task.layer.input_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});

@@ -2,8 +2,9 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ from reds.files import write_atomically
 from reds.graph import Family, Graph, Subnetwork, Supernet
 from reds.measuring import QEMU_PREFIX
 from reds.model_file import decode, read_model_file
-from reds.targets import QUANTITIES, Costs, Target, kind_of, quantities, run_of
+from reds.targets import QUANTITIES, Costs, Target, kind_of, quantities, run_of, window_of
 from reds.tracing import trace
 from reds_bench.client import Bench
 from reds_bench.emulator import boot
@@ -67,9 +68,8 @@ class Measured:
 
     @property
     def window(self) -> int:
-        """Taps times input channels."""
-        weights = self.layer.weights
-        return 0 if weights is None else weights[0].size // self.layer.input_shape[2] * self.input_channels
+        """Taps times the input channels of one group; 0 for an operation without weights."""
+        return 0 if self.layer.weights is None else window_of(self.layer, self.input_channels)
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,14 @@ def fit(operations: Sequence[Measured]) -> dict[str, tuple[Costs, ...]]:
     """Fits the costs of each kind of operation by least squares of the relative errors.
 
     Args:
-        operations: measured operations, many of each kind.
+        operations: measured operations, many of each kind; repeated ones count once.
 
     Returns:
         Per kind the rows of its costs.
     """
+    distinct = {_what_is_measured(one): one for one in operations}
     by_kind: dict[str, list[Measured]] = defaultdict(list)
-    for one in operations:
+    for one in distinct.values():
         by_kind[kind_of(one.layer)].append(one)
     return {kind: _fit_rows(members) for kind, members in by_kind.items()}
 
@@ -219,12 +220,21 @@ def networks() -> Iterator[Graph]:
             layers.Dense(30, activation="hard_swish"),
             layers.Dense(5),
         ],
+        "grouped": [layers.Input((14, 21, 12)), *_grouped_convolutions(), layers.Flatten(), layers.Dense(5)],
         "dense": [layers.Input((250,)), layers.Dense(120), layers.Dense(64), layers.Dense(33), layers.Dense(4)],
     }
     for name, stack in stacks.items():
         keras.utils.set_random_seed(0)
         yield trace(keras.Sequential(stack, name=name))
     yield trace(_branched())
+
+
+def _grouped_convolutions() -> Iterator[layers.Conv2D]:
+    """As many sizes as one network can have, since the channels of grouped convolutions are never narrowed."""
+    filters = cycle((24, 12, 36))
+    for groups in (3, 12, 2, 6, 4, 12, 3, 6):
+        for window, padding in ((1, "same"), (3, "same"), ((2, 3), "valid"), ((5, 1), "same")):
+            yield layers.Conv2D(next(filters), window, padding=padding, groups=groups)
 
 
 def _branched() -> keras.Model:
@@ -269,6 +279,12 @@ def _count(bench: Bench, network: CompiledNetwork) -> Counts:
             layer = network.layers[step.layer]
             operations.append(Measured(layer, step.input_channels, step.output_channels, cost.instructions))
     return Counts(tuple(operations), tuple(overheads))
+
+
+def _what_is_measured(one: Measured) -> Hashable:
+    """What one operation's instructions depend on; without free channels it is the same in every subnetwork."""
+    shapes = (one.layer.input_shape, one.layer.output_shape)
+    return one.layer.operation, one.layer.inputs, shapes, one.input_channels, one.output_channels
 
 
 def _fit_rows(members: Sequence[Measured]) -> tuple[Costs, ...]:

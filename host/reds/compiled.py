@@ -47,7 +47,8 @@ class CompiledLayer:
     subgraph: int
     """0: the network; i: the head of exit i."""
     weights: NDArray[np.int8] | NDArray[np.float32] | None
-    """OHWI, depthwise 1HWC, fully connected OI; None for an operation without weights."""
+    """OHWI with the input channels of one group, depthwise 1HWC, fully connected OI; None for an operation without
+    weights."""
 
     @property
     def is_softmax(self) -> bool:
@@ -61,7 +62,8 @@ class CompiledLayer:
             return np.ascontiguousarray(self.weights[:output_channels, :input_channels])
         if isinstance(self.operation, DepthwiseConv2D):
             return np.ascontiguousarray(self.weights[..., :output_channels])
-        return np.ascontiguousarray(self.weights[:output_channels, :, :, :input_channels])
+        assert isinstance(self.operation, Conv2D)
+        return np.ascontiguousarray(self.weights[:output_channels, :, :, : input_channels // self.operation.groups])
 
     def macs(self, input_channels: int, output_channels: int) -> int:
         """Multiply-accumulates of one inference at a width; padded taps count like any other."""
@@ -72,7 +74,7 @@ class CompiledLayer:
             return height * width * int(np.prod(self.operation.kernel_size)) * output_channels
         if isinstance(self.operation, Conv2D):
             taps = int(np.prod(self.operation.kernel_size))
-            return height * width * taps * input_channels * output_channels
+            return height * width * taps * (input_channels // self.operation.groups) * output_channels
         return 0
 
 

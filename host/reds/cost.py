@@ -164,8 +164,8 @@ def _positions(graph: Graph, index: int) -> int:
 def _node_kernel_size(node: Node, input_channels: Channels, output_channels: Channels) -> Channels:
     """Weights of the node's kernel."""
     match node.operation:
-        case Conv2D(kernel_size=(height, width)):
-            return height * width * input_channels * output_channels
+        case Conv2D(kernel_size=(height, width), groups=groups):
+            return height * width * (input_channels // groups) * output_channels
         case DepthwiseConv2D(kernel_size=(height, width)):
             return height * width * output_channels
         case Dense():

@@ -316,8 +316,9 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
     operation, x = node.operation, inputs[0]
     match operation:
         case Conv2D():
-            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
-            return _add_bias(_conv(operation, x, kernel), weights)
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1] // operation.groups, channels), x.dtype)
+            convolve = _conv if operation.groups == 1 else _grouped_conv
+            return _add_bias(convolve(operation, x, kernel), weights)
         case DepthwiseConv2D():
             kernel = weights["kernel"]
             kernel = ops.cast(_prefix(kernel, x.shape[-1], kernel.shape[-1]), x.dtype)
@@ -366,7 +367,16 @@ def _conv(operation: Conv2D, x: Tensor, kernel: Tensor) -> Tensor:
     )
 
 
-def _depthwise_conv(operation: DepthwiseConv2D, x: Tensor, kernel: Tensor) -> Tensor:
+def _grouped_conv(operation: Conv2D, x: Tensor, kernel: Tensor) -> Tensor:
+    """One convolution per group: as a whole, XLA takes up to 250 times as long for a training step on a CPU."""
+    groups = operation.groups
+    if x.shape[-1] == groups:
+        return _depthwise_conv(operation, x, ops.reshape(kernel, (*kernel.shape[:2], groups, -1)))
+    parts = zip(ops.split(x, groups, axis=-1), ops.split(kernel, groups, axis=-1), strict=True)
+    return ops.concatenate([_conv(operation, *part) for part in parts], axis=-1)
+
+
+def _depthwise_conv(operation: Conv2D | DepthwiseConv2D, x: Tensor, kernel: Tensor) -> Tensor:
     return ops.depthwise_conv(
         x,
         kernel,

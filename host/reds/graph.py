@@ -23,12 +23,18 @@ INPUT = -1
 
 @dataclass(frozen=True)
 class Conv2D:
-    """Convolution. Weights: `kernel` (kernel_h, kernel_w, in, out), `bias` (out,) where there is one."""
+    """Convolution. Weights: `kernel` (kernel_h, kernel_w, in / groups, out), `bias` (out,) where there is one.
+
+    Input and output channels fall into `groups` groups of neighbours; each group of the output reads only the group of
+    the input at its place. With more than one, the channels of its input and of its output are fixed.
+    """
 
     kernel_size: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: Padding = "valid"
     dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    """Not to be confused with the channel groups that share one width."""
 
 
 @dataclass(frozen=True)

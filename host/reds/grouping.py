@@ -16,12 +16,6 @@ last channels, the first input of a concatenation would move those of the second
 prefix of its weights any more."""
 
 
-FIXES_CHANNELS = (Concatenate,)
-"""Operations that need every channel of their inputs in its place, and whose output channels are as fixed. Without its
-last channels, the first input of a concatenation would move those of the second, and what reads them would not use a
-prefix of its weights any more."""
-
-
 def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelGroup, ...]]:
     """Finds the channel groups of a network.
 
@@ -78,8 +72,11 @@ def _fixes_channels(node: Node, nodes: Sequence[Node]) -> bool:
     """Whether a node fixes the channels of its inputs and of its output.
 
     A depthwise convolution with several filters per channel does, as it has more channels behind it than before it,
-    which cannot share one order and one width.
+    which cannot share one order and one width. A grouped convolution does, as a prefix of its channels is no
+    convolution of as many groups.
     """
+    if isinstance(node.operation, Conv2D):
+        return node.operation.groups > 1
     if isinstance(node.operation, DepthwiseConv2D) and node.input != INPUT:
         return node.output_shape[2] != nodes[node.input].output_shape[2]
     return isinstance(node.operation, FIXES_CHANNELS)

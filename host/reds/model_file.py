@@ -249,7 +249,7 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
     )
     padding: Padding = "valid" if valid else "same"
     if layer.operation == schema.Operation.Conv2D:
-        return Conv2D(kernel, strides, padding, dilation)
+        return Conv2D(kernel, strides, padding, dilation, _groups(layer))
     if layer.operation == schema.Operation.DepthwiseConv2D:
         return DepthwiseConv2D(kernel, strides, padding, dilation)
     if layer.operation == schema.Operation.FullyConnected:
@@ -285,7 +285,12 @@ def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: El
         return flat.reshape(layer.outputChannels, layer.inputChannels)
     if layer.operation == schema.Operation.DepthwiseConv2D:
         return flat.reshape(1, *kernel, layer.outputChannels)
-    return flat.reshape(layer.outputChannels, *kernel, layer.inputChannels)
+    return flat.reshape(layer.outputChannels, *kernel, layer.inputChannels // _groups(layer))
+
+
+def _groups(layer: schema.LayerT) -> int:
+    """Groups of a convolution; files of format 1.0 have none and a zero in their place."""
+    return max(layer.groups, 1)
 
 
 def _decode_subnetwork(

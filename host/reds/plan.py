@@ -204,6 +204,7 @@ def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
     result.dilationHeight, result.dilationWidth = _uint8(layer, window.dilation)
     result.operation = _operation(layer)
     result.activation = ACTIVATIONS[layer.activation]
+    result.groups = layer.operation.groups if isinstance(layer.operation, Conv2D) else 1
     return result
 
 

@@ -207,7 +207,7 @@ def _unsupported(layer: Any, reason: str) -> UsageError:
 
 
 def _append_convolution(tracer: _Tracer, layer: Any, name: str) -> None:
-    operation = Conv2D(layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
+    operation = Conv2D(layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate, layer.groups)
     shape = _window_shape(
         tracer.shape, layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate, layer.filters
     )
@@ -404,7 +404,6 @@ _ACTIVATION = Requirement(
     "an activation of linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, softmax",
     lambda layer: layer.activation in _ACTIVATIONS,
 )
-_ONE_GROUP = Requirement("groups=1", lambda layer: layer.groups == 1)
 _PLAIN_RELU = Requirement(
     "threshold 0 and max_value None, or 6 with negative_slope 0",
     lambda layer: not layer.threshold and layer.max_value in ((None,) if layer.negative_slope else (None, 6)),
@@ -416,6 +415,7 @@ _FEW_INPUTS = Requirement(
     lambda layer: len(_input_shapes(layer)) <= conventions.MAXIMUM_CONCATENATION_INPUTS,
 )
 _WINDOW = (_CHANNELS_LAST, _PADDING)
+_GROUPED = "with groups above 1, its input and its output keep all channels: their groups are fixed"
 _MULTIPLIED = "with a depth_multiplier above 1, its input and its depthwise output keep all channels"
 
 _ONLY_IN_TRAINING = (
@@ -429,7 +429,7 @@ _ONLY_IN_TRAINING = (
 
 SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.InputLayer: SupportedLayer((), _append_nothing),
-    keras.layers.Conv2D: SupportedLayer((*_WINDOW, _ONE_GROUP, _ACTIVATION), _append_convolution),
+    keras.layers.Conv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_convolution, _GROUPED),
     keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_depthwise, _MULTIPLIED),
     keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_separable, _MULTIPLIED),
     keras.layers.Dense: SupportedLayer((_ACTIVATION,), _append_dense),

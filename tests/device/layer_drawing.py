@@ -30,6 +30,9 @@ class Draw:
         strides, dilation = self.choice((self.pair(3, 3), (1, 1)), ((1, 1), self.pair(3, 3)))
         return kind(self.pair(5, 4), strides, self.choice("valid", "same", "same"), dilation)
 
+    def grouped_convolution(self) -> Conv2D:
+        return Conv2D(**vars(self.convolution(Conv2D)) | {"groups": 1 + self.size(6)})
+
     def pool(self, kind: Literal["average", "max"]) -> Pool2D:
         return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))
 

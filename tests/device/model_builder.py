@@ -76,7 +76,7 @@ class NetworkBuilder:
         Args:
             specs: layers from input to output.
             widths: per subnetwork but the full one the output channels of each layer with free channels; the values
-                of other layers follow.
+                of other layers follow. What a grouped convolution reads and makes must have all its channels.
         """
         layers = self._layers(specs)
         full = tuple(layer.output_shape[2] for layer in layers)
@@ -130,7 +130,7 @@ class NetworkBuilder:
         elif isinstance(operation, DepthwiseConv2D):
             shape = (1, *operation.kernel_size, target[2])
         elif isinstance(operation, Conv2D):
-            shape = (target[2], *operation.kernel_size, source[2])
+            shape = (target[2], *operation.kernel_size, source[2] // operation.groups)
         else:
             return None
         if self._type is ElementType.INT8:

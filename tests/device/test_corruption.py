@@ -24,11 +24,17 @@ SPECS = [
     LayerSpec(Concatenate(), inputs=(4, 1, 4)),
     LayerSpec(Pad((1, 0), (0, 2))),
     LayerSpec(Activation("leaky_relu", 0.25)),
+    LayerSpec(Conv2D((1, 1)), 6),
+    LayerSpec(Conv2D((2, 2), padding="same", groups=3), 6),
     LayerSpec(Pool2D("average", (3, 5), (1, 1))),
     LayerSpec(Activation("tanh")),
     LayerSpec(Dense(), 3),
     LayerSpec(Activation("softmax")),
 ]
+
+
+WIDTHS = [6 if spec.channels == 6 else 3 for spec in SPECS]
+"""Of a narrow subnetwork; a grouped convolution keeps its channels."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def program() -> Path:
 
 @pytest.mark.parametrize("element_type", ElementType)
 def test_damaged_models(program: Path, tmp_path: Path, element_type: ElementType) -> None:
-    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [[3] * len(SPECS)]))
+    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [WIDTHS]))
     file = read_model_file(model)
     plan = bytes(file.model.buffers[file.model.metadata[0].buffer].data)
     path = tmp_path / "model.tflite"

@@ -260,6 +260,24 @@ def test_pools_of_every_width(folder: Path, pool: Pool2D) -> None:
     check(folder / "model", (16, 17, 2), specs, widths, 5, LOUD)
 
 
+@examples
+@given(seed=seeds)
+def test_grouped_convolutions(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    operation = draw.grouped_convolution()
+    channels = operation.groups * draw.size(6)
+    specs = [
+        LayerSpec(Conv2D((1, 1)), channels),
+        LayerSpec(operation, operation.groups * draw.size(6), draw.activation()),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    height, width = (
+        (taps - 1) * dilation + draw.size(5)
+        for taps, dilation in zip(operation.kernel_size, operation.dilation, strict=True)
+    )
+    check(folder / "model", (height, width, 2), specs, [], seed, draw.choice(1.0, LOUD))
+
+
 @pytest.mark.parametrize("channels", [1, 7, 16])
 @pytest.mark.parametrize("loudness", [1e-3, 1.0, LOUD])
 def test_sums_and_concatenations(folder: Path, channels: int, loudness: float) -> None:

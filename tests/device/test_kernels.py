@@ -54,11 +54,16 @@ def check_hidden(
         LayerSpec(operation, after, draw.activation(), depth_multiplier),
         LayerSpec(Conv2D((1, 1)), 3),
     ]
-    height, width = draw.pair(9, 9)
-    while min(output_shape(specs[1], (height, width, before))) < 1:
-        height, width = height + 1, width + 1
     widths = [draw.size(before), draw.size(after), 3]
-    check(element_type, (height, width, 2), specs, widths, seed)
+    check(element_type, (*drawn_map(draw, specs[1], before), 2), specs, widths, seed)
+
+
+def drawn_map(draw: Draw, spec: LayerSpec, channels: int) -> tuple[int, int]:
+    """Height and width of a map that a layer's window fits on."""
+    height, width = draw.pair(9, 9)
+    while min(output_shape(spec, (height, width, channels))) < 1:
+        height, width = height + 1, width + 1
+    return height, width
 
 
 examples = settings(max_examples=60, deadline=None, derandomize=True)
@@ -77,6 +82,24 @@ class TestOperation:
     def test_depthwise_conv2d(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.convolution(DepthwiseConv2D), seed, draw.choice(1, 1, 2, 3))
+
+    @examples
+    @given(seed=seeds)
+    def test_grouped_conv2d(self, element_type: ElementType, seed: int) -> None:
+        """Between layers that are narrowed; its own channels stay."""
+        draw = Draw(seed)
+        operation = draw.grouped_convolution()
+        before, after = (operation.groups * draw.size(6) for _ in range(2))
+        first, last = draw.pair(11, 11)
+        specs = [
+            LayerSpec(Conv2D((1, 1)), first),
+            LayerSpec(Conv2D((1, 1)), before),
+            LayerSpec(operation, after, draw.activation()),
+            LayerSpec(Conv2D((1, 1)), last),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        widths = [draw.size(first), before, after, draw.size(last), 3]
+        check(element_type, (*drawn_map(draw, specs[2], before), 2), specs, widths, seed)
 
     @examples
     @given(seed=seeds)

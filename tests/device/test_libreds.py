@@ -11,7 +11,7 @@ from model_builder import LayerSpec, NetworkBuilder
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledNetwork, ElementType
-from reds.emitting import encode
+from reds.emitting import encode, extract
 from reds.emitting.standard import AlignedBuffer, pack
 from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.model_file import read_model_file, with_checksum
@@ -292,6 +292,55 @@ def test_broken_rule_of_borders_and_tables(rule: str) -> None:
     assert Opening.of(with_plan(BORDERED, BROKEN_RULES_OF_BORDERED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
+GROUPED_SPECS = [
+    LayerSpec(Conv2D((1, 1)), 6),
+    LayerSpec(Conv2D((2, 2), padding="same", groups=3), 9),
+    LayerSpec(Conv2D((1, 1)), 3),
+]
+GROUPED = encode(NetworkBuilder(ElementType.INT8, INPUT_SHAPE, seed=7).build(GROUPED_SPECS))
+NARROWED_GROUPS = {
+    "narrowed input": [5, 9, 3],
+    "narrowed output": [6, 8, 3],
+    "narrowed by whole groups": [4, 6, 3],
+}
+BROKEN_GROUPS = {
+    "no groups": change_layer(0, groups=0),
+    "groups that do not divide the input": change_layer(1, groups=9),
+    "groups that do not divide the output": change_layer(1, groups=2),
+    "more groups than channels": change_layer(1, groups=18),
+    "weights of other groups": change_layer(1, groups=1),
+    "groups of an ungrouped layer": change_layer(2, groups=3),
+    "groups of another operation": change_layer(1, operation=schema.Operation.DepthwiseConv2D),
+    "groups before version 1.1": change_plan(formatMinor=0),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_GROUPS)
+def test_broken_rule_of_groups(rule: str) -> None:
+    assert Opening.of(with_plan(GROUPED, BROKEN_GROUPS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+@pytest.mark.parametrize("widths", NARROWED_GROUPS.values(), ids=list(NARROWED_GROUPS))
+def test_a_grouped_convolution_keeps_its_channels(widths: list[int]) -> None:
+    narrowed = encode(NetworkBuilder(ElementType.INT8, INPUT_SHAPE, seed=7).build(GROUPED_SPECS, [widths]))
+    assert Opening.of(narrowed).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+def test_a_file_of_version_1_0_is_read() -> None:
+    """It has zeros in place of groups."""
+
+    def as_1_0(plan: schema.PlanT) -> None:
+        plan.formatMinor = 0
+        for layer in plan.layers:
+            layer.groups = 0
+
+    older = with_plan(MODEL, as_1_0)
+    np.testing.assert_array_equal(Runtime(older).invoke(INPUTS), Runtime(MODEL).invoke(INPUTS))
+    assert extract(older, 1) == extract(MODEL, 1)
+    mixed = with_plan(older, change_layer(0, groups=1))
+    assert Opening.of(mixed).open()[0] == REDS.REDS_ERROR_PLAN
+
+
 BRANCHES = encode(
     NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
         [
@@ -337,7 +386,7 @@ def test_broken_rule_of_branches(rule: str) -> None:
     assert Opening.of(with_plan(BRANCHES, BROKEN_BRANCHES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
-@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED])
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED])
 def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
     assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK

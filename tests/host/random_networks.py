@@ -78,7 +78,7 @@ class GraphBuilder:
         """A convolution with any window that fits, and perhaps batch normalisation and an activation."""
         height, width, channels = self.shape
         kernel = (self.upto(min(height, 4)), self.upto(min(width, 4)))
-        strides = (self.upto(2), self.upto(2))
+        strides = self.strides()
         dilation = self.dilation(kernel, strides)
         padding: Padding = "same" if self.generator.random() < 0.5 else "valid"
         out = (_output(height, kernel[0], strides[0], dilation[0], padding),
@@ -91,9 +91,24 @@ class GraphBuilder:
             self.append(operation, (*out, channels * multiplier), weights)
         else:
             filters = self.upto(13) + 1
-            weights = self.weights((*kernel, channels, filters), filters, taps * channels)
-            self.append(Conv2D(kernel, strides, padding, dilation), (*out, filters), weights)
+            groups = self.groups(channels)
+            filters += -filters % groups
+            weights = self.weights((*kernel, channels // groups, filters), filters, taps * channels // groups)
+            self.append(Conv2D(kernel, strides, padding, dilation, groups), (*out, filters), weights)
         self.decorate()
+
+    def groups(self, channels: int) -> int:
+        """A number that divides the channels, mostly 1: more fix the channels around them."""
+        several = [size for size in range(2, channels + 1) if channels % size == 0]
+        return int(self.generator.choice(several)) if several and self.generator.random() < 0.3 else 1
+
+    def strides(self) -> tuple[int, int]:
+        """Any two, equal where there is one channel.
+
+        TensorFlow's oneDNN convolutions of one channel leave some rows unwritten at strides of 1 and 2.
+        """
+        rows, columns = self.upto(2), self.upto(2)
+        return (rows, rows if self.shape[2] == 1 else columns)
 
     def dilation(self, kernel: tuple[int, int], strides: tuple[int, int]) -> tuple[int, int]:
         """Two taps apart where the window still fits and nothing is strided (Keras takes only one of the two)."""
@@ -137,7 +152,7 @@ class GraphBuilder:
         source = self.source
         keeps_shape = self.generator.random() < 0.6
         channels = self.shape[2] if keeps_shape else self.upto(13) + 1
-        strides = (1, 1) if keeps_shape else (self.upto(2), self.upto(2))
+        strides = (1, 1) if keeps_shape else self.strides()
         last = self.branch(channels, strides)
         if self.generator.random() < 0.5:
             last = self.branch(channels, (1, 1))
@@ -151,7 +166,7 @@ class GraphBuilder:
     def concatenation(self) -> None:
         """Layers side by side, and perhaps what they read, joined along the channels."""
         source = self.source
-        strides = (self.upto(2), self.upto(2))
+        strides = self.strides()
         joined = [source] if strides == (1, 1) or self.is_vector else []
         for _ in range(self.upto(3) + (0 if joined else 1)):
             self.source = source

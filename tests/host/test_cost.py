@@ -69,6 +69,26 @@ def test_parameters_are_counted_after_folding() -> None:
     assert cost.parameters(graph, (2, 3)) == (27 * 2 + 2) + (9 * 2 + 2) + 2 * 3 + (3 * 2 + 2)
 
 
+def test_a_grouped_convolution_costs_the_input_channels_of_one_group() -> None:
+    model = keras.Sequential(
+        [
+            layers.Input((8, 8, 4)),
+            layers.Conv2D(5, 1),
+            layers.Conv2D(6, 1),
+            layers.Conv2D(12, 3, groups=3, padding="same"),
+            layers.Conv2D(12, 3, groups=12, use_bias=False),
+            layers.Conv2D(7, 1),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+    graph = trace(model)
+    assert cost.parameters(graph, cost.full_widths(graph)) == model.count_params()
+    fixed = 64 * 9 * 2 * 12 + 36 * 9 * 12
+    assert cost.macs(graph, (5, 7)) == 64 * (4 * 5 + 5 * 6) + fixed + 36 * 12 * 7 + 7 * 2
+    assert cost.macs(graph, (2, 3)) == 64 * (4 * 2 + 2 * 6) + fixed + 36 * 12 * 3 + 3 * 2
+
+
 def test_arrays_of_widths_give_arrays_of_costs(ds_cnn_s: Graph) -> None:
     widths = np.random.default_rng(0).integers(1, 65, (5, 20))
     for function in (cost.macs, cost.parameters, cost.peak_activation_bytes):

@@ -134,6 +134,28 @@ def test_taylor_is_weight_times_signed_sum_of_gradients(one_hot: bool) -> None:
         np.testing.assert_allclose(importance, np.sort(values)[::-1], rtol=1e-3)
 
 
+def test_taylor_sees_through_grouped_convolutions() -> None:
+    """One group per input channel is a depthwise convolution."""
+
+    def ranked(middle: keras.layers.Layer) -> tuple[np.ndarray, ...]:
+        stack = [layers.Conv2D(5, 3), layers.Conv2D(4, 1), middle, layers.Conv2D(7, 1, activation="relu")]
+        model = keras.Sequential(
+            [layers.Input((9, 7, 2)), *stack, layers.GlobalMaxPooling2D(), layers.Dense(3, activation="softmax")]
+        )
+        generator = np.random.default_rng(0)
+        for variable in model.trainable_variables:
+            values = generator.normal(0, 0.5, np.prod(variable.shape))
+            # Depthwise (h, w, channels, filters), grouped (h, w, 1, channels * filters).
+            variable.assign(values.reshape(variable.shape))
+        return rank(model, random_batches(2)).importance
+
+    grouped = ranked(layers.Conv2D(8, 3, groups=4, padding="same"))
+    depthwise = ranked(layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"))
+    assert [values.size for values in grouped] == [5, 7]
+    for one, other in zip(grouped, depthwise, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3)
+
+
 def test_taylor_reads_keras_datasets_and_stops_after_the_batches(graph: Graph) -> None:
     class Batches(keras.utils.PyDataset):
         def __len__(self) -> int:

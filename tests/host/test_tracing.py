@@ -214,9 +214,25 @@ def multiplied() -> keras.Model:
     )
 
 
+def grouped() -> keras.Model:
+    inputs = layers.Input((8, 7, 4))
+    x = layers.Conv2D(6, 3, groups=2, strides=(2, 1), padding="same", use_bias=False)(inputs)
+    x = layers.BatchNormalization()(x)
+    x = layers.Conv2D(5, 1, activation="relu")(x)
+    x = layers.Conv2D(6, 1)(x)
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.Conv2D(12, 3, groups=3, activation="relu6")(x)
+    x = layers.Conv2D(12, 2, groups=12, dilation_rate=2)(x)
+    x = layers.Conv2D(7, 1)(x)
+    x = layers.Add()([x, layers.Conv2D(7, 3, groups=7, padding="same")(x)])
+    x = layers.Conv2D(5, 1)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(3)(x), name="grouped")
+
+
 MODELS = [
     *(depthwise_separable, flattened, nested, dense_on_map, dense_only),
-    *(activated, scaled, padded, reshaped, matrix, multiplied),
+    *(activated, scaled, padded, reshaped, matrix, multiplied, grouped),
     *(residual, joined),
 ]
 
@@ -272,6 +288,16 @@ def test_a_layer_with_more_channels_behind_than_before_it_fixes_both() -> None:
 
     assert [group.size for group in graph.groups] == [4]
     assert [node.output_group for node in graph.nodes if isinstance(node.operation, Conv2D)] == [None, 0]
+
+
+def test_a_grouped_convolution_fixes_what_it_reads_and_makes() -> None:
+    graph = trace(grouped())
+
+    assert [group.size for group in graph.groups] == [5, 5]
+    convolutions = [node for node in graph.nodes if isinstance(node.operation, Conv2D)]
+    assert [node.operation.groups for node in convolutions] == [2, 1, 1, 3, 12, 1, 7, 1]
+    assert [node.output_group for node in convolutions] == [None, 0, None, None, None, None, None, 1]
+    assert convolutions[3].operation.padding == "same"
 
 
 def test_padding_that_is_the_same_as_same_disappears() -> None:
@@ -370,7 +396,6 @@ def chain(*middle: keras.layers.Layer, shape: tuple[int, ...] = (6, 6, 4)) -> ke
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (lambda: chain(layers.Conv2D(4, 3, groups=2)), "groups=1"),
         (lambda: chain(layers.Conv2D(4, 3, activation="selu")), "an activation of"),
         (lambda: chain(layers.Conv2D(4, 3), layers.PReLU()), "PReLU"),
         (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=4)), "max_value"),

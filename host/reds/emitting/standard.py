@@ -48,6 +48,8 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.CONCATENATION: 2,
 }
 
+_GROUPED_CONVOLUTION_VERSION = 6
+
 
 class AlignedBuffer(tflite.BufferT):
     """A buffer whose data starts at a multiple of the alignment that the TFLite schema asks for."""
@@ -90,14 +92,14 @@ class ModelBuilder:
         entry.name, entry.buffer = name, self.add_buffer(content)
         self.metadata.append(entry)
 
-    def operator_code(self, builtin: int) -> int:
+    def operator_code(self, builtin: int, version: int) -> int:
         """Index of an operator code, added when it is new."""
         for index, code in enumerate(self.operator_codes):
-            if code.builtinCode == builtin:
+            if (code.builtinCode, code.version) == (builtin, version):
                 return index
         code = tflite.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = builtin
-        code.version = _OPERATOR_VERSIONS[builtin]
+        code.version = version
         self.operator_codes.append(code)
         return len(self.operator_codes) - 1
 
@@ -151,7 +153,7 @@ class SubgraphBuilder:
             inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
-        self._add_operator(builtin, inputs, target, options_type, options)
+        self._add_operator(builtin, inputs, target, options_type, options, _version(builtin, layer))
         self.outputs[step.layer] = target
         return target
 
@@ -185,6 +187,7 @@ class SubgraphBuilder:
             target,
             tflite.BuiltinOptions.ReshapeOptions,
             options,
+            _OPERATOR_VERSIONS[tflite.BuiltinOperator.RESHAPE],
         )
         return target
 
@@ -244,10 +247,10 @@ class SubgraphBuilder:
         return len(self._subgraph.tensors) - 1
 
     def _add_operator(
-        self, builtin: int, inputs: Sequence[int], target: int, options_type: int, options: object
+        self, builtin: int, inputs: Sequence[int], target: int, options_type: int, options: object, version: int
     ) -> None:
         operator = tflite.OperatorT()
-        operator.opcodeIndex = self._model.operator_code(builtin)
+        operator.opcodeIndex = self._model.operator_code(builtin, version)
         operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([target], np.int32)
         operator.builtinOptionsType, operator.builtinOptions = options_type, options
         self._subgraph.operators.append(operator)
@@ -308,6 +311,13 @@ def _parameters(scales: NDArray, zero_points: NDArray, axis: int) -> tflite.Quan
     parameters.zeroPoint = zero_points.astype(np.int64)
     parameters.quantizedDimension = axis
     return parameters
+
+
+def _version(builtin: int, layer: CompiledLayer) -> int:
+    """Version of a layer's operator."""
+    if isinstance(layer.operation, Conv2D) and layer.operation.groups > 1:
+        return _GROUPED_CONVOLUTION_VERSION
+    return _OPERATOR_VERSIONS[builtin]
 
 
 def _operator(layer: CompiledLayer) -> tuple[int, int, object]:

@@ -330,9 +330,9 @@ def _is_head(graph: Graph, node: Node) -> bool:
 def _flash_terms(layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
     """Weights, and what the device needs per output channel beside them."""
     match layer.operation:
-        case Conv2D(kernel_size=(height, width)):
+        case Conv2D(kernel_size=(height, width), groups=groups):
             taps = height * width * element_bytes
-            yield _layer_term(layer, lambda inputs, outputs: taps * inputs * outputs)
+            yield _layer_term(layer, lambda inputs, outputs: taps * (inputs // groups) * outputs)
         case Dense():
             yield _layer_term(layer, lambda inputs, outputs: element_bytes * inputs * outputs)
         case DepthwiseConv2D(kernel_size=(height, width)):

@@ -3,24 +3,24 @@
 A table is a JSON file. For each kind of operation it has one coefficient per quantity of the operation at its active
 channels, and the instructions of the operation are the sum of coefficient times quantity:
 
-| quantity | of an operation with P output positions, a window of T taps, i input and o output channels |
+| quantity | of an operation with P output positions, a window of T taps, i input and o output channels in g groups |
 |---|---|
 | `calls` | 1 |
 | `channels` | o |
 | `positions` | P |
-| `weights` | T i o, of a depthwise convolution T o |
+| `weights` | T i o / g, of a depthwise convolution T o |
 | `outputs` | P o |
 | `reads` | elements of the input |
-| `window` | P T i, of other operations than convolutions 0 |
-| `macs` | P T i o, of a depthwise convolution, a pool or a softmax P T o |
+| `window` | P T i / g, of other operations than convolutions 0 |
+| `macs` | P T i o / g, of a depthwise convolution, a pool or a softmax P T o |
 | `inside` | the same without taps outside of the map |
 | `runs` | the same for one input channel |
-| `left_inside`, `left_runs` | both for the output channels behind the last full four |
+| `left_inside`, `left_runs` | both for the output channels behind the last full four of a group |
 
-Kernels take channels several at a time. `lanes` says how many: i and o count as rounded up to multiples of the two.
-Kernels have other ways for short runs of weights and for large windows, so a kind has several rows of coefficients. The
-first counts whose `most_run` is not below the run and whose `most_window` is not below T i. A run is what lies together
-in the weights: i, and T i of a convolution that leaves out no input channel.
+Kernels take channels several at a time. `lanes` says how many: i and o of a group count as rounded up to multiples of
+the two. Kernels have other ways for short runs of weights and for large windows, so a kind has several rows of
+coefficients. The first counts whose `most_run` is not below the run and whose `most_window` is not below T i / g. A run
+is what lies together in the weights: i / g, and T i of a convolution in one group that leaves out no input channel.
 """
 
 import json
@@ -85,7 +85,7 @@ class Costs:
         if self.most_run is not None:
             within &= run_of(layer, inputs) <= self.most_run
         if self.most_window is not None:
-            within &= _taps(layer) * inputs <= self.most_window
+            within &= window_of(layer, inputs) <= self.most_window
         return within
 
     def instructions(self, layer: Layer, inputs: Any, outputs: Any) -> Any:
@@ -138,6 +138,8 @@ class Target:
 def kind_of(layer: Layer) -> str:
     """The kind of an operation in cost tables."""
     match layer.operation:
+        case Conv2D(groups=groups) if groups > 1:
+            return "grouped_conv2d"
         case Conv2D(kernel_size=(1, 1), strides=(1, 1)):
             return "pointwise"
         case Conv2D():
@@ -166,7 +168,14 @@ def run_of(layer: Layer, inputs: Any) -> Any:
     """How many weights lie together at these input channels, a number or an array."""
     if not isinstance(layer.operation, Conv2D):
         return np.asarray(inputs)
+    if layer.operation.groups > 1:
+        return np.asarray(inputs) // layer.operation.groups
     return np.where(np.asarray(inputs) == layer.input_shape[2], _taps(layer), 1) * inputs
+
+
+def window_of(layer: Layer, inputs: Any) -> Any:
+    """Taps times the input channels of one group, at these input channels, a number or an array."""
+    return _taps(layer) * (inputs // _groups(layer))
 
 
 def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) -> dict[str, Any]:
@@ -183,9 +192,11 @@ def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) 
     """
     positions = layer.output_shape[0] * layer.output_shape[1]
     taps = _taps(layer)
-    left = np.asarray(outputs) % LEFT_BEHIND
+    groups = _groups(layer)
+    left = groups * (np.asarray(outputs) // groups % LEFT_BEHIND)
     mixes = isinstance(layer.operation, Conv2D | Dense)
-    inputs, outputs = _rounded_up(inputs, lanes[0]), _rounded_up(outputs, lanes[1])
+    inputs = _rounded_up(np.asarray(inputs) // groups, lanes[0])
+    outputs = groups * _rounded_up(np.asarray(outputs) // groups, lanes[1])
     fan_in = taps * inputs if mixes else taps
     inside = _taps_inside(layer)
     return {
@@ -194,7 +205,7 @@ def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) 
         "positions": positions,
         "weights": fan_in * outputs,
         "outputs": positions * outputs,
-        "reads": layer.input_shape[0] * layer.input_shape[1] * (inputs if mixes else outputs),
+        "reads": layer.input_shape[0] * layer.input_shape[1] * (groups * inputs if mixes else outputs),
         "window": positions * fan_in if isinstance(layer.operation, Conv2D) else 0,
         "macs": positions * fan_in * outputs,
         "inside": inside * (inputs if mixes else 1) * outputs,
@@ -264,6 +275,11 @@ def _taps(layer: Layer) -> int:
             return size[0] * size[1]
         case _:
             return 1
+
+
+def _groups(layer: Layer) -> int:
+    """In how many runs of channels a kernel works."""
+    return layer.operation.groups if isinstance(layer.operation, Conv2D) else 1
 
 
 def _taps_inside(layer: Layer) -> int:
