@@ -194,23 +194,21 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
   alignas(8) uint32_t buffer[kBufferWords];
   int8_t* const gathered = reinterpret_cast<int8_t*>(buffer + runs.Groups() * kStep);
   const Gatherer gatherer(conv);
-  int32_t positions = conv.window.output_height * conv.window.output_width;
-  int8_t* output = conv.output;
-  int32_t y = 0;
-  int32_t x = 0;
-  for (; positions > 0; positions -= kColumns) {
-    const bool is_pair = positions > 1;  // an odd last position fills both columns
+  const int32_t width = conv.window.output_width;
+  const int32_t positions = conv.window.output_height * width;
+  const bool is_backward = IsBackward(conv);
+  for (int32_t left = positions; left > 0; left -= kColumns) {
+    // An odd last position fills both columns.
+    const int32_t next = left > 1 ? 1 : 0;
+    const int32_t first = is_backward ? left - 1 - next : positions - left;
     for (int32_t column = 0; column < kColumns; ++column) {
-      gatherer.Gather(y, x, gathered);
+      const int32_t position = first + column * next;
+      gatherer.Gather(position / width, position % width, gathered);
       Widen(runs, gathered, buffer + column * kGroupWords);
-      if (is_pair && ++x == conv.window.output_width) {
-        x = 0;
-        ++y;
-      }
     }
+    int8_t* const output = conv.output + first * conv.output_channels;
     WriteColumns(conv.stage, runs, conv.weights, conv.output_channels, buffer, output,
-                 is_pair ? output + conv.output_channels : output);
-    output += kColumns * conv.output_channels;
+                 output + next * conv.output_channels);
   }
 }
 
