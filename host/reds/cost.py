@@ -118,7 +118,7 @@ def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, 
 
 def _bytes(shape: Shape, channels: Channels, element_bytes: int) -> Channels:
     """Memory for a map of active channels, rounded up to the alignment of tensors."""
-    return align(math.prod(shape[:2]) * channels * element_bytes)  # type: ignore[arg-type]
+    return align(math.prod(shape[:2]) * channels * element_bytes)
 
 
 @dataclass(frozen=True)

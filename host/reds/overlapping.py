@@ -6,7 +6,6 @@ of what is not read any more. device/src/overlap.h computes the same numbers whe
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -95,7 +94,10 @@ class _Walk:
     def _largest(self, needed: Callable[[int], Size], bends: Iterable[int]) -> Size:
         last = self.output_height - 1
         rows = {0, last, *(min(max(bend, 0), last) for bend in bends)}
-        return reduce(np.maximum, (needed(y) for y in sorted(rows)), 0)
+        largest: Size = 0
+        for y in sorted(rows):
+            largest = np.maximum(largest, needed(y))
+        return largest
 
 
 def _walk(layer: Layer, input_position: Size, output_position: Size) -> _Walk:

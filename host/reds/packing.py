@@ -1,6 +1,7 @@
 """Packs blocks of memory as tightly as possible, in a process of its own."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from reds.own_process import answer, ask
 
@@ -93,7 +94,7 @@ def _search(request: Request) -> tuple[int, ...]:
     for pair in request.pairs:
         size = request.blocks[pair.second].size
         distance = offsets[pair.first] - offsets[pair.second]
-        ways = [(distance >= size,), (-distance >= pair.behind,)]
+        ways: list[tuple[Any, ...]] = [(distance >= size,), (-distance >= pair.behind,)]
         if pair.before < size:
             factor = model.new_int_var(0, request.end // pair.multiple, "")
             ways.append((distance == pair.multiple * factor, distance >= pair.before))

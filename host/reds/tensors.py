@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import combinations
 from operator import add
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,11 @@ class Placement:
     """Size of the arena that holds them."""
 
 
-def align(size: int) -> int:
+@overload
+def align(size: int) -> int: ...
+@overload
+def align(size: Size) -> Size: ...
+def align(size: Size) -> Size:
     """Rounds a size in bytes up to the alignment of tensors."""
     alignment = conventions.TENSOR_ALIGNMENT
     return (size + alignment - 1) // alignment * alignment

@@ -128,8 +128,11 @@ def test_a_step_needs_less_where_its_output_may_overlap_a_dying_input() -> None:
     assert least_bytes(sizes, lives, 0, Sharing(before=20, behind=4)) == 104
     assert least_bytes(sizes, lives, 1, Sharing(before=0)) == 180, "the input is read again"
     assert least_bytes(sizes, lives, 2, None) == 280
-    assert least_bytes(sizes, lives, 2, Sharing(before=17)) == 80 + 120
-    assert least_bytes(sizes, lives, 2, Sharing(before=17, multiple=3)) == 80 + 124
+    assert least_bytes(sizes, lives, 2, Sharing(before=17)) == 180, "the output may lie over both inputs"
+    ends = lifetimes([(0,), (1,), (2,)])
+    assert least_bytes(sizes, ends, 2, Sharing(before=17)) == 20 + 80
+    assert least_bytes(sizes, ends, 2, Sharing(before=29)) == 32 + 80
+    assert least_bytes(sizes, ends, 2, Sharing(before=29, multiple=3)) == 36 + 80
 
 
 def test_the_exact_search_closes_what_first_fit_leaves() -> None:

@@ -87,12 +87,10 @@ class Convolution {
   void Run() {
     const int32_t positions = conv_.window.output_height * conv_.window.output_width;
     const int32_t count = positions < kPositions ? positions : kPositions;
-    const int32_t last = positions - count;
-    const bool is_backward = IsBackward(conv_);
     for (int32_t position = 0; position < positions; position += kPositions) {
       // The last four overlap those before them.
-      const int32_t before = position < last ? position : last;
-      const int32_t first = is_backward ? last - before : before;
+      const int32_t before = position < positions - count ? position : positions - count;
+      const int32_t first = IsBackward(conv_) ? positions - count - before : before;
       int8_t* const output = conv_.output + first * conv_.output_channels;
       PlaceCorners(first, count);
       if (is_usual_ && count == kPositions) {

@@ -12,7 +12,7 @@
 namespace reds {
 namespace {
 
-constexpr int32_t kBufferWords = 198;  // all frames together stay below 1 kB
+constexpr int32_t kBufferWords = 198;  // all frames together are at most 1 kB
 
 // A rectangle of the output.
 struct Tile {

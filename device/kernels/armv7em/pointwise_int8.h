@@ -26,12 +26,16 @@ namespace armv7em {
 
 class Pointwise {
  public:
-  // Whether a convolution is of this kind and its positions fit the stack.
-  static bool Supports(const Conv2D<int8_t>& conv) {
-    const Window& window = conv.window;
+  // Whether a convolution is of this kind.
+  static bool IsPointwise(const Window& window) {
     return window.kernel_height == 1 && window.kernel_width == 1 && window.stride_height == 1 &&
            window.stride_width == 1 && window.output_height == window.input_height &&
-           window.output_width == window.input_width && conv.input_channels >= kGroup &&
+           window.output_width == window.input_width;
+  }
+
+  // Whether it is and its positions fit the stack.
+  static bool Supports(const Conv2D<int8_t>& conv) {
+    return IsPointwise(conv.window) && conv.input_channels >= kGroup &&
            conv.input_channels <= MostInputs(3) && HaveScales(conv.stage, conv.output_channels);
   }
 
