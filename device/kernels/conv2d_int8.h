@@ -111,18 +111,26 @@ inline int8_t* WriteBlock(const Conv2D<int8_t>& conv, const Position<Products>& 
 
 template <typename Products>
 void Walk(const Conv2D<int8_t>& conv) {
-  int8_t* output = conv.output;
-  for (int32_t y = 0; y < conv.window.output_height; ++y) {
-    const TapRange rows = RowsInside(conv.window, y);
-    for (int32_t x = 0; x < conv.window.output_width; ++x) {
-      const TapRange columns = ColumnsInside(conv.window, x);
+  const Window& window = conv.window;
+  const bool is_backward = IsBackward(conv);
+  const int32_t first_y = is_backward ? window.output_height - 1 : 0;
+  const int32_t first_x = is_backward ? window.output_width - 1 : 0;
+  const int32_t step = is_backward ? -1 : 1;
+  int8_t* output = conv.output + (first_y * window.output_width + first_x) * conv.output_channels;
+  int32_t y = first_y;
+  for (int32_t height = window.output_height; height > 0; --height, y += step) {
+    const TapRange rows = RowsInside(window, y);
+    int32_t x = first_x;
+    for (int32_t width = window.output_width; width > 0; --width, x += step) {
+      const TapRange columns = ColumnsInside(window, x);
       const Position<Products> position(conv, rows, columns);
+      int8_t* to = output;
       int32_t channel = 0;
       for (; channel + kBlock <= conv.output_channels; channel += kBlock) {
-        output = WriteBlock<kBlock>(conv, position, channel, output);
+        to = WriteBlock<kBlock>(conv, position, channel, to);
       }
-      for (; channel < conv.output_channels; ++channel)
-        output = WriteBlock<1>(conv, position, channel, output);
+      for (; channel < conv.output_channels; ++channel) to = WriteBlock<1>(conv, position, channel, to);
+      output += step * conv.output_channels;
     }
   }
 }

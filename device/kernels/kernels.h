@@ -6,9 +6,23 @@
 //   - every size is positive and every map and weight tensor is below 2^31 bytes;
 //   - every window meets the map in at least one tap where the dilation is 1;
 //   - sums of products of int8 values fit int32_t;
-//   - inputs and output do not overlap, except that Softmax and functions of one element may get one and the
-//     same place;
+//   - inputs and output overlap only as said below;
 //   - activations and weights begin at 4-byte boundaries.
+//
+// Where input and output overlap, a kernel must not write what it has yet to read. src/overlap.h says how near they
+// may lie, from how kernels walk:
+//   - Functions of one element, Softmax and Add go from the first element to the last and have read all that an
+//     element is made of before they write it. Their output begins at or before the inputs that it overlaps.
+//   - Pools compute the positions of the output from the first to the last, and all channels of one before the next.
+//   - Conv2D does so too where its output begins at or before its input; where it begins behind it, from the last
+//     position to the first (see IsBackward). After anything of a position has been written, windows of the
+//     kConvolutionLookbackPositions positions that came before it may still be read. GroupedConv2D is the same but
+//     that its output begins at or before its input or behind the end of it.
+//   - DepthwiseConv2D with a multiplier of 1 writes a channel at a place from which it reads only the same channel,
+//     since its output begins a whole number of positions before the input. Of each channel it computes the positions
+//     from the first to the last, but that after anything of a row has been written, windows of the
+//     kDepthwiseLookbackRows rows before it may still be read. Channels may come in any order.
+//   - Nothing else overlaps.
 //
 // An int8 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The
 // biases that it is given have the input's zero point folded in, bias[o] - zero_point * sum(weights of o over
@@ -23,7 +37,12 @@
 
 #include <cstdint>
 
+#include "reds/conventions.h"
+
 namespace reds {
+
+using conventions::kConvolutionLookbackPositions;
+using conventions::kDepthwiseLookbackRows;
 
 // How a window slides over a map. Tap (i, j) of output (y, x) is at row y * stride_height - padding_top +
 // i * dilation_height and column x * stride_width - padding_left + j * dilation_width.
@@ -84,6 +103,12 @@ struct Conv2D {
   int32_t input_zero_point;  // value of the padding; 0 for float32
   OutputStage<Element> stage;
 };
+
+// Whether positions are computed from the last to the first, so that the output does not overtake the input.
+template <typename Element>
+inline bool IsBackward(const Conv2D<Element>& conv) {
+  return conv.output > conv.input;
+}
 
 // Weights: [groups * group_outputs][kernel_height][kernel_width][group_inputs]. All channels are active; group g reads
 // the input channels from g * group_inputs on and makes the output channels from g * group_outputs on.

@@ -4,6 +4,7 @@
 
 #include "reds/conventions.h"
 #include "src/constants.h"
+#include "src/overlap.h"
 
 namespace reds {
 namespace {
@@ -96,20 +97,6 @@ uint64_t Taps(const Layer& layer) {
       return KernelArea(layer);
     default:
       return 0;
-  }
-}
-
-// Whether every element of the output is a function of the input's element at its place.
-bool IsElementwise(Operation operation) {
-  switch (operation) {
-    case Operation::Relu:
-    case Operation::LeakyRelu:
-    case Operation::Logistic:
-    case Operation::Tanh:
-    case Operation::HardSwish:
-      return true;
-    default:
-      return false;
   }
 }
 
@@ -387,14 +374,19 @@ bool OutputIsNew(const RunList& list, uint32_t index) {
   return true;
 }
 
-// Only operations that read an element before they write it may work in place.
+int32_t PositionBytes(const RunList& list, uint32_t tensor) {
+  return static_cast<int32_t>(list.tensor(tensor).channels() * list.checked.element_bytes());
+}
+
+// What overlaps does so where the kernel reads before it writes.
 bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor) {
   const Range input = list.InputRange(step, tensor);
   const Range output = list.OutputRange(step);
   if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
-  const Operation operation = list.layer(step).operation();
-  const bool in_place = IsElementwise(operation) || operation == Operation::Softmax;
-  return !input.Overlaps(output) || (in_place && input.begin == output.begin);
+  if (!input.Overlaps(output)) return true;
+  const Overlap allowed =
+      OverlapOf(list.layer(step), PositionBytes(list, tensor), PositionBytes(list, step.output()));
+  return allowed.Allows(static_cast<int64_t>(input.begin), static_cast<int64_t>(output.begin));
 }
 
 bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor) {

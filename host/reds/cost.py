@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.arena import align, largest_sum, lifetimes
 from reds.fold import FusedLayer, fuse
 from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Exit, Graph, Node, Shape
 from reds.grouping import FIXES_CHANNELS, MAKES_CHANNELS
+from reds.overlapping import sharing
+from reds.tensors import align, lifetimes, lower_bound
 
 IntArray = NDArray[np.int64]
 Channels = int | IntArray
@@ -84,11 +85,11 @@ def parameters(graph: Graph, widths: Widths, leave: Exit | None = None) -> Chann
 
 
 def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, leave: Exit | None = None) -> Channels:
-    """Memory that a subnetwork's activations need at the same time: the largest sum of the maps that live at one step.
+    """Memory that a subnetwork's activations need at the same time: the largest need of one step.
 
-    A map lives from the operation that makes it to the last one that reads it; batch normalisation and activation are
-    part of the operation before them. In a chain that is the largest sum of an operation's input and output. The
-    planner adds what the fixed place of the output costs, and in a network with branches what gaps between maps cost.
+    A map lives from the operation that makes it to the last one that reads it, whose output may overlap it as far as
+    its kernel allows; batch normalisation and activation are part of the operation before them. No placement needs
+    less. The planner adds what the fixed place of the output costs, and what gaps between maps cost.
 
     Args:
         graph: the network.
@@ -101,21 +102,23 @@ def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, 
     """
     parts = _parts(graph, widths, leave)
     source = _bytes(parts[0].graph.input_map, parts[0].input_channels, element_bytes)
-    sizes, reads, tensor = [source], [], 0
+    sizes, reads, shared, tensor = [source], [], [], 0
     for part in parts:
         tensors = {INPUT: tensor}
         for layer in part.layers:
-            nodes = part.graph.nodes
-            reads.append(tuple(tensors[source] for source in nodes[layer.first_node].inputs))
-            sizes.append(_bytes(layer.output_shape, part.channels(layer.last_node), element_bytes))
+            sources = part.graph.nodes[layer.first_node].inputs
+            channels = part.channels(layer.last_node)
+            reads.append(tuple(tensors[source] for source in sources))
+            shared.append(sharing(layer, part.channels(sources[0]), channels, element_bytes))
+            sizes.append(_bytes(layer.output_shape, channels, element_bytes))
             tensor = tensors[layer.last_node] = len(reads)
-    peak = largest_sum(sizes, lifetimes(reads))
+    peak = lower_bound(sizes, lifetimes(reads), shared)
     return int(peak) if np.ndim(peak) == 0 else peak
 
 
 def _bytes(shape: Shape, channels: Channels, element_bytes: int) -> Channels:
     """Memory for a map of active channels, rounded up to the alignment of tensors."""
-    return align(math.prod(shape[:2]) * channels * element_bytes)  # type: ignore[arg-type]
+    return align(math.prod(shape[:2]) * channels * element_bytes)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Packs blocks of memory with fixed lifetimes as tightly as possible, in a process of its own."""
+"""Packs blocks of memory as tightly as possible, in a process of its own."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from reds.own_process import answer, ask
 
@@ -10,10 +11,6 @@ class Block:
     """Memory that is needed for a while."""
 
     size: int
-    first: int
-    """First step that needs it."""
-    last: int
-    """Last step that needs it."""
     offset: int
     """Where it lies in a known packing."""
 
@@ -24,10 +21,25 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two blocks that are needed at the same time."""
+
+    first: int
+    second: int
+    before: int
+    """The second begins that far before the first, or farther; where they overlap by a multiple of `multiple`."""
+    behind: int
+    """Or it begins that far behind the first's begin, or farther."""
+    multiple: int
+
+
+@dataclass(frozen=True)
 class Request:
     """Blocks to pack."""
 
     blocks: tuple[Block, ...]
+    pairs: tuple[Pair, ...]
+    """All blocks that are needed at the same time."""
     fixed: tuple[int, ...]
     """Indices of the blocks that must stay where they are."""
     bound: int
@@ -67,21 +79,30 @@ def _search_all(requests: tuple[Request, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def _search(request: Request) -> tuple[int, ...]:
-    """Packs with CP-SAT: a block is a rectangle of steps and places, and rectangles must not overlap."""
+    """Packs with CP-SAT: of every pair one lies before the other."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
     end = model.new_int_var(request.bound, request.end, "")
-    offsets, steps, places = [], [], []
+    offsets = []
     for index, block in enumerate(request.blocks):
         low, high = (block.offset, block.offset) if index in request.fixed else (0, request.end - block.size)
         offset = model.new_int_var(low, high, "")
         model.add_hint(offset, block.offset)
         model.add(offset + block.size <= end)
         offsets.append(offset)
-        steps.append(model.new_fixed_size_interval_var(block.first, block.last - block.first + 1, ""))
-        places.append(model.new_fixed_size_interval_var(offset, block.size, ""))
-    model.add_no_overlap_2d(steps, places)
+    for pair in request.pairs:
+        size = request.blocks[pair.second].size
+        distance = offsets[pair.first] - offsets[pair.second]
+        ways: list[tuple[Any, ...]] = [(distance >= size,), (-distance >= pair.behind,)]
+        if pair.before < size:
+            factor = model.new_int_var(0, request.end // pair.multiple, "")
+            ways.append((distance == pair.multiple * factor, distance >= pair.before))
+        chosen = [model.new_bool_var("") for _ in ways]
+        for literal, constraints in zip(chosen, ways, strict=True):
+            for constraint in constraints:
+                model.add(constraint).only_enforce_if(literal)
+        model.add_exactly_one(chosen)
     model.minimize(end)
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = request.seconds

@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.arena import Placement, Tensors, lifetimes, place
+from reds.arena import place
 from reds.compiled import (
     CompiledLayer,
     CompiledNetwork,
@@ -19,12 +19,14 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.fold import FusedLayer
 from reds.graph import Activation, ActivationFunction, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.lookup import TABLED, lookup_table
+from reds.overlapping import sharing
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling, sum_scaling
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
+from reds.tensors import Placement, Tensors, lifetimes
+from reds.windows import geometry
 
 FILE_IDENTIFIER = b"REDS"
 
@@ -235,40 +237,6 @@ def _limited(layer: CompiledLayer, values: tuple[int, ...], limit: int) -> tuple
     return values
 
 
-@dataclass(frozen=True)
-class WindowGeometry:
-    """How a window moves over a map."""
-
-    kernel: tuple[int, int] = (1, 1)
-    strides: tuple[int, int] = (1, 1)
-    dilation: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    """Rows above and columns left of the map."""
-
-
-def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
-    """The window of a layer; 1 x 1 for an operation without one."""
-    operation = layer.operation
-    if isinstance(operation, Activation | Dense | Add | Concatenate):
-        return WindowGeometry()
-    if isinstance(operation, Pad):
-        return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
-    kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
-    dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
-    padding = (0, 0)
-    if operation.padding == "same":
-        padding = (
-            _same_padding(layer.input_shape[0], layer.output_shape[0], kernel[0], operation.strides[0], dilation[0]),
-            _same_padding(layer.input_shape[1], layer.output_shape[1], kernel[1], operation.strides[1], dilation[1]),
-        )
-    return WindowGeometry(kernel, operation.strides, dilation, padding)
-
-
-def _same_padding(size: int, output: int, kernel: int, stride: int, dilation: int) -> int:
-    """Rows before the map: half of the total, rounded down (TFLite)."""
-    return max((output - 1) * stride + (kernel - 1) * dilation + 1 - size, 0) // 2
-
-
 def _operation(layer: CompiledLayer) -> int:
     operation = layer.operation
     if isinstance(operation, Conv2D):
@@ -306,7 +274,12 @@ def _port(network: CompiledNetwork, shape: tuple[int, ...], tensor: schema.Tenso
 
 
 def _tensors_to_place(network: CompiledNetwork, index: int) -> Tensors:
-    return Tensors(tuple(network.tensor_sizes(index)), lifetimes(network.tensors_read(index)))
+    element_bytes = network.element_type.dtype.itemsize
+    shared = tuple(
+        sharing(network.layers[step.layer], step.input_channels, step.output_channels, element_bytes)
+        for step in network.subnetworks[index].steps
+    )
+    return Tensors(tuple(network.tensor_sizes(index)), lifetimes(network.tensors_read(index)), shared)
 
 
 def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placement: Placement) -> schema.SubnetworkT:

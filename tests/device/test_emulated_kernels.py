@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, output_shape
+from near_places import Side, apart, near, placed
 from numpy.typing import NDArray
+from test_overlap import drawn_chain as drawn_overlapping_chain
 
 from reds.compiled import CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import encode
@@ -51,10 +53,24 @@ def check(
     compare(path, builder.build(specs, widths), builder.input(SAMPLES), boards)
 
 
-def compare(path: Path, network: CompiledNetwork, x: NDArray, boards: Sequence[str] = BOARDS) -> None:
-    """Compares all subnetworks on the boards with this machine."""
+def compare(
+    path: Path,
+    network: CompiledNetwork,
+    x: NDArray,
+    boards: Sequence[str] = BOARDS,
+    side: Side | None = None,
+) -> None:
+    """Compares all subnetworks on the boards with this machine.
+
+    With a side, outputs are as near to their inputs as kernels allow on the boards, and overlap nothing here.
+    """
     path.write_bytes(encode(network))
     runtime = Runtime(path)
+    if side is not None:
+        with placed(apart):
+            runtime = Runtime(encode(network))
+        with placed(near(side)):
+            path.write_bytes(encode(network))
     for board in boards:
         with boot(board, path) as url, Bench(url) as bench:
             for subnetwork in range(len(network.subnetworks)):
@@ -122,6 +138,17 @@ def test_chains_of_convolutions(folder: Path, seed: int) -> None:
     height, width = draw.pair(8, 20)
     specs = drawn_chain(draw, height, width)
     check(folder / "model", (height, width, draw.size(3)), specs, narrow(draw, specs), seed)
+
+
+@pytest.mark.parametrize("side", ["before", "behind"])
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(seed=seeds)
+def test_outputs_that_overlap_their_inputs(folder: Path, side: Side, seed: int) -> None:
+    draw = Draw(seed)
+    shape = (*draw.pair(10, 24), 2)
+    specs = drawn_overlapping_chain(draw, shape, 5)
+    builder = NetworkBuilder(ElementType.INT8, shape, seed)
+    compare(folder / "model", builder.build(specs, narrow(draw, specs)), builder.input(SAMPLES), side=side)
 
 
 @examples

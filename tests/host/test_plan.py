@@ -20,10 +20,11 @@ from reds.errors import UsageError
 from reds.graph import INPUT, Conv2D
 from reds.inspecting import inspect
 from reds.model_file import read_model_file
-from reds.plan import ConstantPool, TargetCosts, geometry
+from reds.plan import ConstantPool, TargetCosts
 from reds.quantizing import quantize
 from reds.requantize import Quantization
 from reds.runtime import Runtime
+from reds.windows import geometry
 
 
 @pytest.fixture

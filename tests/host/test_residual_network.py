@@ -91,7 +91,8 @@ def test_costs_are_those_of_the_emitted_file_and_of_every_implementation(family:
         leave = family.exits[0] if subnetwork.exit else None
         assert row.macs == cost.macs(family.graph, subnetwork.widths, leave)
         assert row.arena_bytes <= cost.peak_activation_bytes(family.graph, subnetwork.widths, leave=leave)
-    assert (rows[0].macs, rows[0].arena_bytes) == (12_501_632, 3 * 32 * 32 * 16)
+    # Two maps, and what a convolution of three rows, by three positions of slack, stays before its input.
+    assert (rows[0].macs, rows[0].arena_bytes) == (12_501_632, 2 * 32 * 32 * 16 + (2 * 32 + 3) * 16)
 
     report = verify(path, random_inputs(path, SAMPLES), BOARDS, BOARD_SAMPLES)
     assert report.passed, [check for check in report.checks if not check.passed]

@@ -22,6 +22,8 @@ constexpr int32_t kChunkChannels = 16;
 
 static_assert(kPaddedWindowElements / 2 <= (kWindowElements - kPaddedWindowElements) * kElementWords * 4,
               "padding has to be as long as the channels of one of two taps");
+static_assert(kPositions - 1 <= kConvolutionLookbackPositions,
+              "windows are read again after all but the last of their positions are written");
 static_assert(kWindowElements <= armv6m::kMostProducts, "a window has to fit its packed sums");
 
 // Taps of a window, or some channels of one tap.
@@ -87,7 +89,8 @@ class Convolution {
     const int32_t count = positions < kPositions ? positions : kPositions;
     for (int32_t position = 0; position < positions; position += kPositions) {
       // The last four overlap those before them.
-      const int32_t first = position < positions - count ? position : positions - count;
+      const int32_t before = position < positions - count ? position : positions - count;
+      const int32_t first = IsBackward(conv_) ? positions - count - before : before;
       int8_t* const output = conv_.output + first * conv_.output_channels;
       PlaceCorners(first, count);
       if (is_usual_ && count == kPositions) {

@@ -12,7 +12,7 @@
 namespace reds {
 namespace {
 
-constexpr int32_t kBufferWords = 198;  // all frames together stay below 1 kB
+constexpr int32_t kBufferWords = 198;  // all frames together are at most 1 kB
 
 // A rectangle of the output.
 struct Tile {
@@ -41,21 +41,23 @@ inline int32_t InputWidth(const Window& window, const Tile& tile) {
   return Covered(tile.width, window.stride_width, window.dilation_width, window.kernel_width);
 }
 
-// The largest tiles for the buffer, square where the map is large, and where they are.
+// Rows of a tile that is not as wide as the map: those beside it still read what lies before its last row.
+constexpr int32_t kTileRows = kDepthwiseLookbackRows + 1;
+
+// The largest tiles for the buffer, as wide as the map where they get kTileRows, and where they are.
 class Tiles {
  public:
   Tiles(const Window& window, int32_t room) : window_(window) {
-    int32_t side = 1;
-    while ((side + 1) * (side + 1) <= room) ++side;
     const int32_t narrowest = Covered(1, window.stride_width, window.dilation_width, window.kernel_width);
-    const int32_t lowest = Covered(1, window.stride_height, window.dilation_height, window.kernel_height);
-    if (side < narrowest) side = narrowest;
-    if (side > room / lowest) side = room / lowest;
-    width_ = Covering(side, window.stride_width, window.dilation_width, window.kernel_width);
+    int32_t covered_rows =
+        Covered(kTileRows, window.stride_height, window.dilation_height, window.kernel_height);
+    if (covered_rows > room / narrowest) covered_rows = room / narrowest;
+    width_ = Covering(room / covered_rows, window.stride_width, window.dilation_width, window.kernel_width);
     if (width_ > window.output_width) width_ = window.output_width;
     const int32_t rows =
         room / Covered(width_, window.stride_width, window.dilation_width, window.kernel_width);
     height_ = Covering(rows, window.stride_height, window.dilation_height, window.kernel_height);
+    if (width_ < window.output_width && height_ > kTileRows) height_ = kTileRows;
   }
 
   Tile At(int32_t y, int32_t x) const {

@@ -28,6 +28,7 @@ constexpr int32_t kGroupBytes = kStep * sizeof(uint32_t);
 // channel is left out, otherwise its taps. A run's groups are its full words and, where elements remain, the
 // word that ends with the run, in which what came before counts as 0.
 struct Runs {
+  bool is_gathered;  // whether they lie together in the map as in the weights
   int32_t count;
   int32_t elements;   // of one run
   int32_t full;       // groups of one run that are full words
@@ -42,8 +43,13 @@ Runs MakeRuns(const Conv2D<int8_t>& conv) {
   const int32_t taps = conv.window.kernel_height * conv.window.kernel_width;
   const bool contiguous = taps == 1 || conv.input_channels == conv.weights_pitch;
   const int32_t elements = contiguous ? taps * conv.input_channels : conv.input_channels;
-  return {contiguous ? 1 : taps, elements,           elements / kGroup,
-          elements % kGroup,     conv.weights_pitch, taps * conv.weights_pitch};
+  return {armv7em::Pointwise::IsPointwise(conv.window),
+          contiguous ? 1 : taps,
+          elements,
+          elements / kGroup,
+          elements % kGroup,
+          conv.weights_pitch,
+          taps * conv.weights_pitch};
 }
 
 // The window of one position, element by element as in the weights.
@@ -137,8 +143,7 @@ void Widen(const Runs& runs, const int8_t* from, uint32_t* to) {
 // Adds the products of all runs of two rows.
 inline void AddRuns(const Runs& runs, const int8_t* row0, const int8_t* row1, const uint32_t* columns,
                     armv7em::Sums2x2& sums) {
-  int32_t left = runs.count;
-  do {
+  for (int32_t left = runs.count;;) {
     const int8_t* run0 = row0;
     const int8_t* run1 = row1;
     armv7em::AddProducts2x2(run0, run1, columns, runs.full, sums);
@@ -146,9 +151,10 @@ inline void AddRuns(const Runs& runs, const int8_t* row0, const int8_t* row1, co
       const int32_t back = kGroup - runs.remainder;
       armv7em::AddGroup2x2(run0 - back, run1 - back, columns, sums);
     }
+    if (--left == 0) return;
     row0 += runs.pitch;
     row1 += runs.pitch;
-  } while (--left != 0);
+  }
 }
 
 // All channels of two positions of the output, which may be the same. An odd last channel is computed twice.
@@ -194,23 +200,26 @@ void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
   alignas(8) uint32_t buffer[kBufferWords];
   int8_t* const gathered = reinterpret_cast<int8_t*>(buffer + runs.Groups() * kStep);
   const Gatherer gatherer(conv);
-  int32_t positions = conv.window.output_height * conv.window.output_width;
-  int8_t* output = conv.output;
-  int32_t y = 0;
-  int32_t x = 0;
-  for (; positions > 0; positions -= kColumns) {
-    const bool is_pair = positions > 1;  // an odd last position fills both columns
+  const int32_t width = conv.window.output_width;
+  const int32_t positions = conv.window.output_height * width;
+  const bool is_backward = IsBackward(conv);
+  for (int32_t left = positions; left > 0; left -= kColumns) {
+    // An odd last position fills both columns.
+    const int32_t next = left > 1 ? 1 : 0;
+    const int32_t first = is_backward ? left - 1 - next : positions - left;
     for (int32_t column = 0; column < kColumns; ++column) {
-      gatherer.Gather(y, x, gathered);
-      Widen(runs, gathered, buffer + column * kGroupWords);
-      if (is_pair && ++x == conv.window.output_width) {
-        x = 0;
-        ++y;
+      const int32_t position = first + column * next;
+      const int8_t* elements = gathered;
+      if (runs.is_gathered) {
+        elements = conv.input + position * conv.input_channels;
+      } else {
+        gatherer.Gather(position / width, position % width, gathered);
       }
+      Widen(runs, elements, buffer + column * kGroupWords);
     }
+    int8_t* const output = conv.output + first * conv.output_channels;
     WriteColumns(conv.stage, runs, conv.weights, conv.output_channels, buffer, output,
-                 is_pair ? output + conv.output_channels : output);
-    output += kColumns * conv.output_channels;
+                 output + next * conv.output_channels);
   }
 }
 
@@ -223,7 +232,8 @@ __attribute__((noinline)) void RunUnbuffered(const Conv2D<int8_t>& conv) {
 bool FitsBuffer(const Runs& runs) {
   constexpr int32_t kRoom = kBufferWords * static_cast<int32_t>(sizeof(uint32_t));
   if (runs.full == 0 || runs.count > kRoom || runs.full > kRoom) return false;
-  return int64_t{runs.Groups()} * kGroupBytes + runs.count * runs.elements <= kRoom;
+  const int32_t gathered = runs.is_gathered ? 0 : runs.count * runs.elements;
+  return int64_t{runs.Groups()} * kGroupBytes + gathered <= kRoom;
 }
 
 }  // namespace

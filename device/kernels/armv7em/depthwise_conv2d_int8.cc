@@ -156,6 +156,9 @@ int32_t Covered(int32_t outputs, int32_t stride, int32_t kernel) { return (outpu
 
 int32_t PartsOf(int32_t size, int32_t part) { return (size + part - 1) / part; }
 
+// Rows of a tile that is not as wide as the map: those beside it still read what lies before its last row.
+constexpr int32_t kTileRows = kDepthwiseLookbackRows + 1;
+
 // The tile size, no larger than the output, with the fewest tiles among those whose patch fits; no rows where
 // none fits.
 Tile ChooseTile(const Window& window) {
@@ -167,7 +170,8 @@ Tile ChooseTile(const Window& window) {
     const int32_t covered_rows = patch_groups / covered_columns;
     if (covered_rows < window.kernel_height) break;
     const int32_t fitting = (covered_rows - window.kernel_height) / window.stride_height + 1;
-    const int32_t rows = fitting < window.output_height ? fitting : window.output_height;
+    const int32_t most = columns < window.output_width ? kTileRows : window.output_height;
+    const int32_t rows = fitting < most ? fitting : most;
     const int32_t tiles = PartsOf(window.output_width, columns) * PartsOf(window.output_height, rows);
     if (tiles <= fewest) {
       fewest = tiles;
@@ -241,19 +245,29 @@ void FillPatch(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile&
   }
 }
 
+// Four channels of the map, of which the first `repeated` have been written before: what they were computed from
+// may not be there any more.
+struct Group {
+  int32_t channel;
+  int32_t repeated;
+};
+
 // Computes a row of a tile.
 template <int32_t kTaps>
-void WriteRow(const DepthwiseConv2D<int8_t>& conv, const uint32_t* patch, int32_t patch_step,
-              const uint32_t* parameters, int8_t* output, int32_t count) {
+void WriteRow(const DepthwiseConv2D<int8_t>& conv, const Group& group, const uint32_t* patch,
+              int32_t patch_step, const uint32_t* parameters, int8_t* output, int32_t count) {
   const int32_t output_step = conv.input_channels;
   const Clamp<int32_t> clamp = conv.stage.clamp;
-  const bool is_narrow = !armv7em::IsWholeRange(clamp);
+  const int32_t repeated = group.repeated;
+  const bool is_usual = repeated == 0 && armv7em::IsWholeRange(clamp);
   for (; count > 0; --count) {
     int32_t values[kChannels];
     Compute<kTaps>(patch, parameters, conv.window, values);
-    if (is_narrow) {
+    if (!is_usual) {
 #pragma GCC unroll 4
       for (int32_t& value : values) value = Clamped(value, clamp.minimum, clamp.maximum);
+#pragma GCC unroll 4
+      for (int32_t i = 0; i < kChannels; ++i) values[i] = i < repeated ? output[i] : values[i];
     }
 #pragma GCC unroll 4
     for (int32_t i = 0; i < kChannels; ++i) output[i] = static_cast<int8_t>(values[i]);
@@ -262,16 +276,18 @@ void WriteRow(const DepthwiseConv2D<int8_t>& conv, const uint32_t* patch, int32_
   }
 }
 
-void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t column_words,
-               const uint32_t* patch, const uint32_t* parameters, int8_t* output) {
+void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Group& group, const Tile& tile,
+               int32_t column_words, const uint32_t* patch, const uint32_t* parameters) {
   const Window& window = conv.window;
   const bool is_3x3 = window.kernel_height == 3 && window.kernel_width == 3;
   const int32_t patch_step = window.stride_width * column_words;
+  int8_t* output =
+      conv.output + (tile.y * window.output_width + tile.x) * conv.input_channels + group.channel;
   for (int32_t row = 0; row < tile.rows; ++row) {
     if (is_3x3) {
-      WriteRow<9>(conv, patch, patch_step, parameters, output, tile.columns);
+      WriteRow<9>(conv, group, patch, patch_step, parameters, output, tile.columns);
     } else {
-      WriteRow<0>(conv, patch, patch_step, parameters, output, tile.columns);
+      WriteRow<0>(conv, group, patch, patch_step, parameters, output, tile.columns);
     }
     patch += window.stride_height * kTapWords;
     output += window.output_width * conv.input_channels;
@@ -279,19 +295,18 @@ void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t co
 }
 
 // Four channels of the whole map.
-void RunGroup(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile& whole) {
+void RunGroup(const DepthwiseConv2D<int8_t>& conv, const Group& group, const Tile& whole) {
   const Window& window = conv.window;
   const int32_t column_words = ColumnWords(window, whole);
   uint32_t parameters[kBufferWords];
   uint32_t* const patch = parameters + ParameterWords(window);
-  FillParameters(conv, channel, column_words, parameters);
+  FillParameters(conv, group.channel, column_words, parameters);
   for (int32_t y = 0; y < window.output_height; y += whole.rows) {
     for (int32_t x = 0; x < window.output_width; x += whole.columns) {
       const Tile tile = {y, x, Clamped<int32_t>(window.output_height - y, 0, whole.rows),
                          Clamped<int32_t>(window.output_width - x, 0, whole.columns)};
-      FillPatch(conv, channel, tile, column_words, patch);
-      int8_t* output = conv.output + (y * window.output_width + x) * conv.input_channels + channel;
-      WriteTile(conv, tile, column_words, patch, parameters, output);
+      FillPatch(conv, group.channel, tile, column_words, patch);
+      WriteTile(conv, group, tile, column_words, patch, parameters);
     }
   }
 }
@@ -311,8 +326,9 @@ void Run(const DepthwiseConv2D<int8_t>& conv) {
   if (tile.rows == 0) return depthwise_conv2d_int8::Walk<1>(conv);
   const int32_t channels = conv.input_channels;
   for (int32_t channel = 0; channel < channels; channel += kChannels) {
-    // Where the last group is not full it begins earlier and computes some channels again.
-    RunGroup(conv, channel + kChannels <= channels ? channel : channels - kChannels, tile);
+    // Where the last group is not full it begins earlier and repeats some channels.
+    const int32_t first = channel + kChannels <= channels ? channel : channels - kChannels;
+    RunGroup(conv, {first, channel - first}, tile);
   }
 }
 

@@ -1,14 +1,15 @@
 // A convolution whose window is one position, with stride 1 and no padding: a product of the matrix of the map
 // with the matrix of the weights.
 //
-// Two output channels at a time, with two positions at a time inside. All that the two channels need is
-// widened and put on the stack once, in the order in which it is read for every pair of positions:
+// Four positions at a time, or three where the input has many channels, so that the output may take the place of
+// an input that has been read. They are widened and put on the stack once, in the order in which they are read for
+// every output channel:
 //
-//   bias of channel 0, the same, bias of channel 1, the same;
-//   for each group of input channels: even and odd bytes of channel 0, even and odd bytes of channel 1;
+//   for each group of input channels: even and odd bytes of each position in turn;
 //   how many elements the last group steps back, so that it ends with the row; 0 where rows are full groups;
-//   where they are not, the last group, in which elements that came before count as 0;
-//   scale of channel 0, scale of channel 1, zero point.
+//   where they are not, the last group, in which elements that came before count as 0.
+//
+// The weights stay where they are. A word of them is widened once for all positions.
 
 #ifndef REDS_KERNELS_ARMV7EM_POINTWISE_INT8_H
 #define REDS_KERNELS_ARMV7EM_POINTWISE_INT8_H
@@ -25,174 +26,234 @@ namespace armv7em {
 
 class Pointwise {
  public:
-  // Whether a convolution is of this kind and its parameters fit the stack.
-  static bool Supports(const Conv2D<int8_t>& conv) {
-    const Window& window = conv.window;
+  // Whether a convolution is of this kind.
+  static bool IsPointwise(const Window& window) {
     return window.kernel_height == 1 && window.kernel_width == 1 && window.stride_height == 1 &&
            window.stride_width == 1 && window.output_height == window.input_height &&
-           window.output_width == window.input_width && conv.input_channels >= kGroup &&
-           conv.input_channels <= kMostInputs && HaveScales(conv.stage, conv.output_channels);
+           window.output_width == window.input_width;
+  }
+
+  // Whether it is and its positions fit the stack.
+  static bool Supports(const Conv2D<int8_t>& conv) {
+    return IsPointwise(conv.window) && conv.input_channels >= kGroup &&
+           conv.input_channels <= MostInputs(3) && HaveScales(conv.stage, conv.output_channels);
   }
 
   static void Run(const Conv2D<int8_t>& conv) {
-    for (int32_t channel = 0; channel < conv.output_channels; channel += 2) {
-      // An odd last channel is computed twice.
-      const int32_t next = channel + 1 < conv.output_channels ? 1 : 0;
-      uint32_t parameters[kMostWords];
-      FillParameters(conv, channel, next, parameters);
-      WriteChannels(conv, parameters, channel, next);
-    }
+    conv.input_channels <= MostInputs(4) ? RunWith<4>(conv) : RunWith<3>(conv);
   }
 
  private:
-  static constexpr int32_t kMostInputs = 184;
-  static constexpr int32_t kGroupWords = 4;  // even and odd bytes of two channels
-  static constexpr int32_t kMostWords = 4 + kMostInputs / kGroup * kGroupWords + 1 + 5;
+  static constexpr int32_t kPositionWords = 2;  // of one group
+  static constexpr int32_t kBufferWords = 193;
 
-  static uint32_t* StoreGroup(uint32_t word0, uint32_t word1, uint32_t* to) {
-    to[0] = WidenedEvenBytes(word0);
-    to[1] = WidenedOddBytes(word0);
-    to[2] = WidenedEvenBytes(word1);
-    to[3] = WidenedOddBytes(word1);
-    return to + kGroupWords;
+  static constexpr int32_t MostInputs(int32_t positions) {
+    return (kBufferWords - 1) / (positions * kPositionWords) * kGroup;
   }
 
-  static uint32_t* StoreScale(const OutputStage<int8_t>& stage, int32_t channel, uint32_t* to) {
-    const Scale scale = MakeScale(stage.multiplier[channel], stage.shift[channel]);
-    to[0] = static_cast<uint32_t>(scale.doubled_multiplier);
-    to[1] = static_cast<uint32_t>(scale.shift_factor);
-    return to + 2;
-  }
+  // What channels are computed from. Pointers lead behind the last one.
+  template <int32_t kPositions>
+  struct Channels {
+    explicit Channels(const Conv2D<int8_t>& conv)
+        : row(conv.weights),
+          advance(conv.weights_pitch - conv.input_channels),
+          first(-conv.output_channels),
+          groups(((conv.input_channels / kGroup + 1) / 2) * 4 + conv.input_channels / kGroup % 2),
+          bias(conv.stage.bias + conv.output_channels),
+          multiplier(conv.stage.multiplier + conv.output_channels),
+          shift(conv.stage.shift + conv.output_channels),
+          zero_point(conv.stage.zero_point),
+          minimum(conv.stage.clamp.minimum),
+          maximum(conv.stage.clamp.maximum),
+          is_narrow(!IsWholeRange(conv.stage.clamp)) {}
 
-  static void FillParameters(const Conv2D<int8_t>& conv, int32_t channel, int32_t next, uint32_t* to) {
-    const int8_t* row0 = conv.weights + channel * conv.weights_pitch;
-    const int8_t* row1 = row0 + next * conv.weights_pitch;
-    const int32_t remainder = conv.input_channels % kGroup;
-    to[0] = to[1] = static_cast<uint32_t>(conv.stage.bias[channel]);
-    to[2] = to[3] = static_cast<uint32_t>(conv.stage.bias[channel + next]);
-    to += 4;
-    for (int32_t groups = conv.input_channels / kGroup; groups > 0; --groups) {
-      to = StoreGroup(LoadWord(row0), LoadWord(row1), to);
-      row0 += kGroup;
-      row1 += kGroup;
-    }
-    *to++ = remainder == 0 ? 0 : static_cast<uint32_t>(kGroup - remainder);
-    if (remainder != 0) {
-      const uint32_t last = UINT32_MAX << (kGroup - remainder) * 8;
-      to = StoreGroup(LoadWord(row0 - kGroup + remainder) & last, LoadWord(row1 - kGroup + remainder) & last,
-                      to);
-    }
-    to = StoreScale(conv.stage, channel, to);
-    to = StoreScale(conv.stage, channel + next, to);
-    *to = static_cast<uint32_t>(conv.stage.zero_point);
-  }
+    const int8_t* row;
+    int32_t advance;  // from the end of a row to the next one
+    int32_t first;
+    int32_t groups;  // of whole turns of the loop, doubled, and 1 where it is entered in the middle
+    const int32_t* bias;
+    const int32_t* multiplier;
+    const int8_t* shift;
+    int32_t zero_point;
+    int32_t minimum;
+    int32_t maximum;
+    int32_t is_narrow;
+    const uint32_t* columns;
+    int8_t* outputs[kPositions];
+  };
 
-  // Two channels of all positions. An odd last position is computed twice.
-  static void WriteChannels(const Conv2D<int8_t>& conv, const uint32_t* parameters, int32_t channel,
-                            int32_t next) {
-    const Clamp<int32_t> clamp = conv.stage.clamp;
-    const bool is_narrow = !IsWholeRange(clamp);
+  template <int32_t kPositions>
+  static void RunWith(const Conv2D<int8_t>& conv) {
+    uint32_t columns[kBufferWords];
+    Channels<kPositions> channels(conv);
+    channels.columns = columns;
     const int32_t groups = conv.input_channels / kGroup;
+    const int32_t remainder = conv.input_channels % kGroup;
+    columns[groups * kPositions * kPositionWords] =
+        remainder == 0 ? 0 : static_cast<uint32_t>(kGroup - remainder);
     const int32_t positions = conv.window.output_height * conv.window.output_width;
-    const int8_t* input = conv.input;
-    int8_t* output = conv.output + channel;
-    int32_t input_step = conv.input_channels;
-    int32_t output_step = conv.output_channels;
-    for (int32_t count = positions / 2; count >= 0; --count) {
-      if (count == 0) {
-        if (positions % 2 == 0) return;
-        input_step = output_step = 0;
-      }
-      const int8_t* input1 = input + input_step;
-      int8_t* output1 = output + output_step;
-      int32_t values[4];
-      Compute(input, input1, parameters, groups, values);
-      if (is_narrow) {
+    const bool is_backward = IsBackward(conv);
+    for (int32_t left = positions; left > 0; left -= kPositions) {
+      // The last position takes the places of those that are missing.
+      const int32_t count = left < kPositions ? left : kPositions;
+      const int32_t first = is_backward ? left - count : positions - left;
+      const int8_t* input = conv.input + first * conv.input_channels;
+      int8_t* output = conv.output + (first + 1) * conv.output_channels;
 #pragma GCC unroll 4
-        for (int32_t& value : values) value = Clamped(value, clamp.minimum, clamp.maximum);
+      for (int32_t i = 0; i < kPositions; ++i) {
+        const int8_t* next = Widen<kPositions>(input, groups, remainder, columns + i * kPositionWords);
+        channels.outputs[i] = output;
+        if (i + 1 < count) {
+          input = next;
+          output += conv.output_channels;
+        }
       }
-      output[0] = static_cast<int8_t>(values[0]);
-      output1[0] = static_cast<int8_t>(values[1]);
-      output[next] = static_cast<int8_t>(values[2]);
-      output1[next] = static_cast<int8_t>(values[3]);
-      input = input1;
-      output = output1 + output_step;
+      WriteChannels(channels);
     }
   }
 
-  // values[0], [1]: channel 0 of both positions, [2], [3]: channel 1. Registers: r0 to r3 the sums; r8 to r11 a
-  // group of the parameters; %[x] a group of one position and then its odd bytes; %[e] its even bytes; and the
-  // four operands. That is all of them.
-  __attribute__((always_inline)) static void Compute(const int8_t* input0, const int8_t*& input1,
-                                                     const uint32_t* parameters, int32_t groups,
-                                                     int32_t (&values)[4]) {
-    register int32_t value0 __asm__("r0");
-    register int32_t value1 __asm__("r1");
-    register int32_t value2 __asm__("r2");
-    register int32_t value3 __asm__("r3");
-    uint32_t x, e;
-#define REDS_ADD_GROUP                \
-  "ldr    %[x], [%[input0]], #4\n"    \
-  "ldmia  %[parameters]!, {r8-r11}\n" \
-  "sxtb16 %[e], %[x]\n"               \
-  "sxtb16 %[x], %[x], ror #8\n"       \
-  "smlad  r0, %[e], r8, r0\n"         \
-  "smlad  r2, %[e], r10, r2\n"        \
-  "smlad  r0, %[x], r9, r0\n"         \
-  "smlad  r2, %[x], r11, r2\n"        \
-  "ldr    %[x], [%[input1]], #4\n"    \
-  "sxtb16 %[e], %[x]\n"               \
-  "sxtb16 %[x], %[x], ror #8\n"       \
-  "smlad  r1, %[e], r8, r1\n"         \
-  "smlad  r3, %[e], r10, r3\n"        \
-  "smlad  r1, %[x], r9, r1\n"         \
-  "smlad  r3, %[x], r11, r3\n"
+  // One position. `to` is its first group. Returns the first element of the next position.
+  template <int32_t kPositions>
+  static const int8_t* Widen(const int8_t* from, int32_t groups, int32_t remainder, uint32_t* to) {
+    for (; groups > 0; --groups) {
+      StoreGroup(LoadWord(from), to);
+      from += kGroup;
+      to += kPositions * kPositionWords;
+    }
+    if (remainder != 0) {
+      from += remainder;
+      const uint32_t last = UINT32_MAX << (kGroup - remainder) * 8;
+      StoreGroup(LoadWord(from - kGroup) & last, to + 1);
+    }
+    return from;
+  }
+
+  static void StoreGroup(uint32_t word, uint32_t* to) {
+    to[0] = WidenedEvenBytes(word);
+    to[1] = WidenedOddBytes(word);
+  }
+
+  // Registers: r0 to r3 the sums; r8 to r11 a group of two positions; those named below. With the stack pointer and
+  // the program counter that is all of them, so what a channel begins and ends with lies on the stack.
+  template <int32_t kPositions>
+  __attribute__((always_inline)) static void WriteChannels(const Channels<kPositions>& channels) {
+    const int8_t* row = channels.row;
+    int32_t index = channels.first;  // up to 0
+    const uint32_t* column;
+    int32_t left;
+    uint32_t w, e;
+    // clang-format off
+#define REDS_ADD_TWO(sum0, sum1)         \
+  "smlad  " sum0 ", %[e], r8, " sum0 "\n"  \
+  "smlad  " sum1 ", %[e], r10, " sum1 "\n" \
+  "smlad  " sum0 ", %[w], r9, " sum0 "\n"  \
+  "smlad  " sum1 ", %[w], r11, " sum1 "\n"
+#define REDS_LOAD_GROUP               \
+  "ldr    %[w], [%[row]], #4\n"       \
+  "ldmia  %[column]!, {r8-r11}\n"     \
+  "sxtb16 %[e], %[w]\n"               \
+  "sxtb16 %[w], %[w], ror #8\n"
+#define REDS_ADD_THREE                \
+  REDS_LOAD_GROUP                     \
+  REDS_ADD_TWO("r0", "r1")            \
+  "ldmia  %[column]!, {r8, r9}\n"     \
+  "smlad  r2, %[e], r8, r2\n"         \
+  "smlad  r2, %[w], r9, r2\n"
+#define REDS_ADD_FOUR                 \
+  REDS_LOAD_GROUP                     \
+  REDS_ADD_TWO("r0", "r1")            \
+  "ldmia  %[column]!, {r8-r11}\n"     \
+  REDS_ADD_TWO("r2", "r3")
+#define REDS_CLAMP(value)             \
+  "cmp    " value ", %[w]\n"          \
+  "it     lt\n"                       \
+  "movlt  " value ", %[w]\n"          \
+  "cmp    " value ", %[e]\n"          \
+  "it     gt\n"                       \
+  "movgt  " value ", %[e]\n"
     // Two groups a turn; an odd count enters at the second one.
-    __asm__ volatile(
-        "ldmia  %[parameters]!, {r0-r3}\n"
-        "tst    %[groups], #1\n"
-        "itt    ne\n"
-        "addne  %[groups], #1\n"
-        "bne    2f\n"
-        "1:\n" REDS_ADD_GROUP  //
-        "2:\n" REDS_ADD_GROUP
-        "subs   %[groups], #2\n"
-        "bne    1b\n"
-        "ldr    %[x], [%[parameters]], #4\n"
-        "cmp    %[x], #0\n"
-        "beq    3f\n"
-        "sub    %[input0], %[input0], %[x]\n"
-        "sub    %[input1], %[input1], %[x]\n"  //
-        REDS_ADD_GROUP
-        "3:\n"
-        "ldmia  %[parameters]!, {r8-r11}\n"
-        "ldr    %[x], [%[parameters]]\n"
-        "smmlar r0, r0, r8, r0\n"
-        "smmlar r1, r1, r8, r1\n"
-        "smmlar r2, r2, r10, r2\n"
-        "smmlar r3, r3, r10, r3\n"
-        "add    r0, r0, r0, asr #31\n"
-        "add    r1, r1, r1, asr #31\n"
-        "add    r2, r2, r2, asr #31\n"
-        "add    r3, r3, r3, asr #31\n"
-        "smmlar r0, r0, r9, %[x]\n"
-        "smmlar r1, r1, r9, %[x]\n"
-        "smmlar r2, r2, r11, %[x]\n"
-        "smmlar r3, r3, r11, %[x]\n"
-        "ssat   r0, #8, r0\n"
-        "ssat   r1, #8, r1\n"
-        "ssat   r2, #8, r2\n"
-        "ssat   r3, #8, r3\n"
-        : "=&r"(value0), "=&r"(value1), "=&r"(value2),
-          "=&r"(value3), [input0] "+r"(input0), [input1] "+r"(input1), [parameters] "+r"(parameters),
-          [groups] "+r"(groups), [x] "=&r"(x), [e] "=&r"(e)
-        :
-        : "r8", "r9", "r10", "r11", "cc", "memory");
-#undef REDS_ADD_GROUP
-    values[0] = value0;
-    values[1] = value1;
-    values[2] = value2;
-    values[3] = value3;
+#define REDS_WRITE_CHANNELS(add_group, of_each, load_outputs, store)                                      \
+  __asm__ volatile(                                                                                        \
+      "1:\n"                                                                                               \
+      "ldr    %[w], %[bias]\n"                                                                             \
+      "ldr    %[left], %[groups]\n"                                                                       \
+      "ldr    r0, [%[w], %[index], lsl #2]\n"                                                              \
+      "ldr    %[column], %[columns]\n"                                                                     \
+      "lsrs   %[left], %[left], #1\n"                                                                      \
+      "mov    r1, r0\n"                                                                                    \
+      "mov    r2, r0\n"                                                                                    \
+      "mov    r3, r0\n"                                                                                    \
+      "bcs    3f\n"                                                                                        \
+      "2:\n" add_group                                                                                     \
+      "3:\n" add_group                                                                                     \
+      "subs   %[left], #2\n"                                                                               \
+      "bne    2b\n"                                                                                        \
+      "ldr    %[w], [%[column]], #4\n"                                                                     \
+      "ldr    %[left], %[shift]\n"                                                                         \
+      "cbz    %[w], 4f\n"                                                                                  \
+      "sub    %[row], %[row], %[w]\n" add_group                                                            \
+      "4:\n"                                                                                               \
+      "ldr    %[e], %[multiplier]\n"                                                                       \
+      "ldrsb  r9, [%[left], %[index]]\n"                                                                   \
+      "ldr    r8, [%[e], %[index], lsl #2]\n"                                                              \
+      "mov    %[w], #1\n"                                                                                  \
+      "add    r9, r9, #32\n"                                                                               \
+      "ldr    %[e], %[zero_point]\n"                                                                       \
+      "lsl    r8, r8, #1\n"                                                                                \
+      "lsl    r9, %[w], r9\n"                                                                              \
+      of_each(REDS_MULTIPLY) of_each(REDS_BELOW_ZERO) of_each(REDS_SHIFT) of_each(REDS_SATURATE)           \
+      "ldr    %[w], %[is_narrow]\n"                                                                        \
+      "cbz    %[w], 5f\n"                                                                                  \
+      "ldr    %[w], %[minimum]\n"                                                                          \
+      "ldr    %[e], %[maximum]\n" of_each(REDS_CLAMP)                                                      \
+      "5:\n" load_outputs store                                                                            \
+      "ldr    %[w], %[advance]\n"                                                                          \
+      "adds   %[index], #1\n"                                                                              \
+      "add    %[row], %[w]\n"                                                                              \
+      "bne    1b\n"                                                                                        \
+      : [row] "+&r"(row), [index] "+&r"(index), [column] "=&r"(column), [left] "=&r"(left), [w] "=&l"(w),  \
+        [e] "=&r"(e)                                                                                       \
+      : [columns] "m"(channels.columns), [groups] "m"(channels.groups), [bias] "m"(channels.bias),                         \
+        [multiplier] "m"(channels.multiplier), [shift] "m"(channels.shift), [zero_point] "m"(channels.zero_point),  \
+        [is_narrow] "m"(channels.is_narrow), [minimum] "m"(channels.minimum), [maximum] "m"(channels.maximum),                        \
+        [advance] "m"(channels.advance), [output0] "m"(channels.outputs[0]), [output1] "m"(channels.outputs[1]),    \
+        [output2] "m"(channels.outputs[2]), [output3] "m"(channels.outputs[kPositions - 1])                \
+      : "r0", "r1", "r2", "r3", "r8", "r9", "r10", "r11", "cc", "memory")
+#define REDS_OF_THREE(act) act("r0") act("r1") act("r2")
+#define REDS_OF_FOUR(act) REDS_OF_THREE(act) act("r3")
+#define REDS_MULTIPLY(value) "smmlar " value ", " value ", r8, " value "\n"
+#define REDS_BELOW_ZERO(value) "add    " value ", " value ", " value ", asr #31\n"
+#define REDS_SHIFT(value) "smmlar " value ", " value ", r9, %[e]\n"
+#define REDS_SATURATE(value) "ssat   " value ", #8, " value "\n"
+#define REDS_LOAD_THREE "ldrd   r8, r9, %[output0]\n" "ldr    r10, %[output2]\n"
+#define REDS_LOAD_FOUR "ldrd   r8, r9, %[output0]\n" "ldrd   r10, r11, %[output2]\n"
+#define REDS_STORE_THREE                \
+  "strb   r0, [r8, %[index]]\n"         \
+  "strb   r1, [r9, %[index]]\n"         \
+  "strb   r2, [r10, %[index]]\n"
+#define REDS_STORE_FOUR REDS_STORE_THREE "strb   r3, [r11, %[index]]\n"
+    if (kPositions == 4) {
+      REDS_WRITE_CHANNELS(REDS_ADD_FOUR, REDS_OF_FOUR, REDS_LOAD_FOUR, REDS_STORE_FOUR);
+    } else {
+      REDS_WRITE_CHANNELS(REDS_ADD_THREE, REDS_OF_THREE, REDS_LOAD_THREE, REDS_STORE_THREE);
+    }
+    // clang-format on
+#undef REDS_ADD_TWO
+#undef REDS_LOAD_GROUP
+#undef REDS_ADD_THREE
+#undef REDS_ADD_FOUR
+#undef REDS_CLAMP
+#undef REDS_WRITE_CHANNELS
+#undef REDS_OF_THREE
+#undef REDS_OF_FOUR
+#undef REDS_MULTIPLY
+#undef REDS_BELOW_ZERO
+#undef REDS_SHIFT
+#undef REDS_SATURATE
+#undef REDS_LOAD_THREE
+#undef REDS_LOAD_FOUR
+#undef REDS_STORE_THREE
+#undef REDS_STORE_FOUR
   }
 };
 

@@ -5,31 +5,35 @@
 | `macs` | multiply-accumulates of one inference, with the coupling of layers and the classifier |
 | `nominal_macs` | the same as the REDS paper counts them, see `nominal_terms` |
 | `flash` | bytes of the file that one inference reads: weights, constants, steps and tensors |
-| `arena` | bytes of the activations in memory at the same time |
+| `arena` | bytes of the activations in memory at the same time, where they may overlap counted once |
 | `cycles:TARGET` | instructions of one inference by the cost table of a target, see `reds.targets` |
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from reds import cost
-from reds.arena import Lifetime, Tensors, align, lifetimes, output_offset, place
+from reds.arena import place
 from reds.cost import Channels
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
 from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Graph, Node
 from reds.lookup import TABLED
+from reds.overlapping import sharing
 from reds.plan import STEP_BYTES, TENSOR_BYTES, WORD_BYTES
 from reds.solving.problem import BoolArray, Edge, IntArray, Limit, Terms
 from reds.targets import Target, load_target, target_names
+from reds.tensors import Lifetime, Tensors, align, least_bytes, lifetimes
 
 ARENA = "arena"
 CYCLES = "cycles:"
+
+MOST_TABLED = 2
+"""Groups with maps in memory at one step for which what these may share is tabled."""
 
 SOFTMAX_WORDS = 3
 """Constants of an int8 softmax."""
@@ -130,8 +134,7 @@ def cost_at(metric: str, graph: Graph, widths: Sequence[int], element_bytes: int
         element_bytes: bytes of one weight or activation: 1 for int8, 4 for float32.
     """
     if metric == ARENA:
-        peak = int(cost.peak_activation_bytes(graph, widths, element_bytes))
-        return max(peak, _fixed_output_bytes(graph, element_bytes))
+        return max(int(need.of(widths)) for need in _needs(graph, element_bytes))
     return cost_model(metric, graph, element_bytes).at(widths)
 
 
@@ -152,54 +155,19 @@ def arena_rules(graph: Graph, widths: Sequence[IntArray], budget: int, element_b
     keep = [np.ones(len(allowed), np.bool_) for allowed in widths]
     allowed: dict[Edge, BoolArray] = {}
     limits = []
-    for moment in _moments(graph, widths, element_bytes):
-        for group, needed in moment.by_group.items():
-            keep[group] &= needed + moment.least_beside(group) <= budget
-        for first, second in combinations(sorted(moment.by_group), 2):
-            needed = np.add.outer(moment.by_group[first], moment.by_group[second])
-            fits = needed + moment.least_beside(first, second) <= budget
-            allowed[first, second] = allowed.get((first, second), True) & fits
-        if not moment.by_group and moment.constant > budget:
+    for need in _needs(graph, element_bytes):
+        if len(need.groups) > MOST_TABLED:
+            limits.append(Limit(ARENA, need.terms(widths), budget))
+            continue
+        fits = need.table(widths) <= budget
+        if not need.groups and not fits:
             keep = [np.zeros_like(kept) for kept in keep]
-        if len(moment.by_group) > 2:
-            limits.append(Limit(ARENA, moment.terms(widths), budget))
+        for axis, group in enumerate(need.groups):
+            keep[group] &= fits.any(axis=tuple(other for other in range(fits.ndim) if other != axis))
+        if len(need.groups) == 2:
+            first, second = need.groups
+            allowed[first, second] = allowed.get((first, second), True) & fits
     return ArenaRules(tuple(keep), allowed, tuple(limits))
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """The maps that are in memory at one step, in bytes."""
-
-    constant: int
-    """Of maps whose channels no width changes."""
-    by_group: Mapping[int, IntArray]
-    """Of the maps of each group, by its widths."""
-
-    def least_beside(self, *groups: int) -> int:
-        """What all other maps need at least."""
-        return self.constant + sum(int(needed.min()) for group, needed in self.by_group.items() if group not in groups)
-
-    def terms(self, widths: Sequence[IntArray]) -> Terms:
-        """What all maps need, by the widths of all groups."""
-        nothing = (np.zeros(len(allowed), np.int64) for allowed in widths)
-        return Terms(tuple(self.by_group.get(group, zero) for group, zero in enumerate(nothing)), {}, self.constant)
-
-
-def _moments(graph: Graph, widths: Sequence[IntArray], element_bytes: int) -> Iterator[_Moment]:
-    """One per step of the run list, and one for the fixed place of a chain's output."""
-    maps = _maps(graph)
-    yield _Moment(_fixed_output_bytes(graph, element_bytes), {})
-    for step in range(len(maps) - 1):
-        constant, by_group = 0, dict[int, IntArray]()
-        for one in maps:
-            if not one.life.first <= step <= one.life.last:
-                continue
-            if one.group is None:
-                constant += int(one.bytes(one.channels, element_bytes))
-            else:
-                needed = one.bytes(widths[one.group], element_bytes)
-                by_group[one.group] = by_group.get(one.group, np.int64(0)) + np.asarray(needed)
-        yield _Moment(constant, by_group)
 
 
 @dataclass(frozen=True)
@@ -212,9 +180,64 @@ class _Map:
     """At full width."""
     life: Lifetime
 
-    def bytes(self, channels: Channels, element_bytes: int) -> Channels:
-        """Rounded up to the alignment of tensors."""
-        return align(self.positions * channels * element_bytes)  # type: ignore[arg-type]
+
+@dataclass(frozen=True)
+class _Need:
+    """What the maps that are in memory at one step need, in bytes.
+
+    Where more than two groups have maps in memory, nothing is shared, so that the need is a sum over groups.
+    """
+
+    maps: tuple[_Map, ...]
+    """All of the network."""
+    step: int
+    layer: FusedLayer
+    element_bytes: int
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The groups whose maps are in memory."""
+        return tuple(sorted({one.group for one in self._live if one.group is not None}))
+
+    def of(self, widths: Sequence[Channels]) -> Channels:
+        """By the widths of the groups, or arrays of them."""
+        channels = [one.channels if one.group is None else widths[one.group] for one in self.maps]
+        sizes = [one.positions * active * self.element_bytes for one, active in zip(self.maps, channels, strict=True)]
+        shared = None
+        if len(self.groups) <= MOST_TABLED:
+            source = channels[self.layer.inputs[0] - INPUT]
+            shared = sharing(self.layer, source, channels[self.step + 1], self.element_bytes)
+        return least_bytes(sizes, [one.life for one in self.maps], self.step, shared)
+
+    def table(self, widths: Sequence[IntArray]) -> IntArray:
+        """For all widths of the groups, an axis per group."""
+        axes = np.ix_(*(widths[group] for group in self.groups))
+        by_group: list[Channels] = [0] * len(widths)
+        for group, axis in zip(self.groups, axes, strict=True):
+            by_group[group] = axis
+        return np.broadcast_to(self.of(by_group), [len(widths[group]) for group in self.groups])
+
+    def terms(self, widths: Sequence[IntArray]) -> Terms:
+        """The same as a sum over groups."""
+        constant = 0
+        unary = [np.zeros(len(allowed), np.int64) for allowed in widths]
+        for one in self._live:
+            if one.group is None:
+                constant += int(align(one.positions * one.channels * self.element_bytes))
+            else:
+                unary[one.group] = unary[one.group] + align(one.positions * widths[one.group] * self.element_bytes)
+        return Terms(tuple(unary), {}, constant)
+
+    @property
+    def _live(self) -> tuple[_Map, ...]:
+        return tuple(one for one in self.maps if one.life.first <= self.step <= one.life.last)
+
+
+def _needs(graph: Graph, element_bytes: int) -> Iterator[_Need]:
+    """One per step of the run list."""
+    maps = _maps(graph)
+    for step, layer in enumerate(fuse(graph)):
+        yield _Need(maps, step, layer, element_bytes)
 
 
 def _maps(graph: Graph) -> tuple[_Map, ...]:
@@ -226,15 +249,6 @@ def _maps(graph: Graph) -> tuple[_Map, ...]:
         _Map(height * width, group, channels, life)
         for ((height, width, channels), group), life in zip(shapes, lives, strict=True)
     )
-
-
-def _fixed_output_bytes(graph: Graph, element_bytes: int) -> int:
-    """The end of a chain's output, which lies where the full network can write it; 0 for other networks."""
-    maps = _maps(graph)
-    sizes = tuple(int(one.bytes(one.channels, element_bytes)) for one in maps)
-    if not Tensors(sizes, tuple(one.life for one in maps)).is_chain:
-        return 0
-    return output_offset([sizes]) + sizes[-1]
 
 
 def planned_arenas(graph: Graph, family: Sequence[Sequence[int]], element_bytes: int) -> tuple[int, ...]:
@@ -252,9 +266,13 @@ def planned_arenas(graph: Graph, family: Sequence[Sequence[int]], element_bytes:
     lives = tuple(one.life for one in maps)
     tensors = []
     for widths in family:
-        channels = (one.channels if one.group is None else widths[one.group] for one in maps)
+        channels = [one.channels if one.group is None else int(widths[one.group]) for one in maps]
         sizes = (one.positions * active * element_bytes for one, active in zip(maps, channels, strict=True))
-        tensors.append(Tensors(tuple(sizes), lives))
+        shared = (
+            sharing(layer, channels[layer.inputs[0] - INPUT], channels[step + 1], element_bytes)
+            for step, layer in enumerate(fuse(graph))
+        )
+        tensors.append(Tensors(tuple(sizes), lives, tuple(shared)))
     return tuple(placement.arena_bytes for placement in place(tensors))
 
 

@@ -37,7 +37,7 @@ from reds.errors import UsageError
 from reds.fold import FusedLayer
 from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.lookup import TABLED
-from reds.plan import geometry
+from reds.windows import geometry
 
 Layer = FusedLayer | CompiledLayer
 

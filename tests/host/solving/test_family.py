@@ -234,7 +234,7 @@ def test_minimum_is_a_number_or_a_fraction_of_channels(small: Ranked) -> None:
         ({"budgets": [0.0]}, "`budgets` must be"),
         ({"budgets": [1.5]}, "`budgets` must be"),
         ({"budgets": [0.01]}, "no subnetwork needs less than 2"),
-        ({"max_arena": 10}, "no subnetwork needs less than 44 bytes"),
+        ({"max_arena": 10}, "no subnetwork needs less than 36 bytes"),
         ({"metric": "joules"}, "`metric`"),
         ({"order": "sideways"}, "`order`"),
         ({"multiple": 0}, "`multiple`"),
