@@ -70,8 +70,9 @@ def functions() -> keras.Model:
 
 
 def vectors() -> keras.Model:
-    """Fully connected layers alone, the last one with one output."""
+    """Fully connected layers alone, one without a bias, the last one with one output."""
     x = source = keras.Input((30,))
+    x = layers.Dense(12, use_bias=False, activation="relu6")(x)
     x = layers.Dense(16, activation="relu")(x)
     return keras.Model(source, layers.Dense(1)(x))
 

@@ -17,6 +17,7 @@ import reds
 from reds.adopting import with_plan
 from reds.compiled import ElementType
 from reds.emitting import annotate, encode, extract
+from reds.emitting.standard import pack_again
 from reds.errors import UsageError
 from reds.graph import Activation, Conv2D, Dense, Pool2D
 from reds.model_file import read_model_file
@@ -25,6 +26,7 @@ from reds.quantizing import quantize
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
 from reds.schema import conventions
+from reds.verifying import random_inputs
 
 
 def content_of(value: object) -> object:
@@ -58,6 +60,40 @@ def test_an_archive_of_labels_stays() -> None:
         assert reader.read("labels.txt") == b"cat\ndog"
     inputs = np.zeros((1, 12, 12, 3), np.int8)
     np.testing.assert_array_equal(Runtime(adopted).invoke(inputs), run_tflite_micro(content, inputs))
+
+
+@pytest.mark.parametrize("name", ["residual", "series"])
+def test_a_border_that_is_given(name: str) -> None:
+    """PADV2 has what PAD fills in as a third input."""
+    content = converted(name, "int8")
+    named = with_borders(content, 0)
+    inputs = random_inputs(with_plan(named), 5)
+    np.testing.assert_array_equal(Runtime(with_plan(named)).invoke(inputs), run_tflite_micro(content, inputs))
+    with pytest.raises(UsageError, match=r"PADV2.*another value than zero"):
+        with_plan(with_borders(content, 1))
+
+
+def with_borders(content: bytes, difference: int) -> bytes:
+    """A model whose PAD operators are PADV2 with the zero point and a difference as the border."""
+    model = tflite.ModelT.InitFromPackedBuf(content)
+    subgraph = model.subgraphs[0]
+    for index, code in enumerate(model.operatorCodes):
+        if code.builtinCode != tflite.BuiltinOperator.PAD:
+            continue
+        code.builtinCode = code.deprecatedBuiltinCode = tflite.BuiltinOperator.PADV2
+        for operator in subgraph.operators:
+            if operator.opcodeIndex == index:
+                output = subgraph.tensors[operator.outputs[0]]
+                border, buffer = tflite.TensorT(), tflite.BufferT()
+                border.name, border.shape, border.type = "border", np.array([1], np.int32), tflite.TensorType.INT8
+                border.buffer, border.quantization = len(model.buffers), output.quantization
+                buffer.data = np.array([output.quantization.zeroPoint[0] + difference], np.int8).view(np.uint8)
+                model.buffers.append(buffer)
+                subgraph.tensors.append(border)
+                operator.inputs = np.array([*operator.inputs[:2], len(subgraph.tensors) - 1], np.int32)
+                operator.builtinOptionsType = tflite.BuiltinOptions.PadV2Options
+                operator.builtinOptions = tflite.PadV2OptionsT()
+    return pack_again(model, content)
 
 
 def test_annotating_an_adopted_file(tmp_path: Path) -> None:
