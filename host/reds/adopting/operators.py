@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
@@ -253,14 +253,14 @@ def _fully_connected(site: OperatorSite) -> ReadOperator:
 # Operations without weights
 
 
-def _pool(kind: str) -> Callable[[OperatorSite], ReadOperator]:
+def _pool(kind: Literal["average", "max"]) -> Callable[[OperatorSite], ReadOperator]:
     def read(site: OperatorSite) -> ReadOperator:
         source, target = _map(site, site.input(0)), _map(site, site.output)
         _keep_quantization(site, site.input(0))
         options = site.options(tflite.Pool2DOptionsT)
         window = _window(site, options, (options.filterHeight, options.filterWidth))
         site.require(source[2] == target[2], "it changes the number of channels")
-        operation = Pool2D("max" if kind == "max" else "average", window.kernel, window.strides, window.padding)
+        operation = Pool2D(kind, window.kernel, window.strides, window.padding)
         activation = _fused_activation(site, options.fusedActivationFunction)
         return ReadOperator(operation, site.inputs[:1], source, target, activation)
 
