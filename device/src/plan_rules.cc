@@ -1,7 +1,5 @@
 #include "src/plan_rules.h"
 
-#include <cstring>
-
 #include "reds/conventions.h"
 #include "src/constants.h"
 #include "src/overlap.h"
@@ -166,6 +164,7 @@ struct Range {
   uint64_t begin, end;
 
   bool Overlaps(const Range& other) const { return begin < other.end && other.begin < end; }
+  bool operator==(const Range& other) const { return begin == other.begin && end == other.end; }
 };
 
 Range RangeOf(const Checked& checked, const Tensor& tensor, uint64_t area) {
@@ -181,12 +180,6 @@ bool PortHolds(const Checked& checked, const Port* port) {
     if (bytes == 0 || bytes > kMaximumBytes) return false;
   }
   return bytes == port->bytes() && (!checked.is_int8() || IsAllowedZeroPoint(port->zero_point()));
-}
-
-uint32_t BitsOf(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
 }
 
 // The tensor is where the port says, and means the same numbers.
@@ -236,8 +229,10 @@ uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
   return holds ? 1 + *count : UINT32_MAX;
 }
 
-uint32_t ConstantWords(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {
+uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& source,
+                       const Tensor& destination, Operation operation) {
   const bool is_int8 = checked.is_int8();
+  const uint32_t channels = destination.channels();
   switch (operation) {
     case Operation::Conv2D:
     case Operation::DepthwiseConv2D:
@@ -255,24 +250,26 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
       return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
     case Operation::Concatenation:
       return ConcatenationWords(checked, step);
+    case Operation::Relu:
+      return is_int8 && !HaveOneQuantization(source, destination) ? LookupConstants::kWords : 0;
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
-    case Operation::Relu:
     case Operation::Pad:
       return 0;
   }
   return UINT32_MAX;
 }
 
-bool ConstantsHold(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {
-  const uint32_t words = ConstantWords(checked, step, operation, channels);
+bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& source, const Tensor& destination,
+                   Operation operation) {
+  const uint32_t words = ConstantWords(checked, step, source, destination, operation);
   if (words == 0) return true;
   const uint32_t* first = FindConstants(checked, step, words);
   if (first == nullptr) return false;
   if (!checked.is_int8()) return true;
   if (operation == Operation::Softmax) return SoftmaxHolds(SoftmaxConstants(first));
   if (operation == Operation::Add) return AddHolds(AddConstants(first));
-  return !HasWeights(operation) || RequantizationHolds(first, channels);
+  return !HasWeights(operation) || RequantizationHolds(first, destination.channels());
 }
 
 // ---- Steps ----
@@ -354,17 +351,26 @@ bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor) {
   return whole && IsAtPort(list.checked, input, InputArea(list.layer(step)), *list.checked.plan.input());
 }
 
-// Walks back from a step to the one that wrote a tensor that it reads: sizes agree, and nothing in between has
-// overwritten it.
+// Whether no step writes the tensor: it is the network's input, or another shape of the tensor at its place.
+bool IsView(const RunList& list, uint32_t tensor) {
+  for (const Step* step : *list.subnetwork.steps()) {
+    if (step->output() == tensor) return false;
+  }
+  return true;
+}
+
+// Walks back from a step to the one that wrote what it reads: sizes agree, and nothing in between has overwritten
+// it.
 bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor) {
   const Step& step = list.step(index);
   const Range input = list.InputRange(step, tensor);
   for (uint32_t earlier = index; earlier-- > 0;) {
     const Step& candidate = list.step(earlier);
     if (candidate.output() == tensor) return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
-    if (list.OutputRange(candidate).Overlaps(input)) return false;
+    const Range written = list.OutputRange(candidate);
+    if (written.Overlaps(input)) return written == input && IsView(list, tensor);
   }
-  return tensor == 0 && ReadsPort(list, step, tensor);
+  return IsView(list, tensor) && ReadsPort(list, step, tensor);
 }
 
 bool OutputIsNew(const RunList& list, uint32_t index) {
@@ -408,11 +414,12 @@ bool StepHolds(const RunList& list, uint32_t index) {
   const Step& step = list.step(index);
   if (!IndicesHold(list, step)) return false;
   const Layer& layer = list.layer(step);
-  const uint32_t channels = list.tensor(step.output()).channels();
-  return ChannelsHold(layer, list.tensor(step.input()).channels(), channels) && OutputIsNew(list, index) &&
+  const Tensor& source = list.tensor(step.input());
+  const Tensor& destination = list.tensor(step.output());
+  return ChannelsHold(layer, source.channels(), destination.channels()) && OutputIsNew(list, index) &&
          InputHolds(list, index, step.input()) &&
-         ConstantsHold(list.checked, step, layer.operation(), channels) && FurtherInputsHold(list, index) &&
-         step.activation_minimum() <= step.activation_maximum();
+         ConstantsHold(list.checked, step, source, destination, layer.operation()) &&
+         FurtherInputsHold(list, index) && step.activation_minimum() <= step.activation_maximum();
 }
 
 bool WritesPort(const RunList& list, const Step& last) {

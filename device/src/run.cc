@@ -146,12 +146,6 @@ Pool2D<Element> MakePool(const Task& task) {
 }
 
 template <typename Element>
-void RunRelu(const Task& task) {
-  Run(Relu<Element>{task.Input<Element>(), task.Output<Element>(),
-                    task.Positions() * task.destination.channels(), MakeClamp<Element>(task)});
-}
-
-template <typename Element>
 void RunElementwise(const Task& task);
 
 template <>
@@ -177,6 +171,16 @@ void RunElementwise<float>(const Task& task) {
   }
 }
 #endif
+
+template <typename Element>
+void RunRelu(const Task& task) {
+  // In int8 it is a clamp, or a table where it also changes the quantisation.
+  if (std::is_same<Element, int8_t>::value && !HaveOneQuantization(task.source, task.destination)) {
+    return RunElementwise<Element>(task);
+  }
+  Run(Relu<Element>{task.Input<Element>(), task.Output<Element>(),
+                    task.Positions() * task.destination.channels(), MakeClamp<Element>(task)});
+}
 
 template <typename Element>
 void RunPad(const Task& task) {

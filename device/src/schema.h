@@ -4,11 +4,19 @@
 #ifndef REDS_SRC_SCHEMA_H
 #define REDS_SRC_SCHEMA_H
 
+#include <cstring>
+
 #define FLATBUFFERS_ASSERT(condition) static_cast<void>(0)
 #include "reds_generated.h"
 #include "tflite_generated.h"
 
 namespace reds {
+
+inline uint32_t BitsOf(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
 
 using Buffers = flatbuffers::Vector<flatbuffers::Offset<tflite::Buffer>>;
 using Subnetworks = flatbuffers::Vector<flatbuffers::Offset<schema::Subnetwork>>;
@@ -17,6 +25,11 @@ using Steps = flatbuffers::Vector<const schema::Step*>;
 using Tensors = flatbuffers::Vector<const schema::Tensor*>;
 using Ranking = flatbuffers::Vector<const schema::Rank*>;
 using Words = flatbuffers::Vector<uint32_t>;
+
+// Whether int8 elements of two tensors mean the same numbers.
+inline bool HaveOneQuantization(const schema::Tensor& first, const schema::Tensor& second) {
+  return first.zero_point() == second.zero_point() && BitsOf(first.scale()) == BitsOf(second.scale());
+}
 
 }  // namespace reds
 

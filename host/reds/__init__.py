@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reds.adopting import adopt
     from reds.baselines import measure_baseline
     from reds.datasets import Dataset
     from reds.datasets import load as load_dataset
@@ -46,6 +47,7 @@ _HOMES = {
     "UsageError": "errors",
     "VerificationError": "errors",
     "accuracy": "finetuning",
+    "adopt": "adopting",
     "annotate": "emitting",
     "attach_exits": "exits",
     "emit": "emitting",
@@ -83,6 +85,7 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "accuracy",
+    "adopt",
     "annotate",
     "attach_exits",
     "emit",

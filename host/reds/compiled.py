@@ -42,7 +42,7 @@ class CompiledLayer:
     inputs: tuple[int, ...]
     """Layers whose outputs it takes, in order; INPUT stands for the network's input."""
     input_shape: Shape
-    """Of its first input."""
+    """Of its first input, as the operation reads it: a map may be written in one shape and read in another."""
     output_shape: Shape
     subgraph: int
     """0: the network; i: the head of exit i."""
@@ -69,7 +69,7 @@ class CompiledLayer:
         """Multiply-accumulates of one inference at a width; padded taps count like any other."""
         height, width, _ = self.output_shape
         if isinstance(self.operation, Dense):
-            return input_channels * output_channels
+            return height * width * input_channels * output_channels
         if isinstance(self.operation, DepthwiseConv2D):
             return height * width * int(np.prod(self.operation.kernel_size)) * output_channels
         if isinstance(self.operation, Conv2D):
@@ -91,8 +91,9 @@ class CompiledStep:
     output_quantization: Quantization | None
     """None for float32."""
     weight_scales: NDArray[np.float32] | None
-    """Per active output channel. int8: real weight = scale * stored weight. float32: factor on the stored weights.
-    None for an operation without weights."""
+    """Per active output channel; in int8 one where a fully connected layer has one for all of them, which TFLite Micro
+    rounds differently. int8: real weight = scale * stored weight. float32: factor on the stored weights. None for an
+    operation without weights."""
     bias: NDArray[np.int32] | NDArray[np.float32] | None
     """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in."""
 

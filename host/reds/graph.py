@@ -20,6 +20,9 @@ ActivationFunction = Literal["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "
 INPUT = -1
 """Node index that stands for the network's input."""
 
+FULL_NAME = "100%"
+"""Name of the subnetwork that is the full network."""
+
 
 @dataclass(frozen=True)
 class Conv2D:

@@ -63,7 +63,7 @@ def inspect(source: Path | str | bytes) -> ModelReport:
     """
     file = read_model_file(source)
     return ModelReport(
-        name=text(file.model.description),
+        name=text(file.model.description or ""),
         element_type=("float32", "int8")[file.plan.elementType],
         file_bytes=len(file.content),
         input_shape=tuple(int(size) for size in file.plan.input.shape),

@@ -20,6 +20,9 @@ Words = NDArray[np.int64]
 TABLED = ("leaky_relu", "sigmoid", "tanh", "hard_swish")
 """The activation functions that int8 networks look up."""
 
+LARGEST_GAINS = {"leaky_relu": np.float32(2.0**20), "hard_swish": np.float32(2.0**6)}
+"""Input scale by output scale that TFLite Micro's fixed point allows: below 2**22 and below 2**7."""
+
 SIGMOID_OUTPUT = Quantization(np.float32(1 / 256), -128)
 TANH_OUTPUT = Quantization(np.float32(1 / 128), 0)
 """The quantisations that TFLite fixes for the outputs."""
@@ -35,7 +38,7 @@ def lookup_table(activation: Activation, source: Quantization, target: Quantizat
     """The outputs of an activation function for all inputs, bit-exact with TFLite Micro's reference kernel.
 
     Args:
-        activation: one of `TABLED`.
+        activation: one of `TABLED`, or relu.
         source: quantisation of the input.
         target: quantisation of the output.
 
@@ -43,10 +46,13 @@ def lookup_table(activation: Activation, source: Quantization, target: Quantizat
         (256,) outputs. That of input q is at q modulo 256: the input's byte is its index.
 
     Raises:
-        ValueError: if the function is not one of `TABLED`.
+        ValueError: if the function is another.
     """
     differences = np.arange(INT8_MINIMUM, INT8_MAXIMUM + 1) - source.zero_point
     match activation.function:
+        case "relu":
+            outputs = np.maximum(_requantize(differences, float(source.scale) / float(target.scale)), 0)
+            outputs += target.zero_point
         case "leaky_relu":
             outputs = _leaky_relu(differences, np.float32(activation.slope), source.scale, target)
         case "sigmoid":
@@ -56,7 +62,9 @@ def lookup_table(activation: Activation, source: Quantization, target: Quantizat
         case "hard_swish":
             outputs = _hard_swish(differences, source.scale, target)
         case _:
-            raise ValueError(f"`activation` must be one of {', '.join(TABLED)}. Received: {activation.function}")
+            raise ValueError(
+                f"`activation` must be relu or one of {', '.join(TABLED)}. Received: {activation.function}"
+            )
     table = np.clip(outputs, INT8_MINIMUM, INT8_MAXIMUM).astype(np.int8)
     return np.roll(table, INT8_MINIMUM)
 

@@ -37,6 +37,18 @@ from reds.schema import conventions
 from reds.schema import reds_generated as schema
 
 TFLITE_IDENTIFIER = b"TFL3"
+RESHAPING = (
+    tflite.BuiltinOperator.RESHAPE,
+    tflite.BuiltinOperator.SQUEEZE,
+    tflite.BuiltinOperator.EXPAND_DIMS,
+)
+"""The operators that copy a tensor's elements as they are."""
+
+ELEMENT_TYPE_OF_TENSOR = {
+    tflite.TensorType.FLOAT32: ElementType.FLOAT32,
+    tflite.TensorType.INT8: ElementType.INT8,
+}
+
 CRC_BYTES = 4
 CRC_FIELD = 8
 """FlatBuffers slot of `crc32`, the third field of `Plan`: 4 + 2 * 2."""
@@ -53,6 +65,48 @@ class ModelFile:
     """Name of the file, for messages."""
 
 
+@dataclass(frozen=True)
+class ForeignModel:
+    """A model that another tool made."""
+
+    content: bytes
+    model: tflite.ModelT
+    source: str
+    """Name of the file, for messages."""
+
+
+def read_foreign_model(source: Path | str | bytes) -> ForeignModel:
+    """Reads a TFLite model without a plan.
+
+    Args:
+        source: path of a .tflite file, or its bytes.
+
+    Returns:
+        The model; of its one subgraph nothing is checked.
+
+    Raises:
+        UsageError: if there is no such file, or it is not a whole TFLite model of one subgraph, or it has a plan.
+    """
+    name, content = _content(source)
+    try:
+        root = tflite.Model.GetRootAs(content, 0)
+        if _plan_entry(content) is not None:
+            raise UsageError(f"'{name}' has the metadata entry '{conventions.METADATA_NAME}' already; use it as it is.")
+        if root.SubgraphsLength() != 1:
+            raise UsageError(
+                f"'{name}' cannot be adopted: it has {root.SubgraphsLength()} subgraphs; convert a model without "
+                "control flow and with one signature."
+            )
+        model = tflite.ModelT.InitFromPackedBuf(content)
+        if any(buffer.offset for buffer in model.buffers):
+            raise UsageError(f"'{name}' cannot be adopted: it keeps its weights behind the model, as huge models do.")
+    except UsageError:
+        raise
+    except Exception as error:  # the generated readers raise whatever the damaged bytes lead them to
+        raise UsageError(f"'{name}' is damaged: it ends or points outside itself. Convert it again.") from error
+    return ForeignModel(content, model, name)
+
+
 def read_model_file(source: Path | str | bytes) -> ModelFile:
     """Reads and checks a file that `emit` wrote.
 
@@ -65,16 +119,13 @@ def read_model_file(source: Path | str | bytes) -> ModelFile:
     Raises:
         UsageError: if there is no such file, or it is not a TFLite model with an intact `REDS` entry.
     """
-    name = "model" if isinstance(source, bytes) else str(source)
-    content = source if isinstance(source, bytes) else _read(Path(source))
-    if content[4:8] != TFLITE_IDENTIFIER:
-        raise UsageError(f"'{name}' is not a TFLite model. Make one with `reds prune`.")
+    name, content = _content(source)
     try:
         entry = _plan_entry(content)
         if entry is None:
             raise UsageError(
                 f"'{name}' is a TFLite model without the metadata entry '{conventions.METADATA_NAME}'. "
-                "Only files written by `reds emit`, `reds prune` or `reds demo` have subnetworks."
+                "`reds emit`, `reds prune` and `reds demo` write files with one; `reds adopt` gives a model one."
             )
         if checksum(content) != stored_checksum(content):
             raise UsageError(f"'{name}' was changed or cut short after it was written. Emit it again.")
@@ -89,6 +140,15 @@ def read_model_file(source: Path | str | bytes) -> ModelFile:
             f"'{name}' has format version {plan.formatMajor}; this release reads version {conventions.FORMAT_MAJOR}."
         )
     return ModelFile(content, model, plan, name)
+
+
+def _content(source: Path | str | bytes) -> tuple[str, bytes]:
+    """The name for messages and the bytes of a TFLite model."""
+    name = "model" if isinstance(source, bytes) else str(source)
+    content = source if isinstance(source, bytes) else _read(Path(source))
+    if content[4:8] != TFLITE_IDENTIFIER:
+        raise UsageError(f"'{name}' is not a TFLite model. Make one with `reds prune`.")
+    return name, content
 
 
 def _read(path: Path) -> bytes:
@@ -150,7 +210,7 @@ def decode(file: ModelFile) -> CompiledNetwork:
     element_type = {code: kind for kind, code in ELEMENT_TYPES.items()}[plan.elementType]
     layers = _decode_layers(file, element_type)
     return CompiledNetwork(
-        name=text(file.model.description),
+        name=text(file.model.description or ""),
         element_type=element_type,
         input_shape=tuple(int(size) for size in plan.input.shape[1:]),
         output_shape=tuple(int(size) for size in plan.output.shape[1:]),
@@ -161,8 +221,8 @@ def decode(file: ModelFile) -> CompiledNetwork:
 
 
 def text(value: str | bytes) -> str:
-    """A FlatBuffers string, whether it was just set or read from a file."""
-    return value.decode() if isinstance(value, bytes) else value
+    """A FlatBuffers string, whether it was just set or read from a file; what is no UTF-8 is replaced."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[CompiledLayer, ...]:
@@ -193,13 +253,25 @@ class _LayerOperator:
 
 
 def _layer_operators(model: tflite.ModelT) -> list[_LayerOperator]:
-    """Layers are in the order of the subgraphs' operators; reshapes are not layers."""
+    """Layers are in the order of the subgraphs' operators."""
     return [
         _LayerOperator(text(subgraph.tensors[operator.outputs[0]].name), operator.builtinOptions)
         for subgraph in model.subgraphs
         for operator in subgraph.operators
-        if model.operatorCodes[operator.opcodeIndex].builtinCode != tflite.BuiltinOperator.RESHAPE
+        if is_layer(model, subgraph, operator)
     ]
+
+
+def builtin_code(model: tflite.ModelT, operator: tflite.OperatorT) -> int:
+    """Which builtin operator it is; files from before there were more than 127 of them have only the older field."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
+def is_layer(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.OperatorT) -> bool:
+    """Whether an operator computes activations: not what gives a tensor another shape, or computes with shapes."""
+    computes = subgraph.tensors[operator.outputs[0]].type in ELEMENT_TYPE_OF_TENSOR
+    return computes and builtin_code(model, operator) not in RESHAPING
 
 
 def _layer_exits(plan: schema.PlanT) -> dict[int, int]:
@@ -214,9 +286,13 @@ def _layer_exits(plan: schema.PlanT) -> dict[int, int]:
 def _layer_inputs(plan: schema.PlanT) -> dict[int, tuple[int, ...]]:
     inputs: dict[int, tuple[int, ...]] = {}
     for subnetwork in plan.subnetworks:
-        writers = {0: INPUT} | {step.output: step.layer for step in subnetwork.steps}
+        written = {step.output for step in subnetwork.steps}
+        writers, last_at = {0: INPUT}, {plan.input.offset: INPUT}
         for step in subnetwork.steps:
-            inputs[step.layer] = tuple(writers[tensor] for tensor in _tensors_read(plan, step))
+            read = _tensors_read(plan, step)
+            views = {tensor: last_at[subnetwork.tensors[tensor].offset] for tensor in read if tensor not in written}
+            inputs[step.layer] = tuple((views | writers)[tensor] for tensor in read)
+            writers[step.output] = last_at[subnetwork.tensors[step.output].offset] = step.layer
     return inputs
 
 
@@ -341,14 +417,24 @@ def _decode_int8_step(
     folded = _words(plan, step.constants, channels, np.dtype("<i4"))
     multipliers = _words(plan, step.constants + channels, channels, np.dtype("<i4"))
     shifts = _words(plan, step.constants + 2 * channels, (channels + 3) // 4, np.dtype("i1"))[:channels]
-    scales = recover_weight_scales(
-        sources[0].scale,
-        Requantization(multipliers, shifts),
-        target.scale,
-        isinstance(layer.operation, Dense),
-    )
+    scales = _weight_scales(layer, sources[0], Requantization(multipliers, shifts.astype(np.int32)), target)
     bias = (folded + zero_point_term(layer, without_weights)).astype(np.int32)
     return replace(without_weights, weight_scales=scales, bias=bias)
+
+
+def _weight_scales(
+    layer: CompiledLayer, source: Quantization, numbers: Requantization, target: Quantization
+) -> NDArray[np.float32]:
+    """Those of a fully connected layer with equal numbers may have come from one scale for all its channels."""
+    if not isinstance(layer.operation, Dense):
+        return recover_weight_scales(source.scale, numbers, target.scale)
+    first = Requantization(numbers.multipliers[:1], numbers.shifts[:1])
+    if np.all(numbers.multipliers == first.multipliers) and np.all(numbers.shifts == first.shifts):
+        try:
+            return recover_weight_scales(source.scale, first, target.scale, fully_connected=True)
+        except ValueError:
+            pass
+    return recover_weight_scales(source.scale, numbers, target.scale, fully_connected=True)
 
 
 def _quantization(tensor: schema.TensorT) -> Quantization:

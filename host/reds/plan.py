@@ -19,7 +19,18 @@ from reds.compiled import (
     ElementType,
 )
 from reds.errors import UsageError
-from reds.graph import Activation, ActivationFunction, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import (
+    Activation,
+    ActivationFunction,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Pad,
+    Pool2D,
+    Shape,
+)
 from reds.lookup import TABLED, lookup_table
 from reds.overlapping import sharing
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling, sum_scaling
@@ -141,7 +152,8 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
     plan.subnetworks = [_subnetwork(network, i, pool, placement) for i, placement in enumerate(placements)]
     plan.constants = pool.array()
     plan.input = _port(network, network.input_shape, plan.subnetworks[0].tensors[0])
-    plan.output = _port(network, network.output_shape, plan.subnetworks[0].tensors[-1])
+    last = plan.subnetworks[0].steps[-1].output
+    plan.output = _port(network, network.output_shape, plan.subnetworks[0].tensors[last])
     apply_measurements(plan, measurements)
     return pack_plan(plan)
 
@@ -284,7 +296,11 @@ def _tensors_to_place(network: CompiledNetwork, index: int) -> Tensors:
 
 def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placement: Placement) -> schema.SubnetworkT:
     subnetwork = network.subnetworks[index]
-    read = network.tensors_read(index)
+    views = _Views(network, subnetwork)
+    read = [
+        tuple(views.tensor(source, network.layers[step.layer]) for source in sources)
+        for step, sources in zip(subnetwork.steps, network.tensors_read(index), strict=True)
+    ]
     constants = [
         pool.add(*_constants(network, step, tensors[1:])) for step, tensors in zip(subnetwork.steps, read, strict=True)
     ]
@@ -295,7 +311,7 @@ def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placem
         _step(network, step, read[position][0], position + 1, start)
         for position, (step, (start, _)) in enumerate(zip(subnetwork.steps, constants, strict=True))
     ]
-    result.tensors = _tensors(network, subnetwork, placement.offsets)
+    result.tensors = views.add_to(_tensors(subnetwork, placement.offsets))
     result.macs = network.macs(index)
     result.parameters = network.parameters(index)
     result.flashBytes = _flash_bytes(network, subnetwork, sum(count for _, count in constants))
@@ -315,7 +331,38 @@ def _flash_bytes(network: CompiledNetwork, subnetwork: CompiledSubnetwork, words
     return weights + words * WORD_BYTES + steps * STEP_BYTES + (steps + 1) * TENSOR_BYTES
 
 
-def _tensors(network: CompiledNetwork, subnetwork: CompiledSubnetwork, offsets: Sequence[int]) -> list[schema.TensorT]:
+class _Views:
+    """The tensors of a subnetwork that are another shape of one: what reads a map of another area than was written."""
+
+    def __init__(self, network: CompiledNetwork, subnetwork: CompiledSubnetwork) -> None:
+        self._areas = [area(network.layers[subnetwork.steps[0].layer].input_shape)]
+        self._areas += [area(network.layers[step.layer].output_shape) for step in subnetwork.steps]
+        self._known: dict[tuple[int, int], int] = {}
+
+    def tensor(self, source: int, reader: CompiledLayer) -> int:
+        """The tensor that a layer reads where `source` was written."""
+        read = area(reader.input_shape)
+        if read == self._areas[source]:
+            return source
+        return self._known.setdefault((source, read), len(self._areas) + len(self._known))
+
+    def add_to(self, tensors: list[schema.TensorT]) -> list[schema.TensorT]:
+        """The written tensors and the views of them."""
+        return tensors + [self._view(tensors[source], source, read) for source, read in self._known]
+
+    def _view(self, tensor: schema.TensorT, source: int, read: int) -> schema.TensorT:
+        view = schema.TensorT()
+        view.offset, view.scale, view.zeroPoint = tensor.offset, tensor.scale, tensor.zeroPoint
+        view.channels = tensor.channels * self._areas[source] // read
+        return view
+
+
+def area(shape: Shape) -> int:
+    """Positions of a map."""
+    return shape[0] * shape[1]
+
+
+def _tensors(subnetwork: CompiledSubnetwork, offsets: Sequence[int]) -> list[schema.TensorT]:
     first = subnetwork.steps[0]
     pairs = [(first.input_channels, first.input_quantization)] + [
         (step.output_channels, step.output_quantization) for step in subnetwork.steps
@@ -398,7 +445,8 @@ def _channel_constants(layer: CompiledLayer, step: CompiledStep) -> list[NDArray
     )
     _check_shift(layer, max(numbers.shifts, default=0), LARGEST_SHIFT, LARGEST_SHIFT)
     bias = step.bias - zero_point_term(layer, step).astype(np.int32)
-    return [bias, numbers.multipliers, numbers.shifts]
+    shifts = numbers.shifts.astype(np.int8)
+    return [bias, np.broadcast_to(numbers.multipliers, bias.shape), np.broadcast_to(shifts, bias.shape)]
 
 
 def _check_shift(layer: CompiledLayer, shift: int, largest: int, exponent: int) -> None:
@@ -413,7 +461,7 @@ def _activation_constants(activation: Activation, step: CompiledStep) -> list[ND
     source, target = step.input_quantization, step.output_quantization
     if source is None or target is None:
         return [np.array([activation.slope], np.float32)] if activation.function == "leaky_relu" else []
-    if activation.function in TABLED:
+    if activation.function in TABLED or (activation.function == "relu" and source != target):
         return [lookup_table(activation, source, target)]
     if activation.function == "softmax":
         scaling = softmax_scaling(source.scale)

@@ -35,7 +35,7 @@ from reds.graph import (
     Subnetwork,
     Supernet,
 )
-from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
+from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
 from reds.schema import conventions
 
@@ -50,9 +50,6 @@ SMALLEST_FACTOR = 2.0**-24
 
 SMALLEST_EXPONENTIAL_INPUT_SCALE = np.float32(2.0**-20)
 """TFLite Micro's fixed-point exponentials need an input scale above 2**-26; values that close together are equal."""
-
-LARGEST_GAINS = {"leaky_relu": np.float32(2.0**20), "hard_swish": np.float32(2.0**6)}
-"""Input scale by output scale that TFLite Micro's fixed point allows: below 2**22 and below 2**7."""
 
 SMALLEST_SUM_FACTOR = 2.0**-17
 """Smallest scale of a sum in units of the larger scale of its inputs. TFLite Micro takes factors above 2**-19."""

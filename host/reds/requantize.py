@@ -57,7 +57,7 @@ class Requantization:
     """Factors from accumulators to outputs, one per output channel."""
 
     multipliers: NDArray[np.int32]
-    shifts: NDArray[np.int8]
+    shifts: NDArray[np.int32]
 
 
 def quantize_multiplier(factor: float) -> tuple[int, int]:
@@ -87,13 +87,13 @@ def requantization(
 
     Args:
         input_scale: scale of the input tensor.
-        weight_scales: (output channels,) scales of the weights.
+        weight_scales: (output channels,) scales of the weights, or (1,) for all channels.
         output_scale: scale of the output tensor.
         fully_connected: whether the operation is fully connected. TFLite Micro multiplies the two scales of such an
-            operation with one output in single precision.
+            operation in single precision where its weights have one scale.
 
     Returns:
-        One multiplier and shift per output channel.
+        One multiplier and shift per scale of the weights.
     """
     if fully_connected and len(weight_scales) == 1:
         products = (weight_scales * input_scale).astype(np.float64)
@@ -103,7 +103,7 @@ def requantization(
     pairs = [quantize_multiplier(float(factor)) for factor in factors]
     return Requantization(
         np.array([multiplier for multiplier, _ in pairs], np.int32),
-        np.array([shift for _, shift in pairs], np.int8),
+        np.array([shift for _, shift in pairs], np.int32),
     )
 
 

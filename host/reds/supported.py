@@ -1,14 +1,34 @@
-"""Writes the page of supported layers from the one table that tracing checks with: python -m reds.supported PAGE."""
+"""Writes the page of what is supported from the tables that the code checks with: python -m reds.supported PAGE."""
 
 import sys
 from pathlib import Path
 
+from reds.adopting.operators import OPERATORS
+from reds.adopting.tflite_graph import BUILTIN_NAMES
 from reds.files import write_atomically
+from reds.model_file import RESHAPING
 from reds.tracing import SUPPORTED_LAYERS
 
 
 def supported_layers_page() -> str:
     """The page as Markdown."""
+    return (
+        "# Supported layers\n\n"
+        "A model is made of these Keras layers, with one input and one output; its branches may part and join. This\n"
+        "page is made from the tables that `reds.trace` and `reds.adopt` check with:\n"
+        "`python -m reds.supported docs/supported.md`.\n\n"
+        "| layer | needs | note |\n|---|---|---|\n" + _layers() + "\n"
+        "## TFLite operators\n\n"
+        "`reds adopt MODEL.tflite -o OUT.tflite` takes a model that another tool made of these operators, in int8 or\n"
+        "float32 throughout, with one input and one output, constant weights and, but for the batch, fixed shapes.\n"
+        "int8 weights have zero points of 0, and one scale or one for each output channel.\n\n"
+        "| operator | needs |\n|---|---|\n" + _operators() + "\n"
+        f"{', '.join(_names(RESHAPING))} cost nothing: what reads them reads the same bytes in another shape. What\n"
+        "computes the shape of a RESHAPE (SHAPE, STRIDED_SLICE, PACK) is left out, since shapes are fixed.\n"
+    )
+
+
+def _layers() -> str:
     rows = sorted(
         (
             layer.__name__,
@@ -17,13 +37,16 @@ def supported_layers_page() -> str:
         )
         for layer, supported in SUPPORTED_LAYERS.items()
     )
-    return (
-        "# Supported layers\n\n"
-        "A model is made of these Keras layers, with one input and one output; its branches may part and join. This\n"
-        "page is made from the table that `reds.trace` checks with: `python -m reds.supported docs/supported.md`.\n\n"
-        "| layer | needs | note |\n|---|---|---|\n"
-        + "".join(f"| {name} | {needs} | {note} |\n" for name, needs, note in rows)
-    )
+    return "".join(f"| {name} | {needs} | {note} |\n" for name, needs, note in rows)
+
+
+def _operators() -> str:
+    rows = sorted((BUILTIN_NAMES[code], supported.needs or "anything") for code, supported in OPERATORS.items())
+    return "".join(f"| {name} | {needs} |\n" for name, needs in rows)
+
+
+def _names(codes: tuple[int, ...]) -> list[str]:
+    return sorted(BUILTIN_NAMES[code] for code in codes)
 
 
 if __name__ == "__main__":

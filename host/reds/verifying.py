@@ -167,8 +167,8 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     """Largest difference of an output, in its units and before it is rounded, for the given ones of the inputs.
 
     A weighted layer multiplies it by at most the largest sum of the magnitudes of an output's weights, a softmax by
-    half; a concatenation and what else keeps its input's quantisation passes the largest one on. A sum adds the
-    differences, and rounds each input twice before, which in its fixed point can move either by up to two.
+    half; a ReLU by the ratio of its scales, and what keeps its input's quantisation passes the largest one on. A sum
+    adds the differences, and rounds each input twice before, which in its fixed point can move either by up to two.
     """
     assert step.output_quantization is not None
     output_scale = float(step.output_quantization.scale)
@@ -183,7 +183,7 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
             sum(unit * scale + 2 * fixed_point if unit else 0.0 for unit, scale in zip(units, scales, strict=True))
             / output_scale
         )
-    return max(units)
+    return max(units) * scales[0] / output_scale
 
 
 def largest_table_difference(activation: Activation, source: Quantization, target: Quantization, units: int) -> int:

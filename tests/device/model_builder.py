@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,8 @@ class LayerSpec:
     depth_multiplier: int = 1
     inputs: tuple[int, ...] = ()
     """Layers that it reads, INPUT for the network's input; the layer before it if not given."""
+    reads: Shape | None = None
+    """The shape in which it reads its first input, where that is not the one in which it was written."""
 
 
 class NetworkBuilder:
@@ -107,8 +109,8 @@ class NetworkBuilder:
         shapes = {INPUT: self._input_shape}
         for index, spec in enumerate(specs):
             inputs = spec.inputs or (index - 1 if index else INPUT,)
-            shape = shapes[inputs[0]]
-            output = shapes[index] = output_shape(spec, *(shapes[source] for source in inputs))
+            shape = spec.reads or shapes[inputs[0]]
+            output = shapes[index] = output_shape(spec, shape, *(shapes[source] for source in inputs[1:]))
             layers.append(
                 CompiledLayer(
                     name=f"layer{index}",
@@ -191,7 +193,10 @@ class NetworkBuilder:
             if sources and sets[index] not in known:
                 known[sets[index]] = self._output_quantization(layer, sources)
             scales, bias = self._scales_and_bias(layer, width, sources[0] if sources else None)
-            inputs, target = channels[layer.inputs[0]], known.get(sets[index])
+            written = self._input_shape if layer.inputs[0] == INPUT else layers[layer.inputs[0]].output_shape
+            is_view = layer.input_shape != written
+            inputs = layer.input_shape[2] if is_view else channels[layer.inputs[0]]
+            target = known.get(sets[index])
             steps.append(CompiledStep(index, inputs, width, sources, target, scales, bias))
         return tuple(steps)
 
@@ -205,6 +210,34 @@ class NetworkBuilder:
         if source is None:
             return (spread / math.sqrt(taps(layer))).astype(np.float32), bias.astype(np.float32)
         return (TYPICAL_WEIGHT_SCALE * spread).astype(np.float32), (bias * typical_sum(layer, source)).astype(np.int32)
+
+
+def network_with_views(element_type: ElementType) -> tuple[CompiledNetwork, NDArray]:
+    """A network that reads its input, a second summand and a sum in other shapes than they were written.
+
+    In int8 its ReLU, the last operation, changes the quantisation.
+
+    Returns:
+        The network, and inputs to it.
+    """
+    builder = NetworkBuilder(element_type, (4, 3, 2), seed=5)
+    specs = [
+        LayerSpec(Conv2D((1, 1)), 4),
+        LayerSpec(Conv2D((1, 1)), 2, inputs=(INPUT,), reads=(8, 3, 1)),
+        LayerSpec(Add(), inputs=(1, 0)),
+        LayerSpec(Dense(), 3, reads=(1, 1, 48)),
+        LayerSpec(Activation("relu")),
+    ]
+    network = builder.build(specs)
+    if element_type is ElementType.INT8:
+        network = _with_another_output(network, Quantization(np.float32(0.3), -100))
+    return network, builder.input(4)
+
+
+def _with_another_output(network: CompiledNetwork, output: Quantization) -> CompiledNetwork:
+    (subnetwork,) = network.subnetworks
+    steps = (*subnetwork.steps[:-1], replace(subnetwork.steps[-1], output_quantization=output))
+    return replace(network, subnetworks=(replace(subnetwork, steps=steps),))
 
 
 def taps(layer: CompiledLayer) -> int:

@@ -3,12 +3,13 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from model_builder import LayerSpec, NetworkBuilder
+from model_builder import LayerSpec, NetworkBuilder, network_with_views
 
-from reds.compiled import ElementType
+from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.model_file import read_model_file
@@ -44,9 +45,16 @@ def program() -> Path:
     return ROOT / "build/x86-sanitize/tests/corruption"
 
 
+def network_with_subnetworks(element_type: ElementType) -> CompiledNetwork:
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [WIDTHS])
+
+
+@pytest.mark.parametrize("make", [network_with_subnetworks, lambda element_type: network_with_views(element_type)[0]])
 @pytest.mark.parametrize("element_type", ElementType)
-def test_damaged_models(program: Path, tmp_path: Path, element_type: ElementType) -> None:
-    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [WIDTHS]))
+def test_damaged_models(
+    program: Path, tmp_path: Path, element_type: ElementType, make: Callable[[ElementType], CompiledNetwork]
+) -> None:
+    model = encode(make(element_type))
     file = read_model_file(model)
     plan = bytes(file.model.buffers[file.model.metadata[0].buffer].data)
     path = tmp_path / "model.tflite"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tflite
-from model_builder import LayerSpec, NetworkBuilder
+from model_builder import LayerSpec, NetworkBuilder, network_with_views
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledNetwork, ElementType
@@ -16,6 +16,7 @@ from reds.emitting.standard import AlignedBuffer, pack
 from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
 from reds.model_file import read_model_file, with_checksum
 from reds.plan import Measurements, TargetCosts, pack_plan
+from reds.reference import run_tflite_micro
 from reds.runtime import Runtime, load_library
 from reds.schema import reds_generated as schema
 
@@ -386,7 +387,39 @@ def test_broken_rule_of_branches(rule: str) -> None:
     assert Opening.of(with_plan(BRANCHES, BROKEN_BRANCHES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
-@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED])
+@pytest.mark.parametrize("element_type", ElementType)
+def test_views_equal_reshapes(element_type: ElementType) -> None:
+    network, inputs = network_with_views(element_type)
+    model = encode(network)
+    found, expected = Runtime(model).invoke(inputs), run_tflite_micro(extract(model, 0), inputs)
+    tolerance = 1e-5 * np.abs(expected).max() if element_type is ElementType.FLOAT32 else 0
+    np.testing.assert_allclose(found.astype(float), expected.astype(float), rtol=0, atol=tolerance)
+
+
+VIEWS = encode(network_with_views(ElementType.INT8)[0])
+INPUT_VIEW, SUMMAND_VIEW, SUM_VIEW = 6, 7, 8
+BROKEN_VIEWS = {
+    "view behind what it views": change_tensor(SUM_VIEW, offset=1 << 16),
+    "view of a part": change_tensor(SUM_VIEW, channels=47),
+    "view of more": change_layer(3, inputHeight=2),
+    "view away from its tensor": change_tensor(SUMMAND_VIEW, offset=4),
+    "view of the input with another scale": change_tensor(INPUT_VIEW, scale=1.0),
+    "view of the input away from it": change_tensor(INPUT_VIEW, offset=4),
+    "second index is a view of the output": change_constant(2, 0, SUM_VIEW),
+    "view of what is overwritten": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset - 4)(
+        plan
+    ),
+    "shape of a written tensor": change_step(3, input=3),
+    "table of a ReLU behind the end": lambda plan: change_step(4, constants=len(plan.constants) - 63)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_VIEWS)
+def test_broken_rule_of_views(rule: str) -> None:
+    assert Opening.of(with_plan(VIEWS, BROKEN_VIEWS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED, VIEWS])
 def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
     assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK

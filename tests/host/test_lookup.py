@@ -77,6 +77,14 @@ def test_hard_swish(exponent: float, zero_point: int, ratio: float, target: int)
     check(Activation("hard_swish"), Quantization(scale(exponent), zero_point), output)
 
 
+@examples
+@given(exponents, zero_points, st.floats(-20, 20), zero_points)
+@example(-5.0, 3, 0.0, -7)
+def test_relu(exponent: float, zero_point: int, ratio: float, target: int) -> None:
+    output = Quantization(scale(exponent - ratio), target)
+    check(Activation("relu"), Quantization(scale(exponent), zero_point), output)
+
+
 def test_other_functions_have_no_table() -> None:
     with pytest.raises(ValueError, match=TABLED[0]):
-        lookup_table(Activation("relu"), SIGMOID_OUTPUT, SIGMOID_OUTPUT)
+        lookup_table(Activation("softmax"), SIGMOID_OUTPUT, SIGMOID_OUTPUT)

@@ -1,4 +1,4 @@
-"""The page of supported layers is the one that the code makes."""
+"""The page of supported layers and operators is the one that the code makes."""
 
 from pathlib import Path
 

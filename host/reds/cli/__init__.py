@@ -18,6 +18,7 @@ COMMANDS = {
     "baseline": "make what a run is compared with: trained alone, slimmable, other orders, from scratch",
     "solve": "search subnetworks only",
     "emit": "write a run's family as .tflite again, with another type or as a C array",
+    "adopt": "give a .tflite of another tool what libreds needs to run it",
     "extract": "write one subnetwork as a plain stand-alone .tflite",
     "inspect": "show what each subnetwork costs and gives",
     "verify": "prove that libreds, TFLite Micro and boards give the same answers",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledNetwork
-from reds.emitting.standard import AlignedBuffer, ModelBuilder, add_exit_head, add_network, pack
+from reds.emitting.standard import ModelBuilder, add_exit_head, add_network, pack_again
 from reds.errors import UsageError
 from reds.files import write_atomically
 from reds.graph import Supernet
@@ -81,11 +81,7 @@ def annotate(
     apply_measurements(file.plan, Measurements(accuracy, targets))
     entry = next(m for m in file.model.metadata if text(m.name) == conventions.METADATA_NAME)
     file.model.buffers[entry.buffer].data = np.frombuffer(pack_plan(file.plan), np.uint8)
-    for index, buffer in enumerate(file.model.buffers):
-        aligned = AlignedBuffer()
-        aligned.data = buffer.data
-        file.model.buffers[index] = aligned
-    write_atomically(path, with_checksum(pack(file.model)))
+    write_atomically(path, with_checksum(pack_again(file.model, file.content)))
 
 
 def extract(source: Path | str | bytes, subnetwork: int) -> bytes:

@@ -1,5 +1,8 @@
 """Standard TFLite subgraphs: what any interpreter runs."""
 
+import io
+import math
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +12,7 @@ from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D, as_map
+from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D, Shape, as_map
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -122,6 +125,29 @@ def pack(model: tflite.ModelT) -> bytes:
     return bytes(builder.Output())
 
 
+def pack_again(model: tflite.ModelT, content: bytes) -> bytes:
+    """Serialises a model that was read from a file and changed.
+
+    Args:
+        model: what was read; its buffers are replaced by aligned ones.
+        content: the file's bytes. A ZIP archive behind the model, where TFLite Metadata keeps label files, is kept.
+    """
+    for index, buffer in enumerate(model.buffers):
+        aligned = AlignedBuffer()
+        aligned.data = buffer.data
+        model.buffers[index] = aligned
+    return pack(model) + _archive(content)
+
+
+def _archive(content: bytes) -> bytes:
+    """The ZIP archive at the end of a file; empty where there is none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return content[min((entry.header_offset for entry in archive.infolist()), default=len(content)) :]
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return b""
+
+
 class SubgraphBuilder:
     """Appends the steps of one subgraph to a model, with the weights sliced to the steps' channels."""
 
@@ -158,21 +184,23 @@ class SubgraphBuilder:
         return target
 
     def _sources(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
-        """The tensors that a step reads: all of one rank, and maps for an operation on maps."""
+        """The tensors that a step reads: vectors, or maps of the height and width that the layer reads."""
         sources = [self.outputs[source] for source in layer.inputs]
-        ranks = {len(self.shape(source)) for source in sources}
         on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad)
-        if ranks == {4} or (len(ranks) == 1 and not on_maps):
+        are_vectors = all(len(self.shape(source)) == 2 for source in sources)
+        if are_vectors and layer.input_shape[:2] == (1, 1) and not on_maps:
             return sources
         quantizations = step.input_quantizations or (None,) * len(sources)
         return [
-            self._as_map(source, f"{layer.name}/map{index}", quantization)
+            self._as_map(source, f"{layer.name}/map{index}", layer.input_shape, quantization)
             for index, (source, quantization) in enumerate(zip(sources, quantizations, strict=True))
         ]
 
-    def _as_map(self, source: int, name: str, quantization: Quantization | None) -> int:
-        shape = self.shape(source)
-        return source if len(shape) == 4 else self.add_reshape(source, name, (1, 1, *shape), quantization)
+    def _as_map(self, source: int, name: str, read: Shape, quantization: Quantization | None) -> int:
+        """A tensor as a map of the height and width that are read."""
+        height, width, _ = read
+        shape = (1, height, width, math.prod(self.shape(source)) // (height * width))
+        return source if self.shape(source) == shape else self.add_reshape(source, name, shape, quantization)
 
     def add_reshape(self, source: int, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Appends a reshape; returns the tensor that it writes."""
@@ -203,7 +231,7 @@ class SubgraphBuilder:
 
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
-        is_vector = isinstance(layer.operation, Dense) or (
+        is_vector = (isinstance(layer.operation, Dense) and (height, width) == (1, 1)) or (
             isinstance(layer.operation, Activation | Add | Concatenate) and len(self.shape(source)) == 2
         )
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
@@ -341,6 +369,7 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
     if isinstance(operation, Dense):
         dense = tflite.FullyConnectedOptionsT()
         dense.fusedActivationFunction = activation
+        dense.keepNumDims = layer.output_shape[:2] != (1, 1)
         return builtin.FULLY_CONNECTED, options_type.FullyConnectedOptions, dense
     if isinstance(operation, Pool2D):
         pool = tflite.Pool2DOptionsT()

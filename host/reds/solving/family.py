@@ -11,7 +11,7 @@ import numpy as np
 
 from reds import cost
 from reds.errors import UsageError, VerificationError
-from reds.graph import Family, JointSolution, Ranked, Solution, Subnetwork
+from reds.graph import FULL_NAME, Family, JointSolution, Ranked, Solution, Subnetwork
 from reds.solving.formulation import Objective, Rules, formulate, narrowest
 from reds.solving.joint import JointBest, search_jointly
 from reds.solving.lagrangian import cheapest
@@ -22,7 +22,6 @@ from reds.solving.search import LARGEST_SWEEP, Best, Effort, search
 Order = Literal["bottom_up", "top_down", "joint"]
 Progress = Callable[[str], None]
 
-FULL_NAME = "100%"
 """Name of subnetwork 0, the full network."""
 
 

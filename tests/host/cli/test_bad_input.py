@@ -231,6 +231,18 @@ def test_a_file_that_is_not_whole_or_not_ours(
     assert not (tmp_path / "out.npy").exists()
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "adopted", "text"])
+def test_a_file_that_cannot_be_adopted(reds: Any, model: Path, foreign: Path, tmp_path: Path, damage: str) -> None:
+    content = foreign.read_bytes()
+    damaged = {"empty": b"", "cut": content[:99], "adopted": model.read_bytes(), "text": b"text, and no model" * 10}
+    path = tmp_path / "model.tflite"
+    path.write_bytes(damaged[damage])
+    answer = reds("adopt", path, "-o", tmp_path / "out.tflite", "--c-array", tmp_path / "out.h")
+    assert answer.code == 1
+    assert "model.tflite" in answer.sentence
+    assert {entry.name for entry in tmp_path.iterdir()} == {"model.tflite"}
+
+
 @pytest.mark.parametrize("number", ["-1", "4", "one"])
 def test_no_such_subnetwork(reds: Any, model: Path, inputs: Path, tmp_path: Path, number: str) -> None:
     for command in (
@@ -285,15 +297,18 @@ def test_inputs_that_do_not_fit(reds: Any, model: Path, tmp_path: Path, command:
 # ---- Outputs ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["run {model} --input {inputs}", "extract {model} --subnetwork 1", "emit {run}"])
+@pytest.mark.parametrize(
+    "command", ["run {model} --input {inputs}", "extract {model} --subnetwork 1", "emit {run}", "adopt {foreign}"]
+)
 @pytest.mark.parametrize("place", ["folder", "below a file"])
 def test_a_place_that_cannot_be_written(
-    reds: Any, model: Path, run_folder: Path, inputs: Path, tmp_path: Path, command: str, place: str
+    reds: Any, model: Path, foreign: Path, run_folder: Path, inputs: Path, tmp_path: Path, command: str, place: str
 ) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "file").touch()
     path = tmp_path / ("taken" if place == "folder" else "file/y")
-    answer = reds(*command.format(model=model, run=run_folder, inputs=inputs).split(), "-o", path)
+    files = {"model": model, "foreign": foreign, "run": run_folder, "inputs": inputs}
+    answer = reds(*command.format(**files).split(), "-o", path)
     assert answer.code == 1
     assert f"Cannot write '{path}'" in answer.sentence
     assert {entry.name for entry in tmp_path.iterdir()} == {"taken", "file"}

@@ -125,6 +125,30 @@ def test_emit_again_in_float32_and_as_a_c_array(reds: Any, run_folder: Path, mod
     subprocess.run(["g++", "-fsyntax-only", "-x", "c++", header], check=True)
 
 
+def test_adopt(reds: Any, foreign: Path, inputs: Path, model: Path, tmp_path: Path) -> None:
+    path, header = tmp_path / "adopted.tflite", tmp_path / "adopted.h"
+    report = reds("adopt", foreign, "-o", path, "--c-array", header, "--json").json
+    assert report == reds("inspect", path, "--json").json
+    answers = [reds("run", file, "--input", inputs, "--subnetwork", 0, "--json").json for file in (path, model)]
+    assert answers[0]["outputs_sha256"] == answers[1]["outputs_sha256"]
+    assert f"[{path.stat().st_size}]" in header.read_text()
+
+
+def test_adopt_shows_the_table(reds: Any, foreign: Path, tmp_path: Path) -> None:
+    answer = reds("adopt", foreign, "-o", tmp_path / "adopted.tflite", "--c-array", tmp_path / "adopted.h")
+    assert (answer.code, answer.err) == (0, "")
+    assert all(word in answer.out for word in ("adopted.tflite", "adopted.h", "100%"))
+
+
+@needs_qemu
+def test_an_adopted_file_on_a_board(reds: Any, foreign: Path, tmp_path: Path) -> None:
+    path = tmp_path / "adopted.tflite"
+    reds("adopt", foreign, "-o", path)
+    report = reds("verify", path, "--samples", 2, "--board", "qemu:cortex-m4", "--json").json
+    assert report["passed"]
+    assert {check["proof"] for check in report["checks"]} == {2, 3, 4, 5}
+
+
 def test_verify_json(reds: Any, model: Path, inputs: Path) -> None:
     report = reds("verify", model, "--input", inputs, "--json").json
     assert report["passed"]

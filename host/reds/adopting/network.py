@@ -1,0 +1,156 @@
+"""Reads a foreign TFLite model as a compiled network of one subnetwork."""
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from ai_edge_litert import schema_py_generated as tflite
+
+from reds.adopting.operators import OPERATORS, ReadOperator
+from reds.adopting.tflite_graph import BUILTIN_NAMES, OperatorSite, TfliteGraph
+from reds.compiled import (
+    CompiledExit,
+    CompiledLayer,
+    CompiledNetwork,
+    CompiledStep,
+    CompiledSubnetwork,
+)
+from reds.graph import FULL_NAME, INPUT
+from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, text
+
+_FIXED_BATCH = "Convert the model with a batch of 1, so that the converter writes a dilated convolution"
+_HINTS = {
+    tflite.BuiltinOperator.QUANTIZE: "Convert the model with an inference_input_type of int8",
+    tflite.BuiltinOperator.DEQUANTIZE: "Convert the model with an inference_output_type of int8, and not with weights "
+    "of another type than float32 or int8",
+    tflite.BuiltinOperator.SPACE_TO_BATCH_ND: _FIXED_BATCH,
+    tflite.BuiltinOperator.BATCH_TO_SPACE_ND: _FIXED_BATCH,
+}
+"""What to do about operators that the converter can do without."""
+
+
+@dataclass(frozen=True)
+class AdoptedNetwork:
+    """A network, and where the file has its weights."""
+
+    network: CompiledNetwork
+    weight_buffers: dict[int, int]
+    """TFLite buffer index of each weighted layer's weights."""
+
+
+def read_network(model: tflite.ModelT, source: str) -> AdoptedNetwork:
+    """Reads subgraph 0.
+
+    Args:
+        model: a TFLite model with one subgraph.
+        source: name of its file, for messages.
+
+    Returns:
+        The network with its one subnetwork.
+
+    Raises:
+        UsageError: if the model is not made of supported operators, with the first that is not.
+    """
+    graph = TfliteGraph(model, source)
+    reader = _Reader(graph)
+    for site in graph.operators:
+        reader.append(site)
+    return reader.finish()
+
+
+class _Reader:
+    """Appends operators as layers, each as soon as what it reads is there."""
+
+    def __init__(self, graph: TfliteGraph) -> None:
+        self._graph = graph
+        self._input = graph.port(graph.subgraph.inputs, "input")
+        self._element_type = ELEMENT_TYPE_OF_TENSOR[self._input.type]
+        self._sources = {self._input.index: INPUT}
+        """Per tensor that is there the layer whose elements it holds, or INPUT."""
+        self._layers: list[CompiledLayer] = []
+        self._steps: list[CompiledStep] = []
+        self._buffers: dict[int, int] = {}
+
+    def append(self, site: OperatorSite) -> None:
+        """Adds what an operator does."""
+        if not site.computes:
+            return
+        if site.is_reshaping:
+            return self._reshape(site)
+        supported = OPERATORS.get(site.code)
+        if supported is None:
+            _refuse_unsupported(site)
+        self._check_type(site)
+        self._append(site, supported.read(site))
+
+    def _check_type(self, site: OperatorSite) -> None:
+        if site.element_type is not self._element_type:
+            site.refuse(f"it writes {site.output.type_name}, but the model's input is {self._input.type_name}")
+
+    def _reshape(self, site: OperatorSite) -> None:
+        source = site.input(0)
+        self._check_type(site)
+        site.require(
+            source.size == site.output.size,
+            "its shape is only known when it runs; convert the model with a batch of 1",
+        )
+        site.require(source.quantization == site.output.quantization, "it changes the quantisation")
+        self._sources[site.output.index] = self._source(site, source.index)
+
+    def _source(self, site: OperatorSite, tensor: int) -> int:
+        if tensor not in self._sources:
+            site.refuse(f"it reads '{self._graph.tensor(tensor).name}', which is constant or not computed before it")
+        return self._sources[tensor]
+
+    def _append(self, site: OperatorSite, read: ReadOperator) -> None:
+        index = len(self._layers)
+        weights = read.weights
+        self._layers.append(
+            CompiledLayer(
+                name=site.output.name,
+                operation=read.operation,
+                activation=read.activation,
+                inputs=tuple(self._source(site, tensor) for tensor in read.inputs),
+                input_shape=read.input_shape,
+                output_shape=read.output_shape,
+                subgraph=0,
+                weights=None if weights is None else weights.values,
+            )
+        )
+        quantizations = (self._graph.tensor(tensor).quantization for tensor in read.inputs)
+        self._steps.append(
+            CompiledStep(
+                layer=index,
+                input_channels=read.input_shape[2],
+                output_channels=read.output_shape[2],
+                input_quantizations=tuple(known for known in quantizations if known is not None),
+                output_quantization=site.output.quantization,
+                weight_scales=None if weights is None else weights.scales,
+                bias=None if weights is None else weights.bias,
+            )
+        )
+        if weights is not None:
+            self._buffers[index] = weights.buffer
+        self._sources[site.output.index] = index
+
+    def finish(self) -> AdoptedNetwork:
+        """The network."""
+        output = self._graph.port(self._graph.subgraph.outputs, "output")
+        last = len(self._layers) - 1
+        if not self._layers or self._sources.get(output.index) != last:
+            self._graph.refuse(f"its output '{output.name}' is not what the last of its operators computes")
+        network = CompiledNetwork(
+            name=text(self._graph.model.description or ""),
+            element_type=self._element_type,
+            input_shape=self._input.shape[1:],
+            output_shape=output.shape[1:],
+            layers=tuple(self._layers),
+            exits=(CompiledExit("output", last),),
+            subnetworks=(CompiledSubnetwork(FULL_NAME, 0, (), tuple(self._steps)),),
+        )
+        return AdoptedNetwork(network, self._buffers)
+
+
+def _refuse_unsupported(site: OperatorSite) -> NoReturn:
+    supported = ", ".join(sorted(BUILTIN_NAMES[code] for code in (*OPERATORS, *RESHAPING)))
+    hint = f"{_HINTS[site.code]}; supported" if site.code in _HINTS else "Supported"
+    site.refuse(f"libreds has no such operation. {hint} are {supported}")

@@ -1,0 +1,437 @@
+"""The TFLite operators that libreds runs, and how each is read: the one table of `reds adopt`."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as tflite
+from numpy.typing import NDArray
+
+from reds.adopting.tflite_graph import OperatorSite, TfliteTensor
+from reds.compiled import ElementType
+from reds.graph import (
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    DeviceOperation,
+    Pad,
+    Padding,
+    Pool2D,
+    Shape,
+)
+from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
+from reds.requantize import Quantization
+from reds.schema import conventions
+
+SOFTMAX_OUTPUT = Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conventions.SOFTMAX_OUTPUT_ZERO_POINT)
+
+SMALLEST_EXPONENTIAL_SCALE = 2.0**-26
+"""TFLite Micro's fixed-point exponentials need an int8 input of a larger scale."""
+
+_LARGEST_GAINS = {**LARGEST_GAINS, "relu": LARGEST_GAINS["leaky_relu"]}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a weighted operator multiplies with and adds."""
+
+    values: NDArray
+    """In TFLite's layout: OHWI, depthwise 1HWC, fully connected OI."""
+    buffer: int
+    """Index of the TFLite buffer that holds them."""
+    scales: NDArray[np.float32]
+    bias: NDArray
+
+
+@dataclass(frozen=True)
+class ReadOperator:
+    """An operator in the words of a compiled network."""
+
+    operation: DeviceOperation
+    inputs: tuple[int, ...]
+    """The tensors that it reads, in order."""
+    input_shape: Shape
+    """Of its first input, as it reads it."""
+    output_shape: Shape
+    activation: str = "none"
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True)
+class SupportedOperator:
+    """One line of the table."""
+
+    read: Callable[[OperatorSite], ReadOperator]
+    needs: str = ""
+    """What must hold for it, beside constant weights and known shapes."""
+
+
+FUSED_ACTIVATIONS = {
+    tflite.ActivationFunctionType.NONE: "none",
+    tflite.ActivationFunctionType.RELU: "relu",
+    tflite.ActivationFunctionType.RELU6: "relu6",
+}
+
+FUSED_NEEDS = "a fused activation of none, relu, relu6"
+
+
+def _fused_activation(site: OperatorSite, code: int) -> str:
+    if code not in FUSED_ACTIVATIONS:
+        names = {value: name for name, value in vars(tflite.ActivationFunctionType).items()}
+        site.refuse(f"it needs {FUSED_NEEDS}, not {names.get(code, code)}")
+    return FUSED_ACTIVATIONS[code]
+
+
+# Weights
+
+
+def _weights(site: OperatorSite, shape: tuple[int, ...], axis: int) -> Weights:
+    """Its weights of a known shape with the output channels at `axis`."""
+    weights = site.input(1)
+    values = _constant(site, weights, "weights")
+    site.require(weights.buffer != 0, "its weights are in buffer 0, which stands for none")
+    site.require(weights.shape == shape, f"its weights have the shape {weights.shape}, where {shape} was expected")
+    channels = shape[axis]
+    if site.element_type is ElementType.FLOAT32:
+        scales = np.ones(channels, np.float32)
+    else:
+        scales = _weight_scales(site, weights, axis)
+    return Weights(values, weights.buffer, scales, _bias(site, channels))
+
+
+def _weight_scales(site: OperatorSite, weights: TfliteTensor, axis: int) -> NDArray[np.float32]:
+    """One per channel or one for all."""
+    scales = weights.scales
+    site.require(not np.any(weights.zero_points), "its weights are asymmetric; quantise them with zero points of 0")
+    per_channel = len(scales) == weights.shape[axis] and (len(scales) == 1 or weights.quantized_dimension == axis)
+    site.require(per_channel or len(scales) == 1, "its weights have neither one scale nor one for each output channel")
+    return scales
+
+
+def _constant(site: OperatorSite, tensor: TfliteTensor, what: str) -> NDArray:
+    """The values of weights, which must have the type of the activations."""
+    expected = site.element_type.name
+    if tensor.type_name != expected:
+        site.refuse(
+            f"its {what} are {tensor.type_name}, not {expected} like its output; hybrid models are not supported"
+        )
+    values = tensor.constant
+    if values is None:
+        site.refuse(f"its {what} are not constant")
+    return values
+
+
+def _bias(site: OperatorSite, channels: int) -> NDArray:
+    """Its bias; zeros where it has none."""
+    dtype = np.dtype(np.int32 if site.element_type is ElementType.INT8 else np.float32)
+    tensor = site.optional_input(2)
+    if tensor is None:
+        return np.zeros(channels, dtype)
+    values = tensor.constant
+    if values is None or values.dtype != dtype or values.size != channels:
+        site.refuse(f"its bias must be {channels} constant values of type {dtype}")
+    return values.reshape(channels)
+
+
+# Windows
+
+
+@dataclass(frozen=True)
+class _Window:
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: Padding
+
+
+WindowOptions: TypeAlias = tflite.Conv2DOptionsT | tflite.DepthwiseConv2DOptionsT | tflite.Pool2DOptionsT
+
+PADDINGS: Mapping[int, Padding] = {tflite.Padding.SAME: "same", tflite.Padding.VALID: "valid"}
+
+
+def _window(
+    site: OperatorSite, options: WindowOptions, kernel: tuple[int, int], dilation: tuple[int, int] = (1, 1)
+) -> _Window:
+    """The operator's window, which must lead to the shape of its output."""
+    site.require(options.padding in PADDINGS, "its padding is neither SAME nor VALID")
+    window = _Window(kernel, (options.strideH, options.strideW), dilation, PADDINGS[options.padding])
+    site.require(min(*window.kernel, *window.strides, *dilation) > 0, "its window has a size, stride or dilation of 0")
+    source, target = _map(site, site.input(0)), _map(site, site.output)
+    sizes = tuple(_output_size(window, source[axis], axis) for axis in (0, 1))
+    site.require(target[:2] == sizes, f"its output has the shape {site.output.shape}, which its window does not give")
+    return window
+
+
+def _output_size(window: _Window, size: int, axis: int) -> int:
+    stride = window.strides[axis]
+    if window.padding == "same":
+        return -(-size // stride)
+    return (size - (window.kernel[axis] - 1) * window.dilation[axis] - 1) // stride + 1
+
+
+def _map(site: OperatorSite, tensor: TfliteTensor) -> Shape:
+    """A tensor that is a map with its batch."""
+    site.require(
+        len(tensor.shape) == 4 and tensor.shape[0] == 1,
+        f"'{tensor.name}' has the shape {tensor.shape}, not (1, height, width, channels)",
+    )
+    return tensor.map
+
+
+def _conv_2d(site: OperatorSite) -> ReadOperator:
+    source, target = _map(site, site.input(0)), _map(site, site.output)
+    kernel = _kernel(site)
+    options = site.options(tflite.Conv2DOptionsT)
+    window = _window(site, options, kernel[1:3], (options.dilationHFactor, options.dilationWFactor))
+    site.require(kernel[3] == source[2], "it is a convolution in groups")
+    return ReadOperator(
+        Conv2D(window.kernel, window.strides, window.padding, window.dilation),
+        site.inputs[:1],
+        source,
+        target,
+        _fused_activation(site, options.fusedActivationFunction),
+        _weights(site, (target[2], *window.kernel, source[2]), axis=0),
+    )
+
+
+def _depthwise_conv_2d(site: OperatorSite) -> ReadOperator:
+    source, target = _map(site, site.input(0)), _map(site, site.output)
+    options = site.options(tflite.DepthwiseConv2DOptionsT)
+    window = _window(site, options, _kernel(site)[1:3], (options.dilationHFactor, options.dilationWFactor))
+    site.require(
+        options.depthMultiplier > 0 and target[2] == source[2] * options.depthMultiplier,
+        f"it makes {target[2]} channels of {source[2]}, which its multiplier {options.depthMultiplier} does not",
+    )
+    return ReadOperator(
+        DepthwiseConv2D(window.kernel, window.strides, window.padding, window.dilation),
+        site.inputs[:1],
+        source,
+        target,
+        _fused_activation(site, options.fusedActivationFunction),
+        _weights(site, (1, *window.kernel, target[2]), axis=3),
+    )
+
+
+def _kernel(site: OperatorSite) -> tuple[int, int, int, int]:
+    shape = site.input(1).shape
+    if len(shape) != 4:
+        site.refuse(f"its weights have the shape {shape}, not four dimensions")
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def _fully_connected(site: OperatorSite) -> ReadOperator:
+    """A vector times a matrix, at each of the positions that its input's elements make."""
+    options = site.options(tflite.FullyConnectedOptionsT)
+    site.require(options.weightsFormat == tflite.FullyConnectedOptionsWeightsFormat.DEFAULT, "its weights are shuffled")
+    shape = site.input(1).shape
+    if len(shape) != 2:
+        site.refuse(f"its weights have the shape {shape}, not (outputs, inputs)")
+    outputs, inputs = shape
+    positions = site.input(0).size // inputs
+    site.require(
+        site.input(0).size == positions * inputs and site.output.size == positions * outputs,
+        f"it makes {site.output.size} values of {site.input(0).size}, which {outputs} times {inputs} weights do not",
+    )
+    source = (1, positions, inputs)
+    if site.input(0).shape[-1:] == (inputs,):
+        source = site.input(0).map
+    return ReadOperator(
+        Dense(),
+        site.inputs[:1],
+        source,
+        (*source[:2], outputs),
+        _fused_activation(site, options.fusedActivationFunction),
+        _weights(site, (outputs, inputs), axis=0),
+    )
+
+
+# Operations without weights
+
+
+def _pool(kind: Literal["average", "max"]) -> Callable[[OperatorSite], ReadOperator]:
+    def read(site: OperatorSite) -> ReadOperator:
+        source, target = _map(site, site.input(0)), _map(site, site.output)
+        _keep_quantization(site, site.input(0))
+        options = site.options(tflite.Pool2DOptionsT)
+        window = _window(site, options, (options.filterHeight, options.filterWidth))
+        site.require(source[2] == target[2], "it changes the number of channels")
+        operation = Pool2D(kind, window.kernel, window.strides, window.padding)
+        activation = _fused_activation(site, options.fusedActivationFunction)
+        return ReadOperator(operation, site.inputs[:1], source, target, activation)
+
+    return read
+
+
+def _add(site: OperatorSite) -> ReadOperator:
+    first, second = site.input(0), site.input(1)
+    site.require(
+        first.shape == second.shape == site.output.shape,
+        f"it adds the shapes {first.shape} and {second.shape}; only equal ones are supported",
+    )
+    activation = _fused_activation(site, site.options(tflite.AddOptionsT).fusedActivationFunction)
+    return ReadOperator(Add(), site.inputs[:2], first.map, first.map, activation)
+
+
+def _concatenation(site: OperatorSite) -> ReadOperator:
+    """Along any axis: with all before it as positions and all from it on as channels, elements stay in their order."""
+    count = len(site.inputs)
+    limit = conventions.MAXIMUM_CONCATENATION_INPUTS
+    site.require(2 <= count <= limit, f"it joins {count} tensors; libreds takes from 2 to {limit}")
+    options = site.options(tflite.ConcatenationOptionsT)
+    site.require(_fused_activation(site, options.fusedActivationFunction) == "none", "it has a fused activation")
+    shape = site.output.shape
+    axis = options.axis % max(len(shape), 1)
+    sources = [site.input(position) for position in range(count)]
+    for source in sources:
+        _keep_quantization(site, source)
+        others = source.shape[:axis] + source.shape[axis + 1 :]
+        site.require(
+            len(source.shape) == len(shape) and others == shape[:axis] + shape[axis + 1 :],
+            f"it joins the shape {source.shape} to {shape} at axis {axis}",
+        )
+    site.require(sum(source.shape[axis] for source in sources) == shape[axis], "its output is not what it joins")
+    target = _from_axis(site.output, axis)
+    return ReadOperator(Concatenate(), site.inputs, _from_axis(sources[0], axis), target)
+
+
+def _from_axis(tensor: TfliteTensor, axis: int) -> Shape:
+    """A tensor with all dimensions from an axis on as channels."""
+    if axis == len(tensor.shape) - 1:
+        return tensor.map
+    return 1, math.prod(tensor.shape[:axis]), math.prod(tensor.shape[axis:])
+
+
+def _pad(site: OperatorSite) -> ReadOperator:
+    source, target = site.input(0), site.output
+    _keep_quantization(site, source)
+    values = site.input(1).constant
+    if values is None or values.shape != (len(source.shape), 2) or not 3 <= len(source.shape) <= 4:
+        site.refuse("its paddings must be constant, two for each dimension of a map")
+    amounts = [(int(before), int(after)) for before, after in values]
+    site.require(min(map(min, amounts)) >= 0, "it cuts values off")
+    padded = tuple(size + sum(pair) for size, pair in zip(source.shape, amounts, strict=True))
+    site.require(padded == target.shape, f"its output has the shape {target.shape}, which its paddings do not give")
+    rows, columns = [(0, 0), *amounts[1:-1]][-2:]
+    only_in_the_plane = amounts[0] == amounts[-1] == (0, 0) and source.shape[0] == 1
+    site.require(only_in_the_plane, "it pads the batch or the channels; only rows and columns are supported")
+    border = site.optional_input(2)
+    if border is not None:
+        _require_zero(site, border)
+    return ReadOperator(Pad(rows, columns), site.inputs[:1], source.map, target.map)
+
+
+def _require_zero(site: OperatorSite, border: TfliteTensor) -> None:
+    quantization = site.output.quantization
+    zero = 0 if quantization is None else quantization.zero_point
+    values = border.constant
+    site.require(values is not None and bool(np.all(values == zero)), "it pads with another value than zero")
+
+
+def _activation(operation: Activation, output: Quantization | None = None) -> Callable[[OperatorSite], ReadOperator]:
+    """A function of each element.
+
+    Args:
+        operation: the function.
+        output: quantisation that TFLite fixes for its int8 output; None where it is free.
+    """
+
+    def read(site: OperatorSite) -> ReadOperator:
+        return _function(site, operation, output)
+
+    return read
+
+
+def _leaky_relu(site: OperatorSite) -> ReadOperator:
+    slope = float(site.options(tflite.LeakyReluOptionsT).alpha)
+    site.require(math.isfinite(slope), "its slope is not finite")
+    return _function(site, Activation("leaky_relu", slope), None)
+
+
+def _relu6(site: OperatorSite) -> ReadOperator:
+    """TFLite Micro only limits int8 values, so another quantisation of the output would change what they mean."""
+    _keep_quantization(site, site.input(0))
+    return _function(site, Activation("relu6"), None)
+
+
+def _softmax(site: OperatorSite) -> ReadOperator:
+    beta = site.options(tflite.SoftmaxOptionsT).beta
+    site.require(beta == 1.0, f"its beta is {beta}, not 1")
+    return _function(site, Activation("softmax"), SOFTMAX_OUTPUT)
+
+
+def _function(site: OperatorSite, operation: Activation, output: Quantization | None) -> ReadOperator:
+    source, target = site.input(0), site.output
+    site.require(source.shape == target.shape, "it changes the shape")
+    if target.quantization is not None:
+        fixed = output is None or target.quantization == output
+        site.require(
+            fixed, f"its output's quantisation is {_words(target.quantization)}, not the one that TFLite fixes"
+        )
+        _limit_scales(site, operation)
+    fused = operation.function if operation.clamps else "none"
+    return ReadOperator(operation, site.inputs[:1], source.map, target.map, fused)
+
+
+def _limit_scales(site: OperatorSite, operation: Activation) -> None:
+    """Refuses int8 scales with which TFLite Micro's fixed point would overflow."""
+    source, target = site.input(0).quantization, site.output.quantization
+    if source is None or target is None:
+        return
+    if operation.function in ("softmax", "sigmoid", "tanh"):
+        site.require(float(source.scale) > SMALLEST_EXPONENTIAL_SCALE, "its input's scale is too small")
+    gain = float(source.scale) / float(target.scale) * max(1.0, abs(operation.slope))
+    site.require(bool(gain <= _LARGEST_GAINS.get(operation.function, math.inf)), "its output's scale is too small")
+
+
+def _keep_quantization(site: OperatorSite, source: TfliteTensor) -> None:
+    """TFLite Micro copies or compares the bytes of these operators, so both sides must mean the same."""
+    before, after = source.quantization, site.output.quantization
+    if before is not None and after is not None and before != after:
+        site.refuse(
+            f"'{source.name}' has {_words(before)} and its output {_words(after)}; TFLite Micro needs the same for both"
+        )
+
+
+def _words(quantization: Quantization) -> str:
+    return f"scale {quantization.scale} and zero point {quantization.zero_point}"
+
+
+_WINDOW_NEEDS = f"padding SAME or VALID, {FUSED_NEEDS}"
+_ONE_QUANTIZATION = "in int8, one quantisation of input and output"
+_FIXED_QUANTIZATION = "in int8, the quantisation that TFLite fixes for the output"
+
+OPERATORS: Mapping[int, SupportedOperator] = {
+    tflite.BuiltinOperator.ADD: SupportedOperator(_add, f"two inputs of one shape, {FUSED_NEEDS}"),
+    tflite.BuiltinOperator.AVERAGE_POOL_2D: SupportedOperator(
+        _pool("average"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"
+    ),
+    tflite.BuiltinOperator.CONCATENATION: SupportedOperator(
+        _concatenation,
+        f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs, no fused activation; {_ONE_QUANTIZATION}",
+    ),
+    tflite.BuiltinOperator.CONV_2D: SupportedOperator(_conv_2d, f"one group, {_WINDOW_NEEDS}"),
+    tflite.BuiltinOperator.DEPTHWISE_CONV_2D: SupportedOperator(_depthwise_conv_2d, _WINDOW_NEEDS),
+    tflite.BuiltinOperator.FULLY_CONNECTED: SupportedOperator(_fully_connected, f"weights in rows, {FUSED_NEEDS}"),
+    tflite.BuiltinOperator.HARD_SWISH: SupportedOperator(_activation(Activation("hard_swish"))),
+    tflite.BuiltinOperator.LEAKY_RELU: SupportedOperator(_leaky_relu),
+    tflite.BuiltinOperator.LOGISTIC: SupportedOperator(
+        _activation(Activation("sigmoid"), SIGMOID_OUTPUT), _FIXED_QUANTIZATION
+    ),
+    tflite.BuiltinOperator.MAX_POOL_2D: SupportedOperator(_pool("max"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"),
+    tflite.BuiltinOperator.PAD: SupportedOperator(_pad, f"constant rows and columns; {_ONE_QUANTIZATION}"),
+    tflite.BuiltinOperator.PADV2: SupportedOperator(
+        _pad, f"constant rows and columns, zero as the border; {_ONE_QUANTIZATION}"
+    ),
+    tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu"))),
+    tflite.BuiltinOperator.RELU6: SupportedOperator(_relu6, _ONE_QUANTIZATION),
+    tflite.BuiltinOperator.SOFTMAX: SupportedOperator(
+        _softmax, f"a beta of 1, up to {conventions.MAXIMUM_SOFTMAX_CHANNELS} classes; {_FIXED_QUANTIZATION}"
+    ),
+    tflite.BuiltinOperator.TANH: SupportedOperator(_activation(Activation("tanh"), TANH_OUTPUT), _FIXED_QUANTIZATION),
+}
+"""By builtin operator how it is read. What only gives a tensor another shape, or computes a shape, is left out."""

@@ -1,0 +1,289 @@
+"""The subgraph of a foreign TFLite model, its tensors and operators, every access checked."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as tflite
+from numpy.typing import NDArray
+
+from reds.compiled import ElementType
+from reds.errors import UsageError
+from reds.graph import Shape
+from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, builtin_code, text
+from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, SMALLEST_SCALE, Quantization
+
+BUILTIN_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
+TYPE_NAMES = {code: name for name, code in vars(tflite.TensorType).items() if not name.startswith("_")}
+
+CONSTANT_TYPES: Mapping[int, np.dtype] = {
+    tflite.TensorType.FLOAT32: np.dtype("<f4"),
+    tflite.TensorType.INT8: np.dtype("i1"),
+    tflite.TensorType.INT32: np.dtype("<i4"),
+    tflite.TensorType.INT64: np.dtype("<i8"),
+}
+
+Options = TypeVar("Options")
+
+OMITTED = -1
+"""Index of an optional tensor that is not there."""
+
+
+class TfliteGraph:
+    """Subgraph 0 of a model.
+
+    Args:
+        model: the model.
+        source: name of its file, for messages.
+    """
+
+    def __init__(self, model: tflite.ModelT, source: str) -> None:
+        self.model = model
+        self.source = source
+        self.subgraph = model.subgraphs[0]
+        self.operators = tuple(OperatorSite(self, index) for index in range(len(self.subgraph.operators or ())))
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raises UsageError with what keeps the model from being adopted."""
+        raise UsageError(f"'{self.source}' cannot be adopted: {reason}.")
+
+    def tensor(self, index: int) -> "TfliteTensor":
+        """A tensor."""
+        if not 0 <= index < len(self.subgraph.tensors):
+            self.refuse(f"it refers to a tensor {index} that is not there")
+        return TfliteTensor(self, index)
+
+    def port(self, indices: NDArray | None, what: str) -> "TfliteTensor":
+        """Its only input or output, a tensor of one sample."""
+        indices = _elements(indices)
+        if len(indices) != 1:
+            self.refuse(f"it has {len(indices)} {what}s; libreds runs networks with one")
+        tensor = self.tensor(int(indices[0]))
+        if tensor.type not in ELEMENT_TYPE_OF_TENSOR:
+            self.refuse(f"its {what} is {tensor.type_name}; convert the model with a float32 or int8 {what}")
+        if not 2 <= len(tensor.shape) <= 4 or tensor.shape[0] != 1:
+            self.refuse(
+                f"its {what} has the shape {tensor.shape}; libreds takes a batch of one sample with one to three "
+                "dimensions"
+            )
+        if tensor.is_dynamic:
+            self.refuse(f"its {what} has a size that is only known when it runs; convert the model with a fixed shape")
+        return tensor
+
+
+def _elements(values: NDArray | None) -> NDArray:
+    """A vector of the file; the readers have None for an absent one."""
+    return np.zeros(0) if values is None else np.asarray(values)
+
+
+@dataclass(frozen=True)
+class TfliteTensor:
+    """One tensor."""
+
+    graph: TfliteGraph
+    index: int
+
+    @property
+    def _fields(self) -> tflite.TensorT:
+        return self.graph.subgraph.tensors[self.index]
+
+    @property
+    def name(self) -> str:
+        """Its name in the file, fit to be printed in a line."""
+        name = text(self._fields.name or "")
+        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+
+    @property
+    def type(self) -> int:
+        """Its TFLite type."""
+        return int(self._fields.type)
+
+    @property
+    def type_name(self) -> str:
+        """Its type as the TFLite schema calls it."""
+        return TYPE_NAMES.get(self.type, f"type {self.type}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape with the batch; empty for a scalar.
+
+        Raises:
+            UsageError: if it holds nothing.
+        """
+        shape = tuple(int(size) for size in _elements(self._fields.shape))
+        if min(shape, default=1) < 1:
+            self.graph.refuse(f"tensor '{self.name}' has the shape {shape}, which holds nothing")
+        return shape
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a size other than the batch is only known when it runs; TFLite has 1 for it in the shape."""
+        return min((int(size) for size in _elements(self._fields.shapeSignature)[1:]), default=1) < 0
+
+    @property
+    def size(self) -> int:
+        """Number of its elements."""
+        return math.prod(self.shape)
+
+    @property
+    def map(self) -> Shape:
+        """Its elements as positions of a map with channels, for operations that treat all positions alike."""
+        shape = (1,) * (4 - len(self.shape)) + self.shape
+        if len(shape) == 4 and shape[0] == 1:
+            return shape[1], shape[2], shape[3]
+        return 1, math.prod(shape[:-1]), shape[-1]
+
+    @property
+    def buffer(self) -> int:
+        """Index of its buffer."""
+        return int(self._fields.buffer)
+
+    @property
+    def constant(self) -> NDArray | None:
+        """Its values; None where they are not in the file.
+
+        Raises:
+            UsageError: if the values are sparse or do not fill its shape.
+        """
+        fields = self._fields
+        if fields.sparsity is not None:
+            self.graph.refuse(f"tensor '{self.name}' is sparse; convert the model without sparsity")
+        if not 0 <= self.buffer < len(self.graph.model.buffers):
+            self.graph.refuse(f"tensor '{self.name}' has a buffer {self.buffer} that is not there")
+        data = self.graph.model.buffers[self.buffer].data
+        if data is None or self.type not in CONSTANT_TYPES:
+            return None
+        dtype = CONSTANT_TYPES[self.type]
+        if len(data) != self.size * dtype.itemsize:
+            self.graph.refuse(f"tensor '{self.name}' has {len(data)} bytes, which do not fill its shape {self.shape}")
+        return np.frombuffer(np.asarray(data, np.uint8).tobytes(), dtype).reshape(self.shape)
+
+    @property
+    def scales(self) -> NDArray[np.float32]:
+        """The scales of its quantisation, empty for none, all finite and none negative."""
+        parameters = self._fields.quantization
+        scales = _elements(None if parameters is None else parameters.scale).astype(np.float32)
+        if not np.all(np.isfinite(scales) & (scales >= 0)):
+            self.graph.refuse(f"tensor '{self.name}' has a scale that is negative or not finite")
+        return scales
+
+    @property
+    def zero_points(self) -> NDArray[np.int64]:
+        """The zero points of its quantisation; empty for none."""
+        parameters = self._fields.quantization
+        return _elements(None if parameters is None else parameters.zeroPoint).astype(np.int64)
+
+    @property
+    def quantized_dimension(self) -> int:
+        """The axis of its scales."""
+        return int(self._fields.quantization.quantizedDimension)
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """Its quantisation as an activation; None for float32.
+
+        Raises:
+            UsageError: if an int8 tensor has not one scale and one zero point.
+        """
+        if self.type != tflite.TensorType.INT8:
+            return None
+        if len(self.scales) != 1 or len(self.zero_points) != 1 or self.scales[0] < SMALLEST_SCALE:
+            self.graph.refuse(f"the int8 tensor '{self.name}' has not one scale and one zero point")
+        zero_point = int(self.zero_points[0])
+        if not INT8_MINIMUM <= zero_point <= INT8_MAXIMUM:
+            self.graph.refuse(f"tensor '{self.name}' has the zero point {zero_point}, which no int8 is")
+        return Quantization(np.float32(self.scales[0]), zero_point)
+
+
+@dataclass(frozen=True)
+class OperatorSite:
+    """An operator where it stands in the graph."""
+
+    graph: TfliteGraph
+    index: int
+
+    @property
+    def _fields(self) -> tflite.OperatorT:
+        return self.graph.subgraph.operators[self.index]
+
+    @property
+    def code(self) -> int:
+        """Which builtin operator it is."""
+        fields = self._fields
+        if not 0 <= fields.opcodeIndex < len(self.graph.model.operatorCodes or ()):
+            self.graph.refuse(f"operator {self.index} has no operator code")
+        return builtin_code(self.graph.model, fields)
+
+    @property
+    def name(self) -> str:
+        """The builtin operator's name."""
+        return BUILTIN_NAMES.get(self.code, f"builtin operator {self.code}")
+
+    def options(self, kind: type[Options]) -> Options:
+        """Its options.
+
+        Raises:
+            UsageError: if it has none, or those of another operator.
+        """
+        options = self._fields.builtinOptions
+        if not isinstance(options, kind):
+            self.refuse(f"it has no {kind.__name__.removesuffix('T')}")
+        return options
+
+    @property
+    def is_reshaping(self) -> bool:
+        """Whether it copies its input's elements as they are."""
+        return self.code in RESHAPING
+
+    @property
+    def computes(self) -> bool:
+        """Whether it makes activations; others compute with shapes, which are known."""
+        return self.output.type in ELEMENT_TYPE_OF_TENSOR
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Indices of the tensors that it reads; OMITTED for an optional one that is not there."""
+        return tuple(int(index) for index in _elements(self._fields.inputs))
+
+    def input(self, position: int) -> TfliteTensor:
+        """A tensor that it needs.
+
+        Raises:
+            UsageError: if it has no such input.
+        """
+        if position >= len(self.inputs) or self.inputs[position] == OMITTED:
+            self.refuse(f"it has no input {position}")
+        return self.graph.tensor(self.inputs[position])
+
+    def optional_input(self, position: int) -> TfliteTensor | None:
+        """A tensor that it can do without."""
+        there = position < len(self.inputs) and self.inputs[position] != OMITTED
+        return self.input(position) if there else None
+
+    @property
+    def output(self) -> TfliteTensor:
+        """The tensor that it writes.
+
+        Raises:
+            UsageError: if it writes none or several.
+        """
+        outputs = _elements(self._fields.outputs)
+        if len(outputs) != 1:
+            self.graph.refuse(f"operator {self.index} ({self.name}) does not write exactly one tensor")
+        return self.graph.tensor(int(outputs[0]))
+
+    @property
+    def element_type(self) -> ElementType:
+        """Type of what it writes."""
+        return ELEMENT_TYPE_OF_TENSOR[self.output.type]
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raises UsageError with the operator's name and place, and what is not supported of it."""
+        self.graph.refuse(f"operator {self.index} ({self.name}), which writes '{self.output.name}': {reason}")
+
+    def require(self, condition: bool, reason: str) -> None:
+        """Refuses the operator where a condition does not hold."""
+        if not condition:
+            self.refuse(reason)

@@ -1,0 +1,42 @@
+"""Adopted models of the TFLite converter give the bytes of the real TFLite Micro."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from converted_models import MODELS, TYPES, converted
+
+from reds.adopting import adopt, with_plan
+from reds.inspecting import inspect
+from reds.reference import run_tflite_micro
+from reds.verifying import random_inputs, verify
+
+SAMPLES = 20
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("type", TYPES)
+def test_every_proof_holds(tmp_path: Path, name: str, type: str) -> None:
+    (tmp_path / "foreign.tflite").write_bytes(converted(name, type))
+    path = adopt(tmp_path / "foreign.tflite", tmp_path / "adopted.tflite")
+    inputs = random_inputs(path, SAMPLES)
+    verify(path, inputs).require()
+    before, after = run_tflite_micro(converted(name, type), inputs), run_tflite_micro(path.read_bytes(), inputs)
+    np.testing.assert_array_equal(before, after)
+    assert len(np.unique(before)) > 1
+
+
+@pytest.mark.parametrize("name", ["plain", "separable", "vectors", "series"])
+def test_one_weight_scale_for_all_channels(tmp_path: Path, name: str) -> None:
+    (tmp_path / "foreign.tflite").write_bytes(converted(name, "int8", per_channel=False))
+    path = adopt(tmp_path / "foreign.tflite", tmp_path / "adopted.tflite")
+    verify(path, random_inputs(path, SAMPLES)).require()
+
+
+def test_the_table_of_an_adopted_file() -> None:
+    report = inspect(with_plan(converted("separable", "int8")))
+    (row,) = report.subnetworks
+    assert (row.name, row.exit, row.widths, row.accuracy) == ("100%", "output", (), None)
+    assert (report.input_shape, report.output_shape) == ((1, 20, 16, 1), (1, 7))
+    depthwise, pointwise = 80 * 9 * 8 + 20 * 9 * 12, 80 * 8 * 12 + 20 * 12 * 16
+    assert row.macs == 80 * 9 * 8 + depthwise + pointwise + 16 * 7

@@ -1,0 +1,185 @@
+"""Small TFLite models as the TFLite converter makes them from Keras, of many shapes and operators."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+TYPES = ("int8", "float32")
+
+
+def plain() -> keras.Model:
+    """Convolution, pooling, a flattened map, softmax."""
+    x = source = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(5, activation="softmax")(x)
+    return keras.Model(source, x)
+
+
+def separable() -> keras.Model:
+    """As MobileNet: depthwise and pointwise convolutions with batch norms and ReLU6, strides, one average pooling."""
+    x = source = keras.Input((20, 16, 1))
+    x = _normalized(layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x))
+    for strides, filters in ((1, 12), (2, 16)):
+        x = _normalized(layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(x))
+        x = _normalized(layers.Conv2D(filters, 1, use_bias=False)(x))
+    x = layers.AveragePooling2D((5, 4))(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(7)(x)
+    return keras.Model(source, layers.Softmax()(x))
+
+
+def _normalized(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.ReLU(6.0)(layers.BatchNormalization()(x))
+
+
+def residual() -> keras.Model:
+    """Sums whose ReLU stands alone, since they are read twice; borders, a concatenation, a sigmoid."""
+    source = keras.Input((10, 10, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same")(source))
+    y = layers.Conv2D(8, 3, padding="same")(layers.ReLU()(x))
+    x = layers.Add()([x, y])
+    y = layers.ZeroPadding2D(((1, 0), (0, 2)))(layers.ReLU()(x))
+    y = layers.Conv2D(16, 3, strides=2)(y)
+    z = layers.Conv2D(16, 3, strides=2, activation="relu")(x)
+    z = layers.ZeroPadding2D(((0, 1), (0, 1)))(z)
+    x = layers.Concatenate()([y, z])
+    x = layers.LeakyReLU(0.2)(x)
+    x = layers.MaxPooling2D(2, strides=1, padding="same")(x)
+    x = layers.Flatten()(x)
+    return keras.Model(source, layers.Dense(4, activation="sigmoid")(x))
+
+
+def functions() -> keras.Model:
+    """Functions of one value, a dilated convolution, a depthwise one with several filters per channel."""
+    x = source = keras.Input(batch_shape=(1, 8, 7, 2))
+    x = layers.Conv2D(4, 3, dilation_rate=2, activation="tanh")(x)
+    x = layers.Conv2D(4, 1, activation="hard_swish")(x)
+    x = layers.Activation("sigmoid")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=3)(x)
+    x = layers.AveragePooling2D(2, padding="same")(x)
+    return keras.Model(source, x)
+
+
+def vectors() -> keras.Model:
+    """Fully connected layers alone, one without a bias, the last one with one output."""
+    x = source = keras.Input((30,))
+    x = layers.Dense(12, use_bias=False, activation="relu6")(x)
+    x = layers.Dense(16, activation="relu")(x)
+    return keras.Model(source, layers.Dense(1)(x))
+
+
+def reshaped() -> keras.Model:
+    """Maps that are read in other shapes than they were written."""
+    x = source = keras.Input((30,))
+    x = layers.Dense(48, activation="relu")(x)
+    x = layers.Reshape((4, 4, 3))(x)
+    x = layers.Conv2D(5, 3, padding="same")(x)
+    x = layers.Reshape((2, 8, 5))(x)
+    x = layers.Conv2D(5, 3, padding="same")(x)
+    x = layers.Reshape((20, 4))(x)
+    return keras.Model(source, layers.Softmax()(x))
+
+
+def input_in_two_shapes() -> keras.Model:
+    """A network whose input is read as two maps."""
+    source = keras.Input((48,))
+    x = layers.Conv2D(4, 3)(layers.Reshape((4, 4, 3))(source))
+    y = layers.Conv2D(4, 3, strides=2)(layers.Reshape((6, 8, 1))(source))
+    x, y = layers.Reshape((4, 4))(x), layers.Reshape((6, 4))(y)
+    return keras.Model(source, layers.Concatenate(axis=1)([x, y]))
+
+
+def series() -> keras.Model:
+    """One-dimensional convolutions, and a fully connected layer at each position."""
+    x = source = keras.Input(batch_shape=(1, 16, 3))
+    x = layers.Conv1D(6, 3, padding="same", activation="relu")(x)
+    x = layers.ZeroPadding1D((1, 2))(x)
+    x = layers.Conv1D(6, 3)(x)
+    x = layers.Dense(5, activation="relu")(x)
+    x = layers.MaxPooling1D(2)(x)
+    x = layers.Flatten()(x)
+    return keras.Model(source, layers.Dense(3)(x))
+
+
+def detector() -> keras.Model:
+    """As a single-shot detector: boxes of two scales, joined along the positions."""
+    source = keras.Input((8, 8, 2))
+    fine = layers.Conv2D(8, 3, padding="same", activation="relu")(source)
+    coarse = layers.MaxPooling2D()(fine)
+    boxes = [
+        layers.Reshape((-1, 4))(layers.Conv2D(8, 1)(fine)),
+        layers.Reshape((-1, 4))(layers.Conv2D(12, 1)(coarse)),
+    ]
+    return keras.Model(source, layers.Softmax()(layers.Concatenate(axis=1)(boxes)))
+
+
+MODELS: Mapping[str, Callable[[], keras.Model]] = {
+    maker.__name__: maker
+    for maker in (
+        plain,
+        separable,
+        residual,
+        functions,
+        vectors,
+        reshaped,
+        input_in_two_shapes,
+        series,
+        detector,
+    )
+}
+
+
+@cache
+def converted(name: str, type: str, per_channel: bool = True) -> bytes:
+    """One of `MODELS` with random weights as a TFLite file.
+
+    Args:
+        name: which.
+        type: "int8" with int8 inputs and outputs, or "float32".
+        per_channel: whether int8 weights have one scale per output channel.
+    """
+    model = MODELS[name]()
+    _draw_weights(model)
+    return convert(model, type, _experimental_disable_per_channel=not per_channel)
+
+
+def convert(model: keras.Model, type: str, **options: object) -> bytes:
+    """A Keras model as a TFLite file.
+
+    Args:
+        model: the model.
+        type: "int8", calibrated on random inputs, or "float32".
+        options: attributes of the converter to set.
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if type == "int8":
+        generator = np.random.default_rng(0)
+        shape = (1, *model.input_shape[1:])
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([generator.standard_normal(shape, np.float32)] for _ in range(20))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    for name, value in options.items():
+        setattr(converter, name, value)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return bytes(converter.convert())
+
+
+def _draw_weights(model: keras.Model) -> None:
+    """Weights with which outputs spread; all variances of batch norms are above zero."""
+    generator = np.random.default_rng(0)
+    for variable in model.weights:
+        values = generator.standard_normal(variable.shape) / np.sqrt(max(1, np.prod(variable.shape[:-1])))
+        if variable.name in ("gamma", "moving_variance"):
+            values = generator.uniform(0.5, 1.5, variable.shape)
+        variable.assign(values)
