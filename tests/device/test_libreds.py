@@ -402,7 +402,9 @@ BROKEN_VIEWS = {
     "view behind what it views": change_tensor(SUM_VIEW, offset=1 << 16),
     "view of a part": change_tensor(SUM_VIEW, channels=47),
     "view of more": change_layer(3, inputHeight=2),
-    "view away from its tensor": change_tensor(SUMMAND_VIEW, offset=4),
+    "view away from its tensor": lambda plan: change_tensor(
+        SUMMAND_VIEW, offset=plan.subnetworks[0].tensors[SUMMAND_VIEW].offset + 4
+    )(plan),
     "view of the input with another scale": change_tensor(INPUT_VIEW, scale=1.0),
     "view of the input away from it": change_tensor(INPUT_VIEW, offset=4),
     "second index is a view of the output": change_constant(2, 0, SUM_VIEW),

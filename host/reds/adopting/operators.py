@@ -188,14 +188,18 @@ def _conv_2d(site: OperatorSite) -> ReadOperator:
     kernel = _kernel(site)
     options = site.options(tflite.Conv2DOptionsT)
     window = _window(site, options, kernel[1:3], (options.dilationHFactor, options.dilationWFactor))
-    site.require(kernel[3] == source[2], "it is a convolution in groups")
+    groups = source[2] // kernel[3] if kernel[3] > 0 else 0
+    site.require(
+        groups > 0 and groups * kernel[3] == source[2] and target[2] % groups == 0,
+        f"its weights are for {kernel[3]} input channels in each group, of {source[2]}, and {target[2]} output channels",
+    )
     return ReadOperator(
-        Conv2D(window.kernel, window.strides, window.padding, window.dilation),
+        Conv2D(window.kernel, window.strides, window.padding, window.dilation, groups),
         site.inputs[:1],
         source,
         target,
         _fused_activation(site, options.fusedActivationFunction),
-        _weights(site, (target[2], *window.kernel, source[2]), axis=0),
+        _weights(site, (target[2], *window.kernel, kernel[3]), axis=0),
     )
 
 
