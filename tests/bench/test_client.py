@@ -52,7 +52,7 @@ def test_a_bench_asks_and_the_device_answers(bench: Bench) -> None:
 def test_subnetworks_are_listed(bench: Bench) -> None:
     full, half, quarter = bench.subnetworks()
     assert (full.id, full.name, full.exit, full.macs, full.accuracy) == (0, "width 8", "output", 2184, 0.9)
-    assert (half.arena_bytes, half.instructions) == (152, None)
+    assert (half.arena_bytes, half.instructions) == (132, None)
     assert quarter.accuracy is None
 
 

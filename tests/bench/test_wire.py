@@ -83,9 +83,9 @@ def test_boot_greets_in_the_order_of_mlperf_tiny(start_firmware: StartFirmware, 
         ("reds budget cycles=3", "e-[Command 'reds budget' takes macs=N arena=N us=N]\r\n"),
         (
             "reds list",
-            "m-reds-subnetwork-[0,width 8,output,2184,272,0,9000]\r\n"
-            "m-reds-subnetwork-[1,width 4,output,1092,152,0,8000]\r\n"
-            "m-reds-subnetwork-[2,width 2,output,546,92,0,-1]\r\n",
+            "m-reds-subnetwork-[0,width 8,output,2184,252,0,9000]\r\n"
+            "m-reds-subnetwork-[1,width 4,output,1092,132,0,8000]\r\n"
+            "m-reds-subnetwork-[2,width 2,output,546,72,0,-1]\r\n",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_results_repeat_the_scores_of_the_last_inference(board: Firmware) -> Non
 def test_stats_name_everything_and_leave_the_selection(board: Firmware) -> None:
     answer(board, "reds select 1")
     keys = (
-        "selected=1,subnetworks=3,inferences=0,switches=1,arena_bytes=152,input_bytes=30,output_bytes=3,"
+        "selected=1,subnetworks=3,inferences=0,switches=1,arena_bytes=132,input_bytes=30,output_bytes=3,"
         "last_instructions=0,select_instructions=0,budget_instructions=0,open_instructions=0"
     )
     assert answer(board, "reds stats") == f"m-reds-stats-[{keys}]\r\n"

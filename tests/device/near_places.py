@@ -14,18 +14,18 @@ Side = Literal["before", "behind"]
 Place = Callable[[Sequence[Tensors]], tuple[Placement, ...]]
 
 
-def near(side: Side, nearer: int = 0) -> Place:
+def near(side: Side, farther: int = 0) -> Place:
     """Each output as near to its input as its kernel allows, on one side where both are possible.
 
     The network's input and output overlap nothing, so that they have one place in every subnetwork.
 
     Args:
         side: where outputs begin.
-        nearer: bytes by which hidden outputs are nearer than is allowed.
+        farther: how many places farther; with -1 hidden outputs are nearer than is allowed.
     """
 
     def place(family: Sequence[Tensors]) -> tuple[Placement, ...]:
-        hidden = [_hidden(tensors, side, nearer) for tensors in family]
+        hidden = [_hidden(tensors, side, farther) for tensors in family]
         input_bytes = max(tensors.aligned[0] for tensors in family)
         shifted = [[input_bytes + offset - min(offsets) for offset in offsets] for offsets in hidden]
         output_at = max(
@@ -41,7 +41,7 @@ def near(side: Side, nearer: int = 0) -> Place:
     return place
 
 
-def _hidden(tensors: Tensors, side: Side, nearer: int) -> list[int]:
+def _hidden(tensors: Tensors, side: Side, farther: int) -> list[int]:
     assert tensors.is_chain
     offsets = [0]
     for step in range(1, len(tensors.sizes) - 2):
@@ -49,8 +49,9 @@ def _hidden(tensors: Tensors, side: Side, nearer: int) -> list[int]:
         may_be_before = between.before < tensors.aligned[step + 1]
         may_be_behind = between.behind < tensors.aligned[step]
         is_before = may_be_before if side == "before" else may_be_before and not may_be_behind
-        distance = -between.before + nearer if is_before else between.behind - nearer
-        offsets.append(offsets[-1] + int(distance))
+        before = -between.before - farther * between.multiple
+        behind = between.behind + farther * TENSOR_ALIGNMENT
+        offsets.append(offsets[-1] + int(before if is_before else behind))
     return offsets
 
 
@@ -86,7 +87,3 @@ def placed(place: Place) -> Iterator[list[bool]]:
 
     with patch("reds.plan.place", observe):
         yield seen
-
-
-NEARER = TENSOR_ALIGNMENT
-"""The next place that is nearer."""

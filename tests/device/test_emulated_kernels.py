@@ -272,6 +272,23 @@ def test_depthwise_convolutions_of_large_maps(folder: Path, convolution: Depthwi
 
 
 @pytest.mark.parametrize(
+    "convolution",
+    [
+        DepthwiseConv2D((3, 3), (1, 1), "same"),
+        DepthwiseConv2D((3, 3), (2, 1), "same"),
+        DepthwiseConv2D((5, 3), (1, 2), "same"),
+        DepthwiseConv2D((1, 1)),
+    ],
+    ids=["3 x 3", "unequal strides", "5 x 3", "one tap"],
+)
+def test_depthwise_convolutions_that_overlap_large_maps(folder: Path, convolution: DepthwiseConv2D) -> None:
+    """They are computed tile by tile, and the last group of channels is not full."""
+    specs = [LayerSpec(Conv2D((1, 1)), 9), LayerSpec(convolution), LayerSpec(Conv2D((1, 1)), 3)]
+    builder = NetworkBuilder(ElementType.INT8, (21, 83, 2), 7)
+    compare(folder / "model", builder.build(specs, [[5, 5, 3]]), builder.input(SAMPLES), side="before")
+
+
+@pytest.mark.parametrize(
     "pool",
     [
         Pool2D("average", (15, 17), (15, 17)),

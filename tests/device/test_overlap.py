@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, output_shape
-from near_places import NEARER, Side, apart, near, placed
+from near_places import Side, apart, near, placed
 
 from reds.compiled import ElementType
 from reds.emitting import encode
@@ -40,7 +40,7 @@ def drawn_operation(draw: Draw, channels: int) -> LayerSpec:
     if kind == "pool":
         return LayerSpec(draw.pool(draw.choice("average", "max")))
     if kind == "function":
-        return LayerSpec(draw.choice(draw.tabled(), Activation("relu6")))
+        return LayerSpec(draw.choice(draw.tabled(), Activation("relu6"), Activation("softmax")))
     return LayerSpec(Add())
 
 
@@ -67,8 +67,10 @@ def narrow(draw: Draw, specs: Sequence[LayerSpec]) -> list[int]:
 
 @pytest.mark.parametrize("element_type", ElementType)
 @examples
-@given(seed=seeds, side=sides)
-def test_the_nearest_places_change_no_output(element_type: ElementType, seed: int, side: Side) -> None:
+@given(seed=seeds, side=sides, farther=st.sampled_from([0, 0, 0, 1, 2, 5]))
+def test_places_as_near_as_allowed_change_no_output(
+    element_type: ElementType, seed: int, side: Side, farther: int
+) -> None:
     draw = Draw(seed)
     shape = (*draw.pair(12, 12), 2)
     specs = drawn_chain(draw, shape, 4)
@@ -77,7 +79,7 @@ def test_the_nearest_places_change_no_output(element_type: ElementType, seed: in
     x = builder.input(SAMPLES)
     with placed(apart):
         expected = Runtime(encode(network))
-    with placed(near(side)):
+    with placed(near(side, farther)):
         actual = Runtime(encode(network))
     for subnetwork in (0, 1):
         expected.select(subnetwork)
@@ -95,7 +97,7 @@ def test_a_nearer_place_is_refused(seed: int, side: Side, element_type: ElementT
     network = NetworkBuilder(element_type, shape, seed).build(specs)
     with placed(near(side)):
         Runtime(encode(network))
-    with placed(near(side, NEARER)) as overlaps:
+    with placed(near(side, farther=-1)) as overlaps:
         model = encode(network)
     if overlaps[0]:
         with pytest.raises(UsageError, match="malformed"):
