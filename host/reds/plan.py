@@ -298,7 +298,7 @@ def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placem
     subnetwork = network.subnetworks[index]
     views = _Views(network, subnetwork)
     read = [
-        tuple(views.tensor(source, network.layers[step.layer]) for source in sources)
+        tuple(views.tensor(source, area(network.layers[step.layer].input_shape)) for source in sources)
         for step, sources in zip(subnetwork.steps, network.tensors_read(index), strict=True)
     ]
     constants = [
@@ -339,9 +339,8 @@ class _Views:
         self._areas += [area(network.layers[step.layer].output_shape) for step in subnetwork.steps]
         self._known: dict[tuple[int, int], int] = {}
 
-    def tensor(self, source: int, reader: CompiledLayer) -> int:
-        """The tensor that a layer reads where `source` was written."""
-        read = area(reader.input_shape)
+    def tensor(self, source: int, read: int) -> int:
+        """The tensor to read for `source` where as many positions are read."""
         if read == self._areas[source]:
             return source
         return self._known.setdefault((source, read), len(self._areas) + len(self._known))
