@@ -190,7 +190,7 @@ struct Pad {
 };
 
 void Run(const Pad& pad);
-// A factor multiplier / 2^31 * 2^shift with a shift from -31 to 0.
+// A factor multiplier / 2^31 * 2^shift with a shift from -31 to 30.
 struct Factor {
   int32_t multiplier;
   int32_t shift;
@@ -199,21 +199,23 @@ struct Factor {
 template <typename Element>
 struct Add;
 
-// An input of a sum: (value - zero_point) * 2^left_shift * factor.
+// How an input of a sum is read: (value - zero_point) * 2^left_shift * factor. Shifts of factors are at most 0.
 struct Addend {
-  const int8_t* elements;
   int32_t zero_point;
   Factor factor;
 };
 
-// clamp((first + second) * factor + zero_point), each product rounded twice as in TFLite Micro. Left shifts are
-// at most 20, so that nothing overflows 32 bits.
+// clamp((first + sign * second) * factor + zero_point), each product rounded twice as in TFLite Micro. Left
+// shifts are at most 20, and shifts of factors at most 0, so that nothing overflows 32 bits.
 template <>
 struct Add<int8_t> {
-  Addend first;
-  Addend second;
+  const int8_t* first;
+  const int8_t* second;
   int8_t* output;
   int32_t elements;
+  Addend first_addend;
+  Addend second_addend;
+  int32_t sign;  // 1, or -1 for a difference
   int32_t left_shift;
   Factor factor;
   int32_t zero_point;
@@ -222,6 +224,33 @@ struct Add<int8_t> {
 
 template <>
 struct Add<float> {
+  const float* first;
+  const float* second;
+  float* output;
+  int32_t elements;
+  float sign;  // 1, or -1 for a difference
+  Clamp<float> clamp;
+};
+
+template <typename Element>
+struct Mul;
+
+// clamp((first - its zero point) * (second - its zero point) * factor + zero_point).
+template <>
+struct Mul<int8_t> {
+  const int8_t* first;
+  const int8_t* second;
+  int8_t* output;
+  int32_t elements;
+  int32_t first_zero_point;
+  int32_t second_zero_point;
+  Factor factor;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+template <>
+struct Mul<float> {
   const float* first;
   const float* second;
   float* output;
@@ -249,6 +278,7 @@ void Run(const Relu<int8_t>& relu);
 void Run(const Lookup& lookup);
 void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
+void Run(const Mul<int8_t>& product);
 
 void Run(const Conv2D<float>& conv);
 void Run(const DepthwiseConv2D<float>& conv);
@@ -262,6 +292,7 @@ void RunTanh(const Elementwise& elements);
 void RunHardSwish(const Elementwise& elements);
 void Run(const Softmax<float>& softmax);
 void Run(const Add<float>& sum);
+void Run(const Mul<float>& product);
 
 }  // namespace reds
 

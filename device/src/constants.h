@@ -71,25 +71,36 @@ struct SlopeConstants {
   explicit SlopeConstants(const uint32_t* words) : slope(*reinterpret_cast<const float*>(words)) {}
 };
 
-// Add: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
+// Operations on two tensors: which the second one is.
+inline uint32_t SecondTensor(const uint32_t* words) { return words[0]; }
+
+// Add and Sub: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
 struct AddConstants {
   static constexpr uint32_t kWords = 8;
   static constexpr uint32_t kFloatWords = 1;
 
-  uint32_t second;
   int32_t left_shift;
   int32_t multiplier[3];  // of the first input, of the second, of the output
   int32_t shift[3];
 
-  static uint32_t Second(const uint32_t* words) { return words[0]; }
-
   explicit AddConstants(const uint32_t* words)
-      : second(Second(words)),
-        left_shift(static_cast<int32_t>(words[1])),
+      : left_shift(static_cast<int32_t>(words[1])),
         multiplier{static_cast<int32_t>(words[2]), static_cast<int32_t>(words[4]),
                    static_cast<int32_t>(words[6])},
         shift{static_cast<int32_t>(words[3]), static_cast<int32_t>(words[5]),
               static_cast<int32_t>(words[7])} {}
+};
+
+// Mul: the second tensor, and in int8 the factor from the product of the inputs to the output.
+struct MulConstants {
+  static constexpr uint32_t kWords = 3;
+  static constexpr uint32_t kFloatWords = 1;
+
+  int32_t multiplier;
+  int32_t shift;
+
+  explicit MulConstants(const uint32_t* words)
+      : multiplier(static_cast<int32_t>(words[1])), shift(static_cast<int32_t>(words[2])) {}
 };
 
 // Concatenation: how many tensors follow the first one, and which.

@@ -101,6 +101,13 @@ bool IsElementwise(Operation operation) {
   }
 }
 
+bool TakesTwo(Operation operation) {
+  return operation == Operation::Add || operation == Operation::Sub || operation == Operation::Mul;
+}
+
+// The second map of an operation on two has the first one's size, or one position for all of them.
+bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(layer) == InputArea(layer); }
+
 bool HasWeights(Operation operation) {
   return operation == Operation::Conv2D || operation == Operation::DepthwiseConv2D ||
          operation == Operation::FullyConnected;
@@ -134,8 +141,11 @@ bool ShapesHold(const Layer& layer) {
     case Operation::Logistic:
     case Operation::Tanh:
     case Operation::HardSwish:
-    case Operation::Add:
       return KeepsArea(layer) && KeepsChannels(layer);
+    case Operation::Add:
+    case Operation::Sub:
+    case Operation::Mul:
+      return KeepsArea(layer) && KeepsChannels(layer) && IsSpread(layer);
     case Operation::Pad:
       return IsPadded(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
@@ -199,10 +209,12 @@ bool IsAtPort(const Checked& checked, const Tensor& tensor, uint64_t area, const
 
 // ---- Constants ----
 
+bool IsShift(int32_t shift) { return shift >= -31 && shift <= 30; }
+
 bool RequantizationHolds(const uint32_t* words, uint32_t channels) {
   const ChannelConstants<int8_t> constants(words, channels);
   for (uint32_t channel = 0; channel < channels; ++channel) {
-    if (constants.shift[channel] < -31 || constants.shift[channel] > 30) return false;
+    if (!IsShift(constants.shift[channel])) return false;
   }
   return true;
 }
@@ -252,7 +264,10 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::Softmax:
       return is_int8 ? SoftmaxConstants::kWords : 0;
     case Operation::Add:
+    case Operation::Sub:
       return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
+    case Operation::Mul:
+      return is_int8 ? MulConstants::kWords : MulConstants::kFloatWords;
     case Operation::Concatenation:
       return ConcatenationWords(checked, step);
     case Operation::AveragePool2D:
@@ -270,9 +285,17 @@ bool ConstantsHold(const Checked& checked, const Step& step, Operation operation
   const uint32_t* first = FindConstants(checked, step, words);
   if (first == nullptr) return false;
   if (!checked.is_int8()) return true;
-  if (operation == Operation::Softmax) return SoftmaxHolds(SoftmaxConstants(first));
-  if (operation == Operation::Add) return AddHolds(AddConstants(first));
-  return !HasWeights(operation) || RequantizationHolds(first, channels);
+  switch (operation) {
+    case Operation::Softmax:
+      return SoftmaxHolds(SoftmaxConstants(first));
+    case Operation::Add:
+    case Operation::Sub:
+      return AddHolds(AddConstants(first));
+    case Operation::Mul:
+      return IsShift(MulConstants(first).shift);
+    default:
+      return !HasWeights(operation) || RequantizationHolds(first, channels);
+  }
 }
 
 // ---- Steps ----
@@ -286,10 +309,6 @@ struct RunList {
   const Tensor& tensor(uint32_t index) const { return *subnetwork.tensors()->Get(index); }
   const Layer& layer(const Step& step) const { return *checked.plan.layers()->Get(step.layer()); }
 
-  // A tensor that a step reads; all that it reads have the same area.
-  Range InputRange(const Step& step, uint32_t input) const {
-    return RangeOf(checked, tensor(input), InputArea(layer(step)));
-  }
   Range OutputRange(const Step& step) const {
     return RangeOf(checked, tensor(step.output()), OutputArea(layer(step)));
   }
@@ -310,9 +329,9 @@ struct FurtherInputs {
 // The constants hold.
 FurtherInputs FurtherInputsOf(const RunList& list, const Step& step) {
   const Operation operation = list.layer(step).operation();
-  if (operation != Operation::Add && operation != Operation::Concatenation) return {nullptr, 0};
+  if (!TakesTwo(operation) && operation != Operation::Concatenation) return {nullptr, 0};
   const uint32_t* words = list.checked.plan.constants()->data() + step.constants();
-  if (operation == Operation::Add) return {words, 1};
+  if (TakesTwo(operation)) return {words, 1};
   const ConcatenationConstants constants(words);
   return {constants.tensors, constants.count};
 }
@@ -333,13 +352,13 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
   }
 }
 
-// What a sum adds has the channels of the first, and a concatenation is filled by what it joins.
+// The second of two maps has the channels of the first, and a concatenation is filled by what it joins.
 bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInputs& further) {
   const uint32_t first = list.tensor(step.input()).channels();
   uint64_t all = first;
   for (uint32_t index = 0; index < further.count; ++index) {
     const uint32_t channels = list.tensor(further.tensors[index]).channels();
-    if (list.layer(step).operation() == Operation::Add && channels != first) return false;
+    if (TakesTwo(list.layer(step).operation()) && channels != first) return false;
     all += channels;
   }
   return list.layer(step).operation() != Operation::Concatenation ||
@@ -347,23 +366,22 @@ bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInp
 }
 
 // The network's input has all its channels in every subnetwork, and the place and size of the port.
-bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor) {
+bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
   const Tensor& input = list.tensor(tensor);
   const bool whole = tensor != step.input() || input.channels() == list.layer(step).input_channels();
-  return whole && IsAtPort(list.checked, input, InputArea(list.layer(step)), *list.checked.plan.input());
+  return whole && IsAtPort(list.checked, input, area, *list.checked.plan.input());
 }
 
 // Walks back from a step to the one that wrote a tensor that it reads: sizes agree, and nothing in between has
 // overwritten it.
-bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor) {
-  const Step& step = list.step(index);
-  const Range input = list.InputRange(step, tensor);
+bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor, uint64_t area) {
+  const Range input = RangeOf(list.checked, list.tensor(tensor), area);
   for (uint32_t earlier = index; earlier-- > 0;) {
     const Step& candidate = list.step(earlier);
-    if (candidate.output() == tensor) return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
+    if (candidate.output() == tensor) return OutputArea(list.layer(candidate)) == area;
     if (list.OutputRange(candidate).Overlaps(input)) return false;
   }
-  return tensor == 0 && ReadsPort(list, step, tensor);
+  return tensor == 0 && ReadsPort(list, list.step(index), tensor, area);
 }
 
 bool OutputIsNew(const RunList& list, uint32_t index) {
@@ -374,8 +392,8 @@ bool OutputIsNew(const RunList& list, uint32_t index) {
 }
 
 // Only operations that read an element before they write it may work in place.
-bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor) {
-  const Range input = list.InputRange(step, tensor);
+bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
+  const Range input = RangeOf(list.checked, list.tensor(tensor), area);
   const Range output = list.OutputRange(step);
   if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
   const Operation operation = list.layer(step).operation();
@@ -383,8 +401,13 @@ bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor) {
   return !input.Overlaps(output) || (in_place && input.begin == output.begin);
 }
 
-bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor) {
-  return PlacesHold(list, list.step(index), tensor) && InputIsLive(list, index, tensor);
+// `area` is that of the tensor, as the step reads it.
+bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor, uint64_t area) {
+  return PlacesHold(list, list.step(index), tensor, area) && InputIsLive(list, index, tensor, area);
+}
+
+uint64_t FurtherArea(const Layer& layer) {
+  return TakesTwo(layer.operation()) ? InputArea(layer) / KernelArea(layer) : InputArea(layer);
 }
 
 bool FurtherInputsHold(const RunList& list, uint32_t index) {
@@ -393,7 +416,7 @@ bool FurtherInputsHold(const RunList& list, uint32_t index) {
   for (uint32_t input = 0; input < further.count; ++input) {
     const uint32_t tensor = further.tensors[input];
     if (tensor >= list.subnetwork.tensors()->size() || tensor == step.output()) return false;
-    if (!InputHolds(list, index, tensor)) return false;
+    if (!InputHolds(list, index, tensor, FurtherArea(list.layer(step)))) return false;
   }
   return FurtherChannelsHold(list, step, further);
 }
@@ -404,7 +427,7 @@ bool StepHolds(const RunList& list, uint32_t index) {
   const Layer& layer = list.layer(step);
   const uint32_t channels = list.tensor(step.output()).channels();
   return ChannelsHold(layer, list.tensor(step.input()).channels(), channels) && OutputIsNew(list, index) &&
-         InputHolds(list, index, step.input()) &&
+         InputHolds(list, index, step.input(), InputArea(layer)) &&
          ConstantsHold(list.checked, step, layer.operation(), channels) && FurtherInputsHold(list, index) &&
          step.activation_minimum() <= step.activation_maximum();
 }

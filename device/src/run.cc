@@ -51,6 +51,19 @@ struct Task {
   const uint32_t* Constants() const { return context.constants->data() + step.constants(); }
 
   int32_t Positions() const { return layer.output_height() * layer.output_width(); }
+
+  // The second tensor of an operation on two.
+  const Tensor& SecondSource() const { return OtherSource(SecondTensor(Constants())); }
+
+  template <typename Element>
+  const Element* Second() const {
+    return Elements<Element>(SecondSource());
+  }
+
+  // How often an operation on two maps takes the second one: once, or at every position.
+  int32_t SecondRepeats() const { return layer.kernel_height() * layer.kernel_width(); }
+
+  int32_t ElementsAtOnce() const { return Positions() / SecondRepeats() * destination.channels(); }
 };
 
 Window MakeWindow(const Layer& layer) {
@@ -204,14 +217,16 @@ Add<Element> MakeAdd(const Task& task);
 template <>
 Add<int8_t> MakeAdd<int8_t>(const Task& task) {
   const AddConstants constants(task.Constants());
-  const Tensor& second = task.OtherSource(constants.second);
   const auto factor = [&constants](int index) {
     return Factor{constants.multiplier[index], constants.shift[index]};
   };
-  return {{task.Input<int8_t>(), task.source.zero_point(), factor(0)},
-          {task.Elements<int8_t>(second), second.zero_point(), factor(1)},
+  return {task.Input<int8_t>(),
+          task.Second<int8_t>(),
           task.Output<int8_t>(),
-          task.Positions() * task.destination.channels(),
+          task.ElementsAtOnce(),
+          {task.source.zero_point(), factor(0)},
+          {task.SecondSource().zero_point(), factor(1)},
+          task.layer.operation() == Operation::Sub ? -1 : 1,
           constants.left_shift,
           factor(2),
           task.destination.zero_point(),
@@ -221,11 +236,49 @@ Add<int8_t> MakeAdd<int8_t>(const Task& task) {
 #ifndef REDS_INT8_ONLY
 template <>
 Add<float> MakeAdd<float>(const Task& task) {
-  const Tensor& second = task.OtherSource(AddConstants::Second(task.Constants()));
-  return {task.Input<float>(), task.Elements<float>(second), task.Output<float>(),
-          task.Positions() * task.destination.channels(), MakeClamp<float>(task)};
+  return {task.Input<float>(),
+          task.Second<float>(),
+          task.Output<float>(),
+          task.ElementsAtOnce(),
+          task.layer.operation() == Operation::Sub ? -1.0f : 1.0f,
+          MakeClamp<float>(task)};
 }
 #endif
+
+template <typename Element>
+Mul<Element> MakeMul(const Task& task);
+
+template <>
+Mul<int8_t> MakeMul<int8_t>(const Task& task) {
+  const MulConstants constants(task.Constants());
+  return {task.Input<int8_t>(),
+          task.Second<int8_t>(),
+          task.Output<int8_t>(),
+          task.ElementsAtOnce(),
+          task.source.zero_point(),
+          task.SecondSource().zero_point(),
+          {constants.multiplier, constants.shift},
+          task.destination.zero_point(),
+          {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+Mul<float> MakeMul<float>(const Task& task) {
+  return {task.Input<float>(), task.Second<float>(), task.Output<float>(), task.ElementsAtOnce(),
+          MakeClamp<float>(task)};
+}
+#endif
+
+// Runs an operation on two maps, once for each time that the second one is taken.
+template <typename Pair>
+void RunPair(const Task& task, Pair pair) {
+  for (int32_t left = task.SecondRepeats(); left > 0; --left) {
+    Run(pair);
+    pair.first += pair.elements;
+    pair.output += pair.elements;
+  }
+}
 
 template <typename Element>
 void RunConcatenation(const Task& task) {
@@ -258,7 +311,10 @@ void RunTask(const Task& task) {
     case Operation::Softmax:
       return Run(MakeSoftmax<Element>(task));
     case Operation::Add:
-      return Run(MakeAdd<Element>(task));
+    case Operation::Sub:
+      return RunPair(task, MakeAdd<Element>(task));
+    case Operation::Mul:
+      return RunPair(task, MakeMul<Element>(task));
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:

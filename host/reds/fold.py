@@ -16,7 +16,6 @@ from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
-    Add,
     Array,
     BatchNormalization,
     Conv2D,
@@ -26,6 +25,7 @@ from reds.graph import (
     Graph,
     Node,
     Operation,
+    Pair,
     Pool2D,
     Shape,
 )
@@ -34,7 +34,7 @@ FusedActivation = Literal["none", "relu", "relu6"]
 
 _WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
 
-_ACTIVATED = (*_WEIGHTED, Pool2D, Add)
+_ACTIVATED = (*_WEIGHTED, Pool2D, Pair)
 """Operations that TFLite runs together with an activation."""
 
 

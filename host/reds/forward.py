@@ -25,9 +25,11 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Multiply,
     Node,
     Pad,
     Pool2D,
+    Subtract,
 )
 from reds.replicas import count_replicas
 
@@ -333,6 +335,10 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
             return ops.pad(x, ((0, 0), operation.rows, operation.columns, (0, 0)))
         case Add():
             return ops.add(*inputs)
+        case Subtract():
+            return ops.subtract(*inputs)
+        case Multiply():
+            return ops.multiply(*inputs)
         case Concatenate():
             return ops.concatenate(inputs, axis=-1)
         case _:

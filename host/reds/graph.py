@@ -92,8 +92,26 @@ class Pad:
 
 
 @dataclass(frozen=True)
-class Add:
-    """Elementwise sum of two maps of one shape."""
+class Pair:
+    """An operation on the elements of two maps of one shape."""
+
+    spread: bool = False
+    """Whether the second map has one position, which meets every position of the first."""
+
+
+@dataclass(frozen=True)
+class Add(Pair):
+    """Sum of two maps."""
+
+
+@dataclass(frozen=True)
+class Subtract(Pair):
+    """The first map less the second."""
+
+
+@dataclass(frozen=True)
+class Multiply(Pair):
+    """Product of two maps, element by element."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,7 @@ class Concatenate:
     """Two or more maps of one height and width, one behind the other along the channels."""
 
 
-DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation | Add | Concatenate
+DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation | Add | Concatenate | Subtract | Multiply
 """What a device runs: batch normalisation is folded into the operation before it."""
 
 Operation = DeviceOperation | BatchNormalization

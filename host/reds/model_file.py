@@ -1,6 +1,7 @@
 """Reads a .tflite file with its metadata entry `REDS` back into the compiled network."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Multiply,
     Pad,
     Padding,
     Pool2D,
+    Subtract,
 )
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
@@ -37,6 +40,12 @@ from reds.schema import conventions
 from reds.schema import reds_generated as schema
 
 TFLITE_IDENTIFIER = b"TFL3"
+PAIRS: Mapping[int, type[Add] | type[Subtract] | type[Multiply]] = {
+    schema.Operation.Add: Add,
+    schema.Operation.Sub: Subtract,
+    schema.Operation.Mul: Multiply,
+}
+"""Operations on two maps; their constants begin with the second one's tensor."""
 CRC_BYTES = 4
 CRC_FIELD = 8
 """FlatBuffers slot of `crc32`, the third field of `Plan`: 4 + 2 * 2."""
@@ -224,7 +233,7 @@ def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
     """The tensors that a step reads: `input`, and for operations with more the ones in its constants."""
     operation = plan.layers[step.layer].operation
     further: list[int] = []
-    if operation == schema.Operation.Add:
+    if operation in PAIRS:
         further = [int(plan.constants[step.constants])]
     if operation == schema.Operation.Concatenation:
         first = step.constants + 1
@@ -258,8 +267,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Pool2D("average", kernel, strides, padding)
     if layer.operation == schema.Operation.MaxPool2D:
         return Pool2D("max", kernel, strides, padding)
-    if layer.operation == schema.Operation.Add:
-        return Add()
+    if layer.operation in PAIRS:
+        return PAIRS[layer.operation](spread=kernel != (1, 1))
     if layer.operation == schema.Operation.Concatenation:
         return Concatenate()
     if layer.operation == schema.Operation.Pad:

@@ -20,9 +20,31 @@ from reds.compiled import (
 )
 from reds.errors import UsageError
 from reds.fold import FusedLayer
-from reds.graph import Activation, ActivationFunction, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import (
+    Activation,
+    ActivationFunction,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Multiply,
+    Pad,
+    Pair,
+    Pool2D,
+    Subtract,
+)
 from reds.lookup import TABLED, lookup_table
-from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling, sum_scaling
+from reds.requantize import (
+    INT8_MAXIMUM,
+    INT8_MINIMUM,
+    Quantization,
+    difference_scaling,
+    product_factor,
+    requantization,
+    softmax_scaling,
+    sum_scaling,
+)
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
 
@@ -49,6 +71,8 @@ TENSOR_BYTES = 12
 WORD_BYTES = 4
 LARGEST_SHIFT = 30
 """Of a requantisation; libreds and TFLite Micro shift accumulators left by no more."""
+LARGEST_PRODUCT_SHIFT = 15
+"""Of the product of two int8 values, which has 16 bits, so that what is shifted has 31."""
 LARGEST_UINT16 = 0xFFFF
 LARGEST_UINT8 = 0xFF
 
@@ -198,7 +222,7 @@ def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
     result.inputHeight, result.inputWidth, result.inputChannels = _uint16(layer, layer.input_shape)
     result.outputHeight, result.outputWidth, result.outputChannels = _uint16(layer, layer.output_shape)
     window = geometry(layer)
-    result.kernelHeight, result.kernelWidth = _uint16(layer, window.kernel)
+    result.kernelHeight, result.kernelWidth = _uint16(layer, _kernel(layer))
     result.paddingTop, result.paddingLeft = _uint16(layer, window.padding)
     result.strideHeight, result.strideWidth = _uint8(layer, window.strides)
     result.dilationHeight, result.dilationWidth = _uint8(layer, window.dilation)
@@ -245,10 +269,17 @@ class WindowGeometry:
     """Rows above and columns left of the map."""
 
 
+def _kernel(layer: CompiledLayer) -> tuple[int, int]:
+    """The window's size; of an operation on two maps, how many positions share one of the second."""
+    if isinstance(layer.operation, Pair) and layer.operation.spread:
+        return layer.input_shape[:2]
+    return geometry(layer).kernel
+
+
 def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense | Add | Concatenate):
+    if isinstance(operation, Activation | Dense | Concatenate | Pair):
         return WindowGeometry()
     if isinstance(operation, Pad):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
@@ -281,6 +312,10 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.AveragePool2D if average else schema.Operation.MaxPool2D)
     if isinstance(operation, Add):
         return int(schema.Operation.Add)
+    if isinstance(operation, Subtract):
+        return int(schema.Operation.Sub)
+    if isinstance(operation, Multiply):
+        return int(schema.Operation.Mul)
     if isinstance(operation, Concatenate):
         return int(schema.Operation.Concatenation)
     if isinstance(operation, Pad):
@@ -393,8 +428,8 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return [np.array([len(further), *further], np.uint32)]
     if network.element_type is ElementType.FLOAT32:
         return _float_constants(step, further)
-    if isinstance(layer.operation, Add):
-        return [np.array(further, np.uint32), _sum_constants(layer, step)]
+    if isinstance(layer.operation, Pair):
+        return [np.array(further, np.uint32), _pair_constants(layer, step)]
     return [] if step.bias is None else _channel_constants(layer, step)
 
 
@@ -405,10 +440,14 @@ def _float_constants(step: CompiledStep, further: Sequence[int]) -> list[NDArray
     return [step.bias, step.weight_scales]
 
 
-def _sum_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+def _pair_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
     assert step.output_quantization is not None
-    first, second = step.input_quantizations
-    scaling = sum_scaling(first.scale, second.scale, step.output_quantization.scale)
+    scales = (*(source.scale for source in step.input_quantizations), step.output_quantization.scale)
+    if isinstance(layer.operation, Multiply):
+        multiplier, shift = product_factor(*scales)
+        _check_shift(layer, shift, LARGEST_PRODUCT_SHIFT, LARGEST_PRODUCT_SHIFT)
+        return np.array([multiplier, shift], np.int32)
+    scaling = difference_scaling(*scales) if isinstance(layer.operation, Subtract) else sum_scaling(*scales)
     _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
     return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
 

@@ -30,9 +30,11 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Multiply,
     Pad,
     Pool2D,
     Subnetwork,
+    Subtract,
     Supernet,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
@@ -56,6 +58,9 @@ LARGEST_GAINS = {"leaky_relu": np.float32(2.0**20), "hard_swish": np.float32(2.0
 
 SMALLEST_SUM_FACTOR = 2.0**-17
 """Smallest scale of a sum in units of the larger scale of its inputs. TFLite Micro takes factors above 2**-19."""
+
+LARGEST_PRODUCT_GAIN = 2.0**12
+"""Scale of a product's inputs, multiplied, by that of its output: keeps a shifted product within 32 bits."""
 
 CALIBRATION_BATCH = 100
 """Samples run at once while ranges are measured."""
@@ -458,9 +463,12 @@ def _smallest_tensor_scale(
         return sources[0], SMALLEST_EXPONENTIAL_INPUT_SCALE
     if isinstance(run.fused.operation, Activation) and run.fused.operation.function in LARGEST_GAINS:
         return numbers[index + 1], by_set[sources[0]].scale / LARGEST_GAINS[run.fused.operation.function]
-    if isinstance(run.fused.operation, Add):
+    if isinstance(run.fused.operation, Add | Subtract):
         largest = max(by_set[source].scale for source in sources)
         return numbers[index + 1], np.float32(largest * SMALLEST_SUM_FACTOR)
+    if isinstance(run.fused.operation, Multiply):
+        first, second = (by_set[source].scale for source in sources)
+        return numbers[index + 1], np.float32(float(first) * float(second) / LARGEST_PRODUCT_GAIN)
     return sources[0], np.float32(0)
 
 

@@ -34,12 +34,14 @@ _CLASSES = {
         graph.Graph,
         graph.JointSolution,
         graph.KernelImportance,
+        graph.Multiply,
         graph.Node,
         graph.Pad,
         graph.Pool2D,
         graph.Ranked,
         graph.Solution,
         graph.Subnetwork,
+        graph.Subtract,
         graph.Supernet,
     )
 }

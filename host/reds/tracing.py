@@ -1,7 +1,7 @@
 """Reads a Keras model: layers become operations, and channels that must move together become groups."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,12 +20,14 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Multiply,
     Node,
     Operation,
     Pad,
     Padding,
     Pool2D,
     Shape,
+    Subtract,
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
@@ -74,11 +76,11 @@ def trace(model: keras.Model) -> Graph:
     """Reads a network of supported layers into a graph.
 
     Nested models are flattened, their layers named `submodel/layer`. An `activation=` argument becomes a
-    node `layer/activation`. An `Add` of more than two becomes sums of two. Layers that only act during training
-    disappear. A `Dense` after a `Flatten` becomes a valid convolution over the whole map, and a `Dense` on a map a
-    1 x 1 convolution, so that every value keeps its place (h, w, c) when the map is narrowed. A `Rescaling` becomes
-    a 1 x 1 depthwise convolution with its scale as kernel and its offset as bias. A `BatchNormalization` that no
-    convolution or dense layer can take in follows a 1 x 1 depthwise convolution of ones, `layer/ones`. A
+    node `layer/activation`. An `Add` or `Multiply` of more than two becomes several of two. Layers that only act during
+    training disappear. A `Dense` after a `Flatten` becomes a valid convolution over the whole map, and a `Dense` on a
+    map a 1 x 1 convolution, so that every value keeps its place (h, w, c) when the map is narrowed. A `Rescaling`
+    becomes a 1 x 1 depthwise convolution with its scale as kernel and its offset as bias. A `BatchNormalization` that
+    no convolution or dense layer can take in follows a 1 x 1 depthwise convolution of ones, `layer/ones`. A
     `ZeroPadding2D` becomes the padding of the convolution behind it where the two are what "same" padding does. A
     `Reshape` of the network's input says as which map it is read.
 
@@ -345,12 +347,24 @@ def _append_flatten(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.flatten()
 
 
-def _append_add(tracer: _Tracer, layer: Any, name: str) -> None:
-    total, *others = tracer.values
-    for number, value in enumerate(others, start=1):
-        tracer.values = (total, value)
-        tracer.append(name if number == len(others) else f"{name}/{number}", Add(), value.shape, {})
-        total = tracer.values[0]
+def _append_all(operation: type[Add] | type[Multiply]) -> Callable[[_Tracer, Any, str], None]:
+    """Appends operations on two for all inputs, whose order does not matter: whole maps come first."""
+
+    def append(tracer: _Tracer, layer: Any, name: str) -> None:
+        total, *others = sorted(tracer.values, key=lambda value: -math.prod(value.shape))
+        for number, value in enumerate(others, start=1):
+            tracer.values = (total, value)
+            spread = value.shape != total.shape
+            own = name if number == len(others) else f"{name}/{number}"
+            tracer.append(own, operation(spread), total.shape, {})
+            total = tracer.values[0]
+
+    return append
+
+
+def _append_subtract(tracer: _Tracer, layer: Any, name: str) -> None:
+    first, second = tracer.values
+    tracer.append(name, Subtract(first.shape != second.shape), first.shape, {})
 
 
 def _append_concatenate(tracer: _Tracer, layer: Any, name: str) -> None:
@@ -394,6 +408,16 @@ def _input_shapes(layer: Any) -> list[tuple[int | None, ...]]:
     return [tuple(tensor.shape) for tensor in layer._inbound_nodes[0].input_tensors]
 
 
+def _input_maps(layer: Any) -> list[Shape]:
+    return [as_map(tuple(int(size or 0) for size in shape[1:])) for shape in _input_shapes(layer)]
+
+
+def _fits(maps: Sequence[Shape]) -> bool:
+    """Whether all maps have the shape of the largest, or one position with its channels."""
+    largest = max(maps, key=math.prod)
+    return all(shape in (largest, (1, 1, largest[2])) for shape in maps)
+
+
 def _input_rank(layer: Any) -> int:
     return len(_input_shapes(layer)[0])
 
@@ -410,7 +434,13 @@ _PLAIN_RELU = Requirement(
     lambda layer: not layer.threshold and layer.max_value in ((None,) if layer.negative_slope else (None, 6)),
 )
 _CHANNEL_AXIS = Requirement("axis=-1", lambda layer: layer.axis in (-1, _input_rank(layer) - 1))
-_ONE_SHAPE = Requirement("inputs of one shape", lambda layer: len(set(_input_shapes(layer))) == 1)
+_ONE_SHAPE = Requirement(
+    "inputs of one shape, some of which may have one position for all", lambda layer: _fits(_input_maps(layer))
+)
+_FIRST_WHOLE = Requirement(
+    "inputs of one shape, the second of which may have one position for all",
+    lambda layer: _fits(_input_maps(layer)) and _input_maps(layer)[0] == max(_input_maps(layer), key=math.prod),
+)
 _FEW_INPUTS = Requirement(
     f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs",
     lambda layer: len(_input_shapes(layer)) <= conventions.MAXIMUM_CONCATENATION_INPUTS,
@@ -438,7 +468,11 @@ SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.LeakyReLU: SupportedLayer((), _append_leaky_relu),
     keras.layers.Softmax: SupportedLayer((_CHANNEL_AXIS,), _append_softmax),
     keras.layers.Activation: SupportedLayer((_ACTIVATION,), _append_activation_layer),
-    keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_add, "all that it adds is narrowed alike"),
+    keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_all(Add), "all that it adds is narrowed alike"),
+    keras.layers.Multiply: SupportedLayer(
+        (_ONE_SHAPE,), _append_all(Multiply), "all that it multiplies is narrowed alike"
+    ),
+    keras.layers.Subtract: SupportedLayer((_FIRST_WHOLE,), _append_subtract, "both are narrowed alike"),
     keras.layers.Concatenate: SupportedLayer(
         (_CHANNEL_AXIS, _FEW_INPUTS),
         _append_concatenate,

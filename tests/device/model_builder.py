@@ -19,13 +19,14 @@ from reds.disjoint_sets import DisjointSets
 from reds.graph import (
     INPUT,
     Activation,
-    Add,
     Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Multiply,
     Pad,
+    Pair,
     Pool2D,
     Shape,
 )
@@ -166,7 +167,11 @@ class NetworkBuilder:
 
     def _output_quantization(self, layer: CompiledLayer, sources: Sequence[Quantization]) -> Quantization:
         """A scale that spreads the sums over the int8 range with few of them clipped."""
-        if isinstance(layer.operation, Add):
+        if isinstance(layer.operation, Multiply):
+            first, second = (math.hypot(INT8_DEVIATION, source.zero_point) * source.scale for source in sources)
+            scale = np.float32(first * second / (self._loudness * self._random.uniform(30, 60)))
+            return Quantization(scale, int(self._random.integers(-128, 128)))
+        if isinstance(layer.operation, Pair):
             factor = np.exp2(self._random.uniform(-3, 3)) / self._loudness
             scale = np.float32(max(source.scale for source in sources) * factor)
             return Quantization(scale, int(self._random.integers(-128, 128)))
@@ -249,7 +254,7 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (*source[:2], source[2] + sum(shape[2] for shape in others))
     if isinstance(operation, Dense):
         return (1, 1, spec.channels)
-    if isinstance(operation, Activation | Add):
+    if isinstance(operation, Activation | Pair):
         return source
     if isinstance(operation, Pad):
         return (source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2])

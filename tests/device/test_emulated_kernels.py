@@ -15,7 +15,19 @@ from numpy.typing import NDArray
 
 from reds.compiled import CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import encode
-from reds.graph import INPUT, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Multiply,
+    Pool2D,
+    Shape,
+    Subtract,
+)
 from reds.requantize import Quantization
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
@@ -272,4 +284,21 @@ def test_sums_and_concatenations(folder: Path, channels: int, loudness: float) -
         LayerSpec(Conv2D((1, 1)), 3),
     ]
     narrow_widths = [[width, width, 0, 0, 0, 3] for width in (max(1, channels - 3), 1)]
+    check(folder / "model", (5, 3, 2), specs, narrow_widths, channels, loudness)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 16])
+@pytest.mark.parametrize("loudness", [1.0, 16.0])
+def test_differences_and_products(folder: Path, channels: int, loudness: float) -> None:
+    specs = [
+        LayerSpec(Conv2D((1, 1)), channels),
+        LayerSpec(Conv2D((3, 3), padding="same"), channels, inputs=(INPUT,)),
+        LayerSpec(Subtract(), inputs=(0, 1)),
+        LayerSpec(Multiply(), activation="relu", inputs=(2, 1)),
+        LayerSpec(Pool2D("max", (5, 3), (5, 3)), inputs=(2,)),
+        LayerSpec(Activation("sigmoid")),
+        LayerSpec(Multiply(spread=True), inputs=(3, 5)),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    narrow_widths = [[width, width, *[0] * 5, 3] for width in (max(1, channels - 3), 1)]
     check(folder / "model", (5, 3, 2), specs, narrow_widths, channels, loudness)

@@ -11,7 +11,20 @@ from model_builder import LayerSpec, NetworkBuilder, output_shape
 
 from reds.compiled import ElementType
 from reds.emitting import encode, extract
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    DeviceOperation,
+    Multiply,
+    Pool2D,
+    Shape,
+    Subtract,
+)
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
 
@@ -126,19 +139,53 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
-    def test_add(self, element_type: ElementType, seed: int) -> None:
+    def test_sums(self, element_type: ElementType, seed: int) -> None:
         """Of two maps with scales of their own, and of what comes out with itself, loud or nearly silent."""
         draw = Draw(seed)
+        pair = draw.choice(Add, Subtract)
         channels, width = draw.size(11), draw.size(11)
         specs = [
             LayerSpec(Conv2D((1, 1)), channels),
             LayerSpec(Conv2D((1, 1)), channels, inputs=draw.choice((INPUT,), (0,))),
-            LayerSpec(Add(), activation=draw.activation(), inputs=draw.choice((0, 1), (1, 0))),
-            LayerSpec(Add(), activation=draw.activation(), inputs=draw.choice((2, 2), (2, 0))),
+            LayerSpec(pair(), activation=draw.activation(), inputs=draw.choice((0, 1), (1, 0))),
+            LayerSpec(pair(), activation=draw.activation(), inputs=draw.choice((2, 2), (2, 0))),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
         widths = [min(width, channels)] * 4 + [3]
         check(element_type, (*draw.pair(5, 5), 2), specs, widths, seed, draw.choice(1e-2, 1.0, 30.0))
+
+    @examples
+    @given(seed=seeds)
+    def test_multiply(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        channels = draw.size(11)
+        # Six is too many units of a loud product's scale for TFLite Micro.
+        loudness, activation = draw.choice((1e-2, "relu6"), (1e-2, "none"), (1.0, "relu"), (30.0, "none"))
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Conv2D((1, 1)), channels, inputs=draw.choice((INPUT,), (0,))),
+            LayerSpec(Multiply(), activation=activation, inputs=draw.choice((0, 1), (1, 0), (1, 1))),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        widths = [draw.size(channels)] * 3 + [3]
+        check(element_type, (*draw.pair(5, 5), 2), specs, widths, seed, loudness)
+
+    @examples
+    @given(seed=seeds)
+    def test_pairs_with_one_position(self, element_type: ElementType, seed: int) -> None:
+        """What one position says of each channel meets every position of a map."""
+        draw = Draw(seed)
+        pair = draw.choice(Add, Subtract, Multiply)
+        channels, size = draw.size(11), (1 + draw.size(5), draw.size(5))
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Pool2D("average", size, size)),
+            LayerSpec(draw.tabled()),
+            LayerSpec(pair(spread=True), activation=draw.activation(), inputs=(0, draw.choice(1, 2))),
+            LayerSpec(pair(spread=True), activation=draw.activation(), inputs=(3, 1)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        check(element_type, (*size, 2), specs, [draw.size(channels), 0, 0, 0, 0, 3], seed)
 
     @examples
     @given(seed=seeds)

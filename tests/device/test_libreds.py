@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.emitting.standard import AlignedBuffer, pack
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Multiply,
+    Pad,
+    Pool2D,
+    Subtract,
+)
 from reds.model_file import read_model_file, with_checksum
 from reds.plan import Measurements, TargetCosts, pack_plan
 from reds.runtime import Runtime, load_library
@@ -205,7 +217,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.Pad + 1),
+    "operation": change_layer(0, operation=schema.Operation.Sub + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -337,7 +349,38 @@ def test_broken_rule_of_branches(rule: str) -> None:
     assert Opening.of(with_plan(BRANCHES, BROKEN_BRANCHES[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
-@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED])
+SPREAD = encode(
+    NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
+        [
+            LayerSpec(Conv2D((1, 1)), 4),
+            LayerSpec(Pool2D("max", (4, 3), (4, 3))),
+            LayerSpec(Multiply(spread=True), inputs=(0, 1)),
+            LayerSpec(Subtract(), inputs=(2, 0)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+    )
+)
+PRODUCT, DIFFERENCE = 2, 3
+BROKEN_PAIRS = {
+    "shape of a product": change_layer(PRODUCT, outputChannels=5),
+    "second of a product has more than one position": change_constant(PRODUCT, 0, 1),
+    "spread over a part of the map": change_layer(PRODUCT, kernelHeight=2),
+    "spread over nothing": change_layer(PRODUCT, kernelHeight=0),
+    "not spread": change_layer(PRODUCT, kernelHeight=1, kernelWidth=1),
+    "spread of a whole map": change_layer(DIFFERENCE, kernelHeight=4, kernelWidth=3),
+    "left shift of a product": change_constant(PRODUCT, 2, 31),
+    "right shift of a product": change_constant(PRODUCT, 2, (1 << 32) - 32),
+    "constants of a product behind the end": lambda plan: change_step(PRODUCT, constants=len(plan.constants) - 2)(plan),
+    "left shift of a difference": change_constant(DIFFERENCE, 7, 1),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_PAIRS)
+def test_broken_rule_of_pairs(rule: str) -> None:
+    assert Opening.of(with_plan(SPREAD, BROKEN_PAIRS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, SPREAD])
 def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
     assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK

@@ -20,6 +20,7 @@ from reds.graph import (
     Exit,
     Family,
     Graph,
+    Multiply,
     Node,
     Operation,
     Pad,
@@ -27,6 +28,7 @@ from reds.graph import (
     Pool2D,
     Shape,
     Subnetwork,
+    Subtract,
     Supernet,
     as_map,
 )
@@ -132,7 +134,7 @@ class GraphBuilder:
         self.decorate()
         return self.source
 
-    def sum(self) -> None:
+    def pair(self) -> None:
         """A residual block: one or two layers and a shortcut, which is a layer where the shape changes."""
         source = self.source
         keeps_shape = self.generator.random() < 0.6
@@ -145,7 +147,19 @@ class GraphBuilder:
         twice = self.generator.random() < 0.1
         shortcut = last if twice else source if keeps_shape else self.branch(channels, strides)
         pair = self.generator.permutation([last, shortcut])
-        self.append(Add(), self.shape_of(last), {}, tuple(int(node) for node in pair))
+        operation = (Add, Add, Subtract, Multiply)[self.generator.integers(4)]
+        self.append(operation(), self.shape_of(last), {}, tuple(int(node) for node in pair))
+        self.activate()
+
+    def gate(self) -> None:
+        """Squeeze and excitation: what all positions say of each channel scales, shifts or offsets it."""
+        source, shape = self.source, self.shape
+        self.append(Pool2D("average", shape[:2], shape[:2]), (1, 1, shape[2]), {})
+        if self.generator.random() < 0.7:
+            self.append(Dense(), (1, 1, shape[2]), self.weights((shape[2], shape[2]), shape[2], shape[2]))
+            self.append(Activation("sigmoid"), self.shape, {})
+        operation = (Multiply, Multiply, Add, Subtract)[self.generator.integers(4)]
+        self.append(operation(spread=shape[:2] != (1, 1)), shape, {}, (source, self.source))
         self.activate()
 
     def concatenation(self) -> None:
@@ -262,10 +276,12 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
 
 def _append_any(builder: GraphBuilder, branches: bool) -> None:
     kinds = ["conv", "conv", "depthwise", "pool", "pad", "scale"]
-    kinds += ["sum", "sum", "sum", "concatenation"] if branches else []
+    kinds += ["pair", "pair", "pair", "gate", "concatenation"] if branches else []
     kind = builder.generator.choice(kinds)
-    if kind == "sum":
-        builder.sum()
+    if kind == "pair":
+        builder.pair()
+    elif kind == "gate":
+        builder.gate()
     elif kind == "concatenation":
         builder.concatenation()
     elif kind == "scale":

@@ -9,7 +9,7 @@ from keras import layers
 
 from reds.errors import UsageError
 from reds.forward import predict
-from reds.graph import INPUT, Add, Conv2D, Dense, DepthwiseConv2D, Graph, Pad, Pool2D
+from reds.graph import INPUT, Add, Conv2D, Dense, DepthwiseConv2D, Graph, Multiply, Pad, Pool2D, Subtract
 from reds.tracing import SUPPORTED_LAYERS, trace
 
 
@@ -110,6 +110,18 @@ def joined() -> keras.Model:
     average, largest = layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)
     x = layers.Concatenate(name="vectors")([average, largest, layers.Dense(3)(average)])
     return keras.Model(inputs, layers.Dense(4)(x), name="joined")
+
+
+def gated() -> keras.Model:
+    """Squeeze and excitation with a vector and with a 1 x 1 map, and a difference and a product of maps."""
+    inputs = layers.Input((6, 5, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(inputs)
+    squeezed = layers.Dense(3, activation="relu", name="squeeze")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply(name="excite")([layers.Dense(8, activation="sigmoid", name="gate")(squeezed), x])
+    x = layers.Subtract(name="less")([x, layers.GlobalMaxPooling2D(keepdims=True)(x)])
+    y = layers.Conv2D(8, 1, name="side")(x)
+    x = layers.ReLU()(layers.Multiply(name="product")([x, y, layers.Subtract(name="difference")([x, y])]))
+    return keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)), name="gated")
 
 
 def activated() -> keras.Model:
@@ -217,7 +229,7 @@ def multiplied() -> keras.Model:
 MODELS = [
     *(depthwise_separable, flattened, nested, dense_on_map, dense_only),
     *(activated, scaled, padded, reshaped, matrix, multiplied),
-    *(residual, joined),
+    *(residual, joined, gated),
 ]
 
 
@@ -346,6 +358,18 @@ def test_a_sum_of_three_is_two_sums_and_shares_one_group() -> None:
     assert {graph.nodes[index].output_group for index in sums[:2]} == {0}
 
 
+def test_what_gates_a_map_is_spread_over_it_and_shares_its_group() -> None:
+    graph = trace(gated())
+
+    by_name = {node.name: node for node in graph.nodes}
+    assert by_name["excite"].operation == Multiply(spread=True)
+    assert graph.nodes[by_name["excite"].inputs[0]].name == "stem/relu"
+    assert by_name["less"].operation == Subtract(spread=True)
+    assert by_name["product/1"].operation == by_name["product"].operation == Multiply()
+    assert {by_name[name].output_group for name in ("gate", "excite", "less", "side", "product")} == {0}
+    assert [group.name for group in graph.groups] == ["stem", "squeeze"]
+
+
 def test_what_is_concatenated_belongs_to_no_group() -> None:
     graph = trace(joined())
     assert graph.groups == ()
@@ -401,10 +425,14 @@ def two_of(join: Callable[[list[keras.KerasTensor]], keras.KerasTensor], filters
 @pytest.mark.parametrize(
     ("join", "words"),
     [
-        (layers.Multiply(name="join"), r"'join' \(Multiply\).*no operation"),
+        (layers.Maximum(name="join"), r"'join' \(Maximum\).*no operation"),
         (layers.Concatenate(axis=1, name="join"), r"'join' \(Concatenate\).*axis=-1"),
         (lambda pair: layers.Concatenate(name="join")([pair[0]] * 11), r"'join' \(Concatenate\).*up to 10 inputs"),
         (lambda pair: layers.Add(name="join")([pair[0], layers.Conv2D(1, 1)(pair[1])]), r"'join'.*one shape"),
+        (
+            lambda pair: layers.Subtract(name="join")([layers.GlobalMaxPooling2D(keepdims=True)(pair[0]), pair[1]]),
+            r"'join'.*one shape, the second",
+        ),
         (lambda pair: pair[0] + pair[1], "outside of a layer.*keras.layers.Add"),
         (lambda pair: layers.Add(name="join")([layers.Flatten()(x) for x in pair]), r"'join'.*Flatten"),
     ],

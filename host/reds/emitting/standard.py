@@ -9,7 +9,21 @@ from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D, as_map
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Multiply,
+    Pad,
+    Pair,
+    Pool2D,
+    Subtract,
+    as_map,
+)
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -46,6 +60,8 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.RESHAPE: 1,
     tflite.BuiltinOperator.ADD: 2,
     tflite.BuiltinOperator.CONCATENATION: 2,
+    tflite.BuiltinOperator.SUB: 2,
+    tflite.BuiltinOperator.MUL: 2,
 }
 
 
@@ -201,7 +217,7 @@ class SubgraphBuilder:
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
         is_vector = isinstance(layer.operation, Dense) or (
-            isinstance(layer.operation, Activation | Add | Concatenate) and len(self.shape(source)) == 2
+            isinstance(layer.operation, Activation | Pair | Concatenate) and len(self.shape(source)) == 2
         )
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
 
@@ -343,6 +359,14 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         add = tflite.AddOptionsT()
         add.fusedActivationFunction = activation
         return builtin.ADD, options_type.AddOptions, add
+    if isinstance(operation, Subtract):
+        difference = tflite.SubOptionsT()
+        difference.fusedActivationFunction = activation
+        return builtin.SUB, options_type.SubOptions, difference
+    if isinstance(operation, Multiply):
+        product = tflite.MulOptionsT()
+        product.fusedActivationFunction = activation
+        return builtin.MUL, options_type.MulOptions, product
     if isinstance(operation, Concatenate):
         concatenation = tflite.ConcatenationOptionsT()
         concatenation.axis = -1

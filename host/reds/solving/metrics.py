@@ -22,7 +22,19 @@ from reds.arena import Lifetime, Tensors, align, lifetimes, output_offset, place
 from reds.cost import Channels
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Graph, Node
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Graph,
+    Multiply,
+    Node,
+    Subtract,
+)
 from reds.lookup import TABLED
 from reds.plan import STEP_BYTES, TENSOR_BYTES, WORD_BYTES
 from reds.solving.problem import BoolArray, Edge, IntArray, Limit, Terms
@@ -39,6 +51,9 @@ TABLE_WORDS = 64
 
 SUM_WORDS = 7
 """Constants of an int8 sum: a shift, and a multiplier and a shift each for both inputs and the output."""
+
+PRODUCT_WORDS = 2
+"""Constants of an int8 product: a multiplier and a shift."""
 
 
 @dataclass(frozen=True)
@@ -357,8 +372,10 @@ def _constant_words(layer: FusedLayer, element_bytes: int) -> int:
     match layer.operation:
         case Concatenate():
             return 1 + further
-        case Add() if element_bytes == 1:
+        case Add() | Subtract() if element_bytes == 1:
             return further + SUM_WORDS
+        case Multiply() if element_bytes == 1:
+            return further + PRODUCT_WORDS
         case Activation(function="softmax") if element_bytes == 1:
             return SOFTMAX_WORDS
         case Activation(function=function) if element_bytes == 1 and function in TABLED:

@@ -35,7 +35,7 @@ import numpy as np
 from reds.compiled import CompiledLayer
 from reds.errors import UsageError
 from reds.fold import FusedLayer
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Multiply, Pad, Pool2D, Subtract
 from reds.lookup import TABLED
 from reds.plan import geometry
 
@@ -154,7 +154,7 @@ def kind_of(layer: Layer) -> str:
             return "lookup"
         case Activation():
             return "relu"
-        case Add():
+        case Add() | Subtract() | Multiply():
             return "add"
         case Concatenate():
             return "concatenate"
