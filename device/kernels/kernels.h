@@ -258,6 +258,19 @@ struct Mul<float> {
   Clamp<float> clamp;
 };
 
+// The average of each channel over all positions: clamp(sum of (input - input_zero_point) * factor + zero_point),
+// where the factor divides by their number.
+struct Mean {
+  const int8_t* input;
+  int8_t* output;
+  int32_t positions;
+  int32_t channels;
+  int32_t input_zero_point;
+  Factor factor;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
 // One input of a concatenation: its channels go to the same place of every position of the output.
 struct CopyChannels {
   const uint8_t* input;
@@ -279,6 +292,7 @@ void Run(const Lookup& lookup);
 void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
 void Run(const Mul<int8_t>& product);
+void Run(const Mean& mean);
 
 void Run(const Conv2D<float>& conv);
 void Run(const DepthwiseConv2D<float>& conv);

@@ -91,16 +91,25 @@ struct AddConstants {
               static_cast<int32_t>(words[7])} {}
 };
 
-// Mul: the second tensor, and in int8 the factor from the product of the inputs to the output.
-struct MulConstants {
-  static constexpr uint32_t kWords = 3;
-  static constexpr uint32_t kFloatWords = 1;
+// In int8 the factor from what an operation computes to the output.
+struct FactorConstants {
+  static constexpr uint32_t kWords = 2;
 
   int32_t multiplier;
   int32_t shift;
 
-  explicit MulConstants(const uint32_t* words)
-      : multiplier(static_cast<int32_t>(words[1])), shift(static_cast<int32_t>(words[2])) {}
+  explicit FactorConstants(const uint32_t* words)
+      : multiplier(static_cast<int32_t>(words[0])), shift(static_cast<int32_t>(words[1])) {}
+};
+
+// Mul: the second tensor, and in int8 the factor of the product.
+struct MulConstants {
+  static constexpr uint32_t kWords = 1 + FactorConstants::kWords;
+  static constexpr uint32_t kFloatWords = 1;
+
+  FactorConstants factor;
+
+  explicit MulConstants(const uint32_t* words) : factor(words + 1) {}
 };
 
 // Concatenation: how many tensors follow the first one, and which.

@@ -71,6 +71,11 @@ bool IsPadded(const Layer& layer) {
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
+bool IsPool(const Layer& layer) {
+  return WindowIsConsistent(layer) && KeepsChannels(layer) && layer.dilation_height() == 1 &&
+         layer.dilation_width() == 1;
+}
+
 // Weights of one output channel, or taps of one window.
 uint64_t Taps(const Layer& layer) {
   switch (layer.operation()) {
@@ -81,6 +86,7 @@ uint64_t Taps(const Layer& layer) {
     case Operation::DepthwiseConv2D:
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
+    case Operation::Mean:
       return KernelArea(layer);
     default:
       return 0;
@@ -132,8 +138,9 @@ bool ShapesHold(const Layer& layer) {
       return WindowIsConsistent(layer) && layer.output_channels() % layer.input_channels() == 0;
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
-      return WindowIsConsistent(layer) && KeepsChannels(layer) && layer.dilation_height() == 1 &&
-             layer.dilation_width() == 1;
+      return IsPool(layer);
+    case Operation::Mean:
+      return IsPool(layer) && KernelArea(layer) == InputArea(layer) && OutputArea(layer) == 1;
     case Operation::FullyConnected:
       return KeepsArea(layer);
     case Operation::Relu:
@@ -268,6 +275,8 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
       return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
     case Operation::Mul:
       return is_int8 ? MulConstants::kWords : MulConstants::kFloatWords;
+    case Operation::Mean:
+      return is_int8 ? FactorConstants::kWords : 0;
     case Operation::Concatenation:
       return ConcatenationWords(checked, step);
     case Operation::AveragePool2D:
@@ -292,7 +301,9 @@ bool ConstantsHold(const Checked& checked, const Step& step, Operation operation
     case Operation::Sub:
       return AddHolds(AddConstants(first));
     case Operation::Mul:
-      return IsShift(MulConstants(first).shift);
+      return IsShift(MulConstants(first).factor.shift);
+    case Operation::Mean:
+      return IsShift(FactorConstants(first).shift);
     default:
       return !HasWeights(operation) || RequantizationHolds(first, channels);
   }

@@ -250,14 +250,14 @@ Mul<Element> MakeMul(const Task& task);
 
 template <>
 Mul<int8_t> MakeMul<int8_t>(const Task& task) {
-  const MulConstants constants(task.Constants());
+  const FactorConstants factor = MulConstants(task.Constants()).factor;
   return {task.Input<int8_t>(),
           task.Second<int8_t>(),
           task.Output<int8_t>(),
           task.ElementsAtOnce(),
           task.source.zero_point(),
           task.SecondSource().zero_point(),
-          {constants.multiplier, constants.shift},
+          {factor.multiplier, factor.shift},
           task.destination.zero_point(),
           {task.step.activation_minimum(), task.step.activation_maximum()}};
 }
@@ -279,6 +279,29 @@ void RunPair(const Task& task, Pair pair) {
     pair.output += pair.elements;
   }
 }
+
+template <typename Element>
+void RunMean(const Task& task);
+
+template <>
+void RunMean<int8_t>(const Task& task) {
+  const FactorConstants factor(task.Constants());
+  Run(Mean{task.Input<int8_t>(),
+           task.Output<int8_t>(),
+           task.layer.input_height() * task.layer.input_width(),
+           task.destination.channels(),
+           task.source.zero_point(),
+           {factor.multiplier, factor.shift},
+           task.destination.zero_point(),
+           {task.step.activation_minimum(), task.step.activation_maximum()}});
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+void RunMean<float>(const Task& task) {
+  RunAverage(MakePool<float>(task));
+}
+#endif
 
 template <typename Element>
 void RunConcatenation(const Task& task) {
@@ -315,6 +338,8 @@ void RunTask(const Task& task) {
       return RunPair(task, MakeAdd<Element>(task));
     case Operation::Mul:
       return RunPair(task, MakeMul<Element>(task));
+    case Operation::Mean:
+      return RunMean<Element>(task);
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:

@@ -25,6 +25,7 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Mean,
     Multiply,
     Node,
     Pad,
@@ -334,7 +335,10 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
         case Pad():
             return ops.pad(x, ((0, 0), operation.rows, operation.columns, (0, 0)))
         case Add():
-            return ops.add(*inputs)
+            # Not `ops.add`: in TensorFlow it takes an operand with one long axis, the batch too, for a bias.
+            return inputs[0] + inputs[1]
+        case Mean():
+            return ops.mean(x, axis=(1, 2), keepdims=True)
         case Subtract():
             return ops.subtract(*inputs)
         case Multiply():

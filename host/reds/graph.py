@@ -119,7 +119,14 @@ class Concatenate:
     """Two or more maps of one height and width, one behind the other along the channels."""
 
 
-DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation | Add | Concatenate | Subtract | Multiply
+@dataclass(frozen=True)
+class Mean:
+    """Average of each channel over the whole map; in int8, unlike a pool, with a quantisation of its own."""
+
+
+DeviceOperation = (
+    Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation | Add | Concatenate | Subtract | Multiply | Mean
+)
 """What a device runs: batch normalisation is folded into the operation before it."""
 
 Operation = DeviceOperation | BatchNormalization

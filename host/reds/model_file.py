@@ -28,6 +28,7 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Mean,
     Multiply,
     Pad,
     Padding,
@@ -269,6 +270,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Pool2D("max", kernel, strides, padding)
     if layer.operation in PAIRS:
         return PAIRS[layer.operation](spread=kernel != (1, 1))
+    if layer.operation == schema.Operation.Mean:
+        return Mean()
     if layer.operation == schema.Operation.Concatenation:
         return Concatenate()
     if layer.operation == schema.Operation.Pad:

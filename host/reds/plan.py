@@ -28,6 +28,7 @@ from reds.graph import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Mean,
     Multiply,
     Pad,
     Pair,
@@ -40,6 +41,7 @@ from reds.requantize import (
     INT8_MINIMUM,
     Quantization,
     difference_scaling,
+    mean_factor,
     product_factor,
     requantization,
     softmax_scaling,
@@ -73,6 +75,8 @@ LARGEST_SHIFT = 30
 """Of a requantisation; libreds and TFLite Micro shift accumulators left by no more."""
 LARGEST_PRODUCT_SHIFT = 15
 """Of the product of two int8 values, which has 16 bits, so that what is shifted has 31."""
+LARGEST_MEAN_SHIFT = 23
+"""Of a mean, with the bits of the number of values, so that a shifted sum of 8-bit differences has 31."""
 LARGEST_UINT16 = 0xFFFF
 LARGEST_UINT8 = 0xFF
 
@@ -242,8 +246,8 @@ def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
 def _check_sums(layer: CompiledLayer) -> None:
     """Refuses what could overflow the device's 32-bit sums."""
     taps = 0 if layer.weights is None else layer.weights.size // layer.output_shape[2]
-    if isinstance(layer.operation, Pool2D):
-        taps = math.prod(layer.operation.pool_size)
+    if isinstance(layer.operation, Pool2D | Mean):
+        taps = math.prod(geometry(layer).kernel)
     if taps > conventions.MAXIMUM_TAPS:
         limit = conventions.MAXIMUM_TAPS
         raise UsageError(f"Layer '{layer.name}' sums {taps} products for each output; libreds takes up to {limit}.")
@@ -283,6 +287,8 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
         return WindowGeometry()
     if isinstance(operation, Pad):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
+    if isinstance(operation, Mean):
+        return WindowGeometry(kernel=layer.input_shape[:2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     padding = (0, 0)
@@ -312,6 +318,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.AveragePool2D if average else schema.Operation.MaxPool2D)
     if isinstance(operation, Add):
         return int(schema.Operation.Add)
+    if isinstance(operation, Mean):
+        return int(schema.Operation.Mean)
     if isinstance(operation, Subtract):
         return int(schema.Operation.Sub)
     if isinstance(operation, Multiply):
@@ -430,6 +438,8 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return _float_constants(step, further)
     if isinstance(layer.operation, Pair):
         return [np.array(further, np.uint32), _pair_constants(layer, step)]
+    if isinstance(layer.operation, Mean):
+        return [_mean_constants(layer, step)]
     return [] if step.bias is None else _channel_constants(layer, step)
 
 
@@ -450,6 +460,14 @@ def _pair_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int3
     scaling = difference_scaling(*scales) if isinstance(layer.operation, Subtract) else sum_scaling(*scales)
     _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
     return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
+
+
+def _mean_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+    assert step.input_quantization is not None and step.output_quantization is not None
+    count = math.prod(layer.input_shape[:2])
+    multiplier, shift = mean_factor(step.input_quantization.scale, step.output_quantization.scale, count)
+    _check_shift(layer, shift, LARGEST_MEAN_SHIFT - count.bit_length(), LARGEST_MEAN_SHIFT)
+    return np.array([multiplier, shift], np.int32)
 
 
 def _channel_constants(layer: CompiledLayer, step: CompiledStep) -> list[NDArray]:

@@ -30,6 +30,7 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Mean,
     Multiply,
     Pad,
     Pool2D,
@@ -61,6 +62,9 @@ SMALLEST_SUM_FACTOR = 2.0**-17
 
 LARGEST_PRODUCT_GAIN = 2.0**12
 """Scale of a product's inputs, multiplied, by that of its output: keeps a shifted product within 32 bits."""
+
+LARGEST_MEAN_GAIN = np.float32(2.0**20)
+"""Input scale by output scale of a mean: keeps a shifted sum within 32 bits."""
 
 CALIBRATION_BATCH = 100
 """Samples run at once while ranges are measured."""
@@ -466,6 +470,8 @@ def _smallest_tensor_scale(
     if isinstance(run.fused.operation, Add | Subtract):
         largest = max(by_set[source].scale for source in sources)
         return numbers[index + 1], np.float32(largest * SMALLEST_SUM_FACTOR)
+    if isinstance(run.fused.operation, Mean):
+        return numbers[index + 1], by_set[sources[0]].scale / LARGEST_MEAN_GAIN
     if isinstance(run.fused.operation, Multiply):
         first, second = (by_set[source].scale for source in sources)
         return numbers[index + 1], np.float32(float(first) * float(second) / LARGEST_PRODUCT_GAIN)

@@ -195,6 +195,19 @@ def _sum_scaling(factors: tuple[float, float, float]) -> SumScaling:
     return SumScaling(conventions.SUM_LEFT_SHIFT, (first, second, output))
 
 
+def mean_factor(input_scale: np.float32, output_scale: np.float32, count: int) -> tuple[int, int]:
+    """Multiplier and shift from a sum of int8 values to their mean (TFLite reference kernel).
+
+    Args:
+        input_scale: scale of the input tensor.
+        output_scale: scale of the output tensor.
+        count: how many values are summed.
+    """
+    multiplier, shift = quantize_multiplier(float(input_scale) / float(output_scale))
+    bits = min(count.bit_length() - 1, FRACTION_BITS + shift)
+    return (multiplier << bits) // count, shift - bits
+
+
 def product_factor(first_scale: np.float32, second_scale: np.float32, output_scale: np.float32) -> tuple[int, int]:
     """Multiplier and shift from the product of two int8 tensors to the output.
 

@@ -34,6 +34,7 @@ _CLASSES = {
         graph.Graph,
         graph.JointSolution,
         graph.KernelImportance,
+        graph.Mean,
         graph.Multiply,
         graph.Node,
         graph.Pad,

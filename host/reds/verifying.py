@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
-from reds.graph import INPUT, Activation, Add, Dense, DepthwiseConv2D, Multiply, Subtract
+from reds.graph import INPUT, Activation, Add, Dense, DepthwiseConv2D, Mean, Multiply, Subtract
 from reds.inspecting import ModelReport, inspect
 from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT, lookup_table
 from reds.model_file import decode, read_model_file
@@ -188,6 +188,8 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     if isinstance(layer.operation, Subtract):
         fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
         return sum(unit * scale + 18 * fixed_point for unit, scale in zip(units, scales, strict=True)) / output_scale
+    if isinstance(layer.operation, Mean):
+        return units[0] * scales[0] / output_scale
     if isinstance(layer.operation, Multiply):
         first, second = map(_largest_magnitude, step.input_quantizations)
         return (units[0] * second + units[1] * first + units[0] * units[1]) * scales[0] * scales[1] / output_scale

@@ -24,6 +24,7 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Mean,
     Multiply,
     Pad,
     Pair,
@@ -176,10 +177,10 @@ class NetworkBuilder:
             scale = np.float32(max(source.scale for source in sources) * factor)
             return Quantization(scale, int(self._random.integers(-128, 128)))
         source = sources[0]
-        if isinstance(layer.operation, Activation):
+        if isinstance(layer.operation, Activation | Mean):
             scale = np.float32(source.scale * self._random.uniform(0.1, 2))
             own = Quantization(scale, int(self._random.integers(-128, 128)))
-            return FIXED_OUTPUTS.get(layer.operation.function, own)
+            return own if isinstance(layer.operation, Mean) else FIXED_OUTPUTS.get(layer.operation.function, own)
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
@@ -228,7 +229,7 @@ def _activation(spec: LayerSpec) -> str:
     """What is fused into the operation; the file also marks a standalone ReLU so."""
     if isinstance(spec.operation, Activation):
         return spec.operation.function if spec.operation.clamps else "none"
-    return "none" if isinstance(spec.operation, Pad) else spec.activation
+    return "none" if isinstance(spec.operation, Pad | Mean) else spec.activation
 
 
 def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
@@ -256,6 +257,8 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (1, 1, spec.channels)
     if isinstance(operation, Activation | Pair):
         return source
+    if isinstance(operation, Mean):
+        return (1, 1, source[2])
     if isinstance(operation, Pad):
         return (source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size

@@ -23,6 +23,7 @@ from reds.graph import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Mean,
     Multiply,
     Pool2D,
     Shape,
@@ -289,13 +290,13 @@ def test_sums_and_concatenations(folder: Path, channels: int, loudness: float) -
 
 @pytest.mark.parametrize("channels", [1, 7, 16])
 @pytest.mark.parametrize("loudness", [1.0, 16.0])
-def test_differences_and_products(folder: Path, channels: int, loudness: float) -> None:
+def test_differences_means_and_products(folder: Path, channels: int, loudness: float) -> None:
     specs = [
         LayerSpec(Conv2D((1, 1)), channels),
         LayerSpec(Conv2D((3, 3), padding="same"), channels, inputs=(INPUT,)),
         LayerSpec(Subtract(), inputs=(0, 1)),
         LayerSpec(Multiply(), activation="relu", inputs=(2, 1)),
-        LayerSpec(Pool2D("max", (5, 3), (5, 3)), inputs=(2,)),
+        LayerSpec(Mean(), inputs=(2,)),
         LayerSpec(Activation("sigmoid")),
         LayerSpec(Multiply(spread=True), inputs=(3, 5)),
         LayerSpec(Conv2D((1, 1)), 3),

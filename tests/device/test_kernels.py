@@ -20,6 +20,7 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Mean,
     Multiply,
     Pool2D,
     Shape,
@@ -102,6 +103,12 @@ class TestOperation:
     def test_max_pool2d(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.pool("max"), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_mean(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, Mean(), seed)
 
     @examples
     @given(seed=seeds)

@@ -21,6 +21,7 @@ from reds.graph import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Mean,
     Multiply,
     Pad,
     Pool2D,
@@ -217,7 +218,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.Sub + 1),
+    "operation": change_layer(0, operation=schema.Operation.Mean + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -353,15 +354,20 @@ SPREAD = encode(
     NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
         [
             LayerSpec(Conv2D((1, 1)), 4),
-            LayerSpec(Pool2D("max", (4, 3), (4, 3))),
+            LayerSpec(Mean()),
             LayerSpec(Multiply(spread=True), inputs=(0, 1)),
             LayerSpec(Subtract(), inputs=(2, 0)),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
 )
-PRODUCT, DIFFERENCE = 2, 3
+MEAN, PRODUCT, DIFFERENCE = 1, 2, 3
 BROKEN_PAIRS = {
+    "mean of a part": change_layer(MEAN, kernelHeight=2),
+    "several means": change_layer(MEAN, outputHeight=2),
+    "channels of a mean": change_layer(MEAN, outputChannels=5),
+    "left shift of a mean": change_constant(MEAN, 1, 31),
+    "constants of a mean behind the end": lambda plan: change_step(MEAN, constants=len(plan.constants) - 1)(plan),
     "shape of a product": change_layer(PRODUCT, outputChannels=5),
     "second of a product has more than one position": change_constant(PRODUCT, 0, 1),
     "spread over a part of the map": change_layer(PRODUCT, kernelHeight=2),

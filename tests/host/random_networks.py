@@ -20,6 +20,7 @@ from reds.graph import (
     Exit,
     Family,
     Graph,
+    Mean,
     Multiply,
     Node,
     Operation,
@@ -154,7 +155,8 @@ class GraphBuilder:
     def gate(self) -> None:
         """Squeeze and excitation: what all positions say of each channel scales, shifts or offsets it."""
         source, shape = self.source, self.shape
-        self.append(Pool2D("average", shape[:2], shape[:2]), (1, 1, shape[2]), {})
+        whole = Mean() if self.generator.random() < 0.5 else Pool2D("average", shape[:2], shape[:2])
+        self.append(whole, (1, 1, shape[2]), {})
         if self.generator.random() < 0.7:
             self.append(Dense(), (1, 1, shape[2]), self.weights((shape[2], shape[2]), shape[2], shape[2]))
             self.append(Activation("sigmoid"), self.shape, {})

@@ -17,6 +17,7 @@ from reds.graph import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Mean,
     Multiply,
     Pad,
     Pair,
@@ -61,6 +62,7 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.ADD: 2,
     tflite.BuiltinOperator.CONCATENATION: 2,
     tflite.BuiltinOperator.SUB: 2,
+    tflite.BuiltinOperator.MEAN: 2,
     tflite.BuiltinOperator.MUL: 2,
 }
 
@@ -165,6 +167,8 @@ class SubgraphBuilder:
             inputs += self._add_constants(layer, step)
         if isinstance(layer.operation, Pad):
             inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
+        if isinstance(layer.operation, Mean):
+            inputs.append(self._add_int32(f"{layer.name}/axes", np.array([1, 2], np.int32)))
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options)
@@ -175,7 +179,7 @@ class SubgraphBuilder:
         """The tensors that a step reads: all of one rank, and maps for an operation on maps."""
         sources = [self.outputs[source] for source in layer.inputs]
         ranks = {len(self.shape(source)) for source in sources}
-        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad)
+        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad | Mean)
         if ranks == {4} or (len(ranks) == 1 and not on_maps):
             return sources
         quantizations = step.input_quantizations or (None,) * len(sources)
@@ -371,6 +375,10 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         concatenation = tflite.ConcatenationOptionsT()
         concatenation.axis = -1
         return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
+    if isinstance(operation, Mean):
+        mean = tflite.ReducerOptionsT()
+        mean.keepDims = True
+        return builtin.MEAN, options_type.ReducerOptions, mean
     if isinstance(operation, Pad):
         return builtin.PAD, options_type.PadOptions, tflite.PadOptionsT()
     return _activation_operator(operation)

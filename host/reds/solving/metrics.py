@@ -31,6 +31,7 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     Graph,
+    Mean,
     Multiply,
     Node,
     Subtract,
@@ -52,8 +53,8 @@ TABLE_WORDS = 64
 SUM_WORDS = 7
 """Constants of an int8 sum: a shift, and a multiplier and a shift each for both inputs and the output."""
 
-PRODUCT_WORDS = 2
-"""Constants of an int8 product: a multiplier and a shift."""
+FACTOR_WORDS = 2
+"""Constants of an int8 product or mean: a multiplier and a shift."""
 
 
 @dataclass(frozen=True)
@@ -374,8 +375,8 @@ def _constant_words(layer: FusedLayer, element_bytes: int) -> int:
             return 1 + further
         case Add() | Subtract() if element_bytes == 1:
             return further + SUM_WORDS
-        case Multiply() if element_bytes == 1:
-            return further + PRODUCT_WORDS
+        case Multiply() | Mean() if element_bytes == 1:
+            return further + FACTOR_WORDS
         case Activation(function="softmax") if element_bytes == 1:
             return SOFTMAX_WORDS
         case Activation(function=function) if element_bytes == 1 and function in TABLED:

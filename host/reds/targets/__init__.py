@@ -35,7 +35,19 @@ import numpy as np
 from reds.compiled import CompiledLayer
 from reds.errors import UsageError
 from reds.fold import FusedLayer
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Multiply, Pad, Pool2D, Subtract
+from reds.graph import (
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    Pad,
+    Pool2D,
+    Subtract,
+)
 from reds.lookup import TABLED
 from reds.plan import geometry
 
@@ -154,6 +166,8 @@ def kind_of(layer: Layer) -> str:
             return "lookup"
         case Activation():
             return "relu"
+        case Mean():
+            return "average_pool2d"
         case Add() | Subtract() | Multiply():
             return "add"
         case Concatenate():
@@ -262,6 +276,8 @@ def _taps(layer: Layer) -> int:
     match layer.operation:
         case Conv2D(kernel_size=size) | DepthwiseConv2D(kernel_size=size) | Pool2D(pool_size=size):
             return size[0] * size[1]
+        case Mean():
+            return layer.input_shape[0] * layer.input_shape[1]
         case _:
             return 1
 
