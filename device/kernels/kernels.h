@@ -25,6 +25,12 @@
 
 namespace reds {
 
+// A factor multiplier / 2^31 * 2^shift with a shift from -31 to 30.
+struct Factor {
+  int32_t multiplier;
+  int32_t shift;
+};
+
 // How a window slides over a map. Tap (i, j) of output (y, x) is at row y * stride_height - padding_top +
 // i * dilation_height and column x * stride_width - padding_left + j * dilation_width.
 struct Window {
@@ -154,6 +160,34 @@ struct LeakyRelu {
 };
 
 template <typename Element>
+struct PRelu;
+
+// Weights: [channels], the slope on negative elements. clamp((input - input_zero_point) * factor + zero_point), times
+// the slope where that is negative.
+template <>
+struct PRelu<int8_t> {
+  const int8_t* input;
+  const int8_t* slopes;
+  int8_t* output;
+  int32_t positions;
+  int32_t channels;
+  int32_t input_zero_point;
+  Factor positive;
+  Factor negative;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+template <>
+struct PRelu<float> {
+  const float* input;
+  const float* slopes;
+  float* output;
+  int32_t positions;
+  int32_t channels;
+};
+
+template <typename Element>
 struct Softmax;
 
 // The output's scale is 1/256 and its zero point -128. What the constants mean: src/constants.h.
@@ -190,12 +224,6 @@ struct Pad {
 };
 
 void Run(const Pad& pad);
-// A factor multiplier / 2^31 * 2^shift with a shift from -31 to 30.
-struct Factor {
-  int32_t multiplier;
-  int32_t shift;
-};
-
 template <typename Element>
 struct Add;
 
@@ -293,6 +321,7 @@ void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
 void Run(const Mul<int8_t>& product);
 void Run(const Mean& mean);
+void Run(const PRelu<int8_t>& relu);
 
 void Run(const Conv2D<float>& conv);
 void Run(const DepthwiseConv2D<float>& conv);
@@ -301,6 +330,7 @@ void RunAverage(const Pool2D<float>& pool);
 void RunMaximum(const Pool2D<float>& pool);
 void Run(const Relu<float>& relu);
 void Run(const LeakyRelu& relu);
+void Run(const PRelu<float>& relu);
 void RunLogistic(const Elementwise& elements);
 void RunTanh(const Elementwise& elements);
 void RunHardSwish(const Elementwise& elements);

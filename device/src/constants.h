@@ -112,6 +112,17 @@ struct MulConstants {
   explicit MulConstants(const uint32_t* words) : factor(words + 1) {}
 };
 
+// PRelu in int8: the factors from the input, and from its product with the slope, to the output.
+struct PReluConstants {
+  static constexpr uint32_t kWords = 2 * FactorConstants::kWords;
+
+  FactorConstants positive;
+  FactorConstants negative;
+
+  explicit PReluConstants(const uint32_t* words)
+      : positive(words), negative(words + FactorConstants::kWords) {}
+};
+
 // Concatenation: how many tensors follow the first one, and which.
 struct ConcatenationConstants {
   uint32_t count;

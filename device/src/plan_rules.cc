@@ -88,6 +88,8 @@ uint64_t Taps(const Layer& layer) {
     case Operation::MaxPool2D:
     case Operation::Mean:
       return KernelArea(layer);
+    case Operation::PRelu:
+      return 1;
     default:
       return 0;
   }
@@ -101,6 +103,7 @@ bool IsElementwise(Operation operation) {
     case Operation::Logistic:
     case Operation::Tanh:
     case Operation::HardSwish:
+    case Operation::PRelu:
       return true;
     default:
       return false;
@@ -116,7 +119,7 @@ bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(
 
 bool HasWeights(Operation operation) {
   return operation == Operation::Conv2D || operation == Operation::DepthwiseConv2D ||
-         operation == Operation::FullyConnected;
+         operation == Operation::FullyConnected || operation == Operation::PRelu;
 }
 
 bool WeightsHold(const Checked& checked, const Layer& layer) {
@@ -148,6 +151,7 @@ bool ShapesHold(const Layer& layer) {
     case Operation::Logistic:
     case Operation::Tanh:
     case Operation::HardSwish:
+    case Operation::PRelu:
       return KeepsArea(layer) && KeepsChannels(layer);
     case Operation::Add:
     case Operation::Sub:
@@ -277,6 +281,8 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
       return is_int8 ? MulConstants::kWords : MulConstants::kFloatWords;
     case Operation::Mean:
       return is_int8 ? FactorConstants::kWords : 0;
+    case Operation::PRelu:
+      return is_int8 ? PReluConstants::kWords : 0;
     case Operation::Concatenation:
       return ConcatenationWords(checked, step);
     case Operation::AveragePool2D:
@@ -304,6 +310,8 @@ bool ConstantsHold(const Checked& checked, const Step& step, Operation operation
       return IsShift(MulConstants(first).factor.shift);
     case Operation::Mean:
       return IsShift(FactorConstants(first).shift);
+    case Operation::PRelu:
+      return IsShift(PReluConstants(first).positive.shift) && IsShift(PReluConstants(first).negative.shift);
     default:
       return !HasWeights(operation) || RequantizationHolds(first, channels);
   }

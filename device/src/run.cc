@@ -304,6 +304,32 @@ void RunMean<float>(const Task& task) {
 #endif
 
 template <typename Element>
+PRelu<Element> MakePRelu(const Task& task);
+
+template <>
+PRelu<int8_t> MakePRelu<int8_t>(const Task& task) {
+  const PReluConstants constants(task.Constants());
+  return {task.Input<int8_t>(),
+          task.Weights<int8_t>(),
+          task.Output<int8_t>(),
+          task.Positions(),
+          task.destination.channels(),
+          task.source.zero_point(),
+          {constants.positive.multiplier, constants.positive.shift},
+          {constants.negative.multiplier, constants.negative.shift},
+          task.destination.zero_point(),
+          {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+PRelu<float> MakePRelu<float>(const Task& task) {
+  return {task.Input<float>(), task.Weights<float>(), task.Output<float>(), task.Positions(),
+          task.destination.channels()};
+}
+#endif
+
+template <typename Element>
 void RunConcatenation(const Task& task) {
   const ConcatenationConstants constants(task.Constants());
   const int32_t pitch = task.destination.channels() * static_cast<int32_t>(sizeof(Element));
@@ -340,6 +366,8 @@ void RunTask(const Task& task) {
       return RunPair(task, MakeMul<Element>(task));
     case Operation::Mean:
       return RunMean<Element>(task);
+    case Operation::PRelu:
+      return Run(MakePRelu<Element>(task));
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:

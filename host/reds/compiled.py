@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.errors import UsageError
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
+from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, PRelu, Shape
 from reds.requantize import Quantization
 
 
@@ -47,7 +47,7 @@ class CompiledLayer:
     subgraph: int
     """0: the network; i: the head of exit i."""
     weights: NDArray[np.int8] | NDArray[np.float32] | None
-    """OHWI, depthwise 1HWC, fully connected OI; None for an operation without weights."""
+    """OHWI, depthwise 1HWC, fully connected OI, slopes C; None for an operation without weights."""
 
     @property
     def is_softmax(self) -> bool:
@@ -61,6 +61,8 @@ class CompiledLayer:
             return np.ascontiguousarray(self.weights[:output_channels, :input_channels])
         if isinstance(self.operation, DepthwiseConv2D):
             return np.ascontiguousarray(self.weights[..., :output_channels])
+        if isinstance(self.operation, PRelu):
+            return np.ascontiguousarray(self.weights[:output_channels])
         return np.ascontiguousarray(self.weights[:output_channels, :, :, :input_channels])
 
     def macs(self, input_channels: int, output_channels: int) -> int:
@@ -90,9 +92,10 @@ class CompiledStep:
     """None for float32."""
     weight_scales: NDArray[np.float32] | None
     """Per active output channel. int8: real weight = scale * stored weight. float32: factor on the stored weights.
-    None for an operation without weights."""
+    Of slopes one for all in int8, and none in float32. None for an operation without weights."""
     bias: NDArray[np.int32] | NDArray[np.float32] | None
-    """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in."""
+    """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in. None for
+    an operation without weights, and of slopes."""
 
     @property
     def input_quantization(self) -> Quantization | None:
@@ -143,9 +146,9 @@ class CompiledNetwork:
         """Weights and biases, after folding, that a subnetwork uses."""
         return sum(
             self.layers[step.layer].sliced_weights(step.input_channels, step.output_channels).size
-            + step.output_channels
+            + (0 if step.bias is None else step.output_channels)
             for step in self.subnetworks[subnetwork].steps
-            if step.bias is not None
+            if self.layers[step.layer].weights is not None
         )
 
     def tensors_read(self, subnetwork: int) -> tuple[tuple[int, ...], ...]:

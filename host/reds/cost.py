@@ -80,6 +80,8 @@ def parameters(graph: Graph, widths: Widths, leave: Exit | None = None) -> Chann
             total = total + _node_kernel_size(node, part.channels(node.input), outputs)
             if "bias" in node.weights or layer.batch_norm_node is not None:
                 total = total + outputs
+            if "slope" in node.weights:
+                total = total + outputs
     return total
 
 

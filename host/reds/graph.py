@@ -124,9 +124,16 @@ class Mean:
     """Average of each channel over the whole map; in int8, unlike a pool, with a quantisation of its own."""
 
 
-DeviceOperation = (
-    Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation | Add | Concatenate | Subtract | Multiply | Mean
-)
+@dataclass(frozen=True)
+class PRelu:
+    """Leaky ReLU with a slope per channel. Weights: `slope` (channels,)."""
+
+
+_Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu
+_Joining = Add | Subtract | Multiply | Concatenate
+_Resizing = Pool2D | Mean | Pad
+
+DeviceOperation = _Weighted | _Joining | _Resizing | Activation
 """What a device runs: batch normalisation is folded into the operation before it."""
 
 Operation = DeviceOperation | BatchNormalization

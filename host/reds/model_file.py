@@ -33,6 +33,7 @@ from reds.graph import (
     Pad,
     Padding,
     Pool2D,
+    PRelu,
     Subtract,
 )
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
@@ -272,6 +273,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return PAIRS[layer.operation](spread=kernel != (1, 1))
     if layer.operation == schema.Operation.Mean:
         return Mean()
+    if layer.operation == schema.Operation.PRelu:
+        return PRelu()
     if layer.operation == schema.Operation.Concatenation:
         return Concatenate()
     if layer.operation == schema.Operation.Pad:
@@ -293,6 +296,8 @@ def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: El
         return None
     flat = np.frombuffer(bytes(model.buffers[layer.weights].data), element_type.dtype)
     kernel = (layer.kernelHeight, layer.kernelWidth)
+    if layer.operation == schema.Operation.PRelu:
+        return flat
     if layer.operation == schema.Operation.FullyConnected:
         return flat.reshape(layer.outputChannels, layer.inputChannels)
     if layer.operation == schema.Operation.DepthwiseConv2D:
@@ -326,7 +331,7 @@ def _decode_step(
     source, target = tensors[step.input], tensors[step.output]
     if element_type is ElementType.FLOAT32:
         scales = bias = None
-        if layer.weights is not None:
+        if layer.weights is not None and not isinstance(layer.operation, PRelu):
             bias = _words(plan, step.constants, target.channels, np.dtype("<f4"))
             scales = _words(plan, step.constants + target.channels, target.channels, np.dtype("<f4"))
         return CompiledStep(step.layer, source.channels, target.channels, (), None, scales, bias)
@@ -345,6 +350,10 @@ def _decode_int8_step(
     without_weights = CompiledStep(step.layer, inputs, channels, sources, target, None, None)
     if layer.weights is None:
         return without_weights
+    if isinstance(layer.operation, PRelu):
+        multiplier, shift = _words(plan, step.constants + 2, 2, np.dtype("<i4"))
+        factor = Requantization(np.array([multiplier], np.int32), np.array([shift], np.int8))
+        return replace(without_weights, weight_scales=recover_weight_scales(sources[0].scale, factor, target.scale))
     folded = _words(plan, step.constants, channels, np.dtype("<i4"))
     multipliers = _words(plan, step.constants + channels, channels, np.dtype("<i4"))
     shifts = _words(plan, step.constants + 2 * channels, (channels + 3) // 4, np.dtype("i1"))[:channels]

@@ -33,6 +33,7 @@ from reds.graph import (
     Pad,
     Pair,
     Pool2D,
+    PRelu,
     Subtract,
 )
 from reds.lookup import TABLED, lookup_table
@@ -44,6 +45,7 @@ from reds.requantize import (
     mean_factor,
     product_factor,
     requantization,
+    slope_factors,
     softmax_scaling,
     sum_scaling,
 )
@@ -283,7 +285,7 @@ def _kernel(layer: CompiledLayer) -> tuple[int, int]:
 def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense | Concatenate | Pair):
+    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu):
         return WindowGeometry()
     if isinstance(operation, Pad):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
@@ -320,6 +322,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.Add)
     if isinstance(operation, Mean):
         return int(schema.Operation.Mean)
+    if isinstance(operation, PRelu):
+        return int(schema.Operation.PRelu)
     if isinstance(operation, Subtract):
         return int(schema.Operation.Sub)
     if isinstance(operation, Multiply):
@@ -378,7 +382,7 @@ def _flash_bytes(network: CompiledNetwork, subnetwork: CompiledSubnetwork, words
     weights = sum(
         network.layers[step.layer].sliced_weights(step.input_channels, step.output_channels).nbytes
         for step in subnetwork.steps
-        if step.bias is not None
+        if network.layers[step.layer].weights is not None
     )
     steps = len(subnetwork.steps)
     return weights + words * WORD_BYTES + steps * STEP_BYTES + (steps + 1) * TENSOR_BYTES
@@ -440,6 +444,8 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return [np.array(further, np.uint32), _pair_constants(layer, step)]
     if isinstance(layer.operation, Mean):
         return [_mean_constants(layer, step)]
+    if isinstance(layer.operation, PRelu):
+        return [_slope_constants(layer, step)]
     return [] if step.bias is None else _channel_constants(layer, step)
 
 
@@ -468,6 +474,17 @@ def _mean_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int3
     multiplier, shift = mean_factor(step.input_quantization.scale, step.output_quantization.scale, count)
     _check_shift(layer, shift, LARGEST_MEAN_SHIFT - count.bit_length(), LARGEST_MEAN_SHIFT)
     return np.array([multiplier, shift], np.int32)
+
+
+def _slope_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+    assert step.input_quantization is not None and step.output_quantization is not None
+    assert step.weight_scales is not None
+    positive, negative = slope_factors(
+        step.input_quantization.scale, step.weight_scales[0], step.output_quantization.scale
+    )
+    _check_shift(layer, positive[1], LARGEST_MEAN_SHIFT, LARGEST_MEAN_SHIFT)
+    _check_shift(layer, negative[1], LARGEST_PRODUCT_SHIFT, LARGEST_PRODUCT_SHIFT)
+    return np.array([*positive, *negative], np.int32)
 
 
 def _channel_constants(layer: CompiledLayer, step: CompiledStep) -> list[NDArray]:

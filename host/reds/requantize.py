@@ -195,6 +195,21 @@ def _sum_scaling(factors: tuple[float, float, float]) -> SumScaling:
     return SumScaling(conventions.SUM_LEFT_SHIFT, (first, second, output))
 
 
+def slope_factors(
+    input_scale: np.float32, slope_scale: np.float32, output_scale: np.float32
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Multipliers and shifts of a PReLU: from its input, and from its input times a slope, to the output.
+
+    Args:
+        input_scale: scale of the input tensor.
+        slope_scale: scale of the slopes.
+        output_scale: scale of the output tensor.
+    """
+    negative = requantization(input_scale, np.array([slope_scale]), output_scale)
+    positive = quantize_multiplier(float(input_scale) / float(output_scale))
+    return positive, (int(negative.multipliers[0]), int(negative.shifts[0]))
+
+
 def mean_factor(input_scale: np.float32, output_scale: np.float32, count: int) -> tuple[int, int]:
     """Multiplier and shift from a sum of int8 values to their mean (TFLite reference kernel).
 

@@ -37,6 +37,7 @@ _CLASSES = {
         graph.Mean,
         graph.Multiply,
         graph.Node,
+        graph.PRelu,
         graph.Pad,
         graph.Pool2D,
         graph.Ranked,

@@ -26,6 +26,7 @@ from reds.graph import (
     Pad,
     Padding,
     Pool2D,
+    PRelu,
     Shape,
     Subtract,
     as_map,
@@ -274,6 +275,10 @@ def _append_leaky_relu(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.append_activation(layer, name, Activation("leaky_relu", slope) if slope else Activation("relu"))
 
 
+def _append_prelu(tracer: _Tracer, layer: Any, name: str) -> None:
+    tracer.append(name, PRelu(), tracer.shape, {"slope": _array(layer.alpha).reshape(-1)})
+
+
 def _append_softmax(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.append_activation(layer, name, Activation("softmax"))
 
@@ -433,6 +438,10 @@ _PLAIN_RELU = Requirement(
     "threshold 0 and max_value None, or 6 with negative_slope 0",
     lambda layer: not layer.threshold and layer.max_value in ((None,) if layer.negative_slope else (None, 6)),
 )
+_SLOPE_PER_CHANNEL = Requirement(
+    "a slope per channel, as shared_axes=[1, 2] gives it on maps",
+    lambda layer: math.prod(layer.alpha.shape) == layer.alpha.shape[-1],
+)
 _CHANNEL_AXIS = Requirement("axis=-1", lambda layer: layer.axis in (-1, _input_rank(layer) - 1))
 _ONE_SHAPE = Requirement(
     "inputs of one shape, some of which may have one position for all", lambda layer: _fits(_input_maps(layer))
@@ -466,6 +475,7 @@ SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.BatchNormalization: SupportedLayer((_CHANNEL_AXIS,), _append_batch_normalization),
     keras.layers.ReLU: SupportedLayer((_PLAIN_RELU,), _append_relu),
     keras.layers.LeakyReLU: SupportedLayer((), _append_leaky_relu),
+    keras.layers.PReLU: SupportedLayer((_SLOPE_PER_CHANNEL,), _append_prelu),
     keras.layers.Softmax: SupportedLayer((_CHANNEL_AXIS,), _append_softmax),
     keras.layers.Activation: SupportedLayer((_ACTIVATION,), _append_activation_layer),
     keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_all(Add), "all that it adds is narrowed alike"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
-from reds.graph import INPUT, Activation, Add, Dense, DepthwiseConv2D, Mean, Multiply, Subtract
+from reds.graph import INPUT, Activation, Add, Dense, DepthwiseConv2D, Mean, Multiply, PRelu, Subtract
 from reds.inspecting import ModelReport, inspect
 from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT, lookup_table
 from reds.model_file import decode, read_model_file
@@ -177,7 +177,7 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     scales = [float(quantization.scale) for quantization in step.input_quantizations]
     if layer.is_softmax:
         return units[0] * scales[0] / output_scale / 2
-    if step.weight_scales is not None:
+    if step.bias is not None:
         return units[0] * scales[0] / output_scale * _largest_weight_sum(layer, step)
     if isinstance(layer.operation, Add):
         fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
@@ -188,6 +188,10 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     if isinstance(layer.operation, Subtract):
         fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
         return sum(unit * scale + 18 * fixed_point for unit, scale in zip(units, scales, strict=True)) / output_scale
+    if isinstance(layer.operation, PRelu):
+        assert step.weight_scales is not None
+        slopes = np.abs(layer.sliced_weights(step.input_channels, step.output_channels).astype(np.float64))
+        return units[0] * scales[0] / output_scale * max(1.0, float(slopes.max() * step.weight_scales[0]))
     if isinstance(layer.operation, Mean):
         return units[0] * scales[0] / output_scale
     if isinstance(layer.operation, Multiply):

@@ -29,6 +29,7 @@ from reds.graph import (
     Pad,
     Pair,
     Pool2D,
+    PRelu,
     Shape,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
@@ -131,6 +132,8 @@ class NetworkBuilder:
             shape: tuple[int, ...] = (target[2], source[2])
         elif isinstance(operation, DepthwiseConv2D):
             shape = (1, *operation.kernel_size, target[2])
+        elif isinstance(operation, PRelu):
+            shape = (target[2],)
         elif isinstance(operation, Conv2D):
             shape = (target[2], *operation.kernel_size, source[2])
         else:
@@ -177,10 +180,12 @@ class NetworkBuilder:
             scale = np.float32(max(source.scale for source in sources) * factor)
             return Quantization(scale, int(self._random.integers(-128, 128)))
         source = sources[0]
-        if isinstance(layer.operation, Activation | Mean):
+        if isinstance(layer.operation, Activation | Mean | PRelu):
             scale = np.float32(source.scale * self._random.uniform(0.1, 2))
             own = Quantization(scale, int(self._random.integers(-128, 128)))
-            return own if isinstance(layer.operation, Mean) else FIXED_OUTPUTS.get(layer.operation.function, own)
+            return (
+                own if isinstance(layer.operation, Mean | PRelu) else FIXED_OUTPUTS.get(layer.operation.function, own)
+            )
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
@@ -206,6 +211,9 @@ class NetworkBuilder:
     ) -> tuple[NDArray | None, NDArray | None]:
         if layer.weights is None:
             return None, None
+        if isinstance(layer.operation, PRelu):
+            scale = self._random.uniform(0.001, 0.02, 1).astype(np.float32)
+            return (None if source is None else scale), None
         spread = self._random.uniform(0.5, 1.5, channels)
         bias = self._random.normal(size=channels)
         if source is None:
@@ -229,7 +237,7 @@ def _activation(spec: LayerSpec) -> str:
     """What is fused into the operation; the file also marks a standalone ReLU so."""
     if isinstance(spec.operation, Activation):
         return spec.operation.function if spec.operation.clamps else "none"
-    return "none" if isinstance(spec.operation, Pad | Mean) else spec.activation
+    return "none" if isinstance(spec.operation, Pad | Mean | PRelu) else spec.activation
 
 
 def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
@@ -255,7 +263,7 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (*source[:2], source[2] + sum(shape[2] for shape in others))
     if isinstance(operation, Dense):
         return (1, 1, spec.channels)
-    if isinstance(operation, Activation | Pair):
+    if isinstance(operation, Activation | Pair | PRelu):
         return source
     if isinstance(operation, Mean):
         return (1, 1, source[2])

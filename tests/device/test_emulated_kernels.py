@@ -26,6 +26,7 @@ from reds.graph import (
     Mean,
     Multiply,
     Pool2D,
+    PRelu,
     Shape,
     Subtract,
 )
@@ -143,7 +144,7 @@ def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
     draw = Draw(seed)
     specs = [LayerSpec(Conv2D((1, 1)), draw.size(24))]
     for _ in range(3):
-        specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled())]
+        specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)
 

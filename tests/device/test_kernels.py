@@ -23,6 +23,7 @@ from reds.graph import (
     Mean,
     Multiply,
     Pool2D,
+    PRelu,
     Shape,
     Subtract,
 )
@@ -121,6 +122,20 @@ class TestOperation:
     def test_tabled_activations(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.tabled(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_prelu(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, PRelu(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_prelu_of_vectors(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        hidden = draw.size(20)
+        specs = [LayerSpec(Dense(), hidden), LayerSpec(PRelu()), LayerSpec(Dense(), 3)]
+        check(element_type, (1, 1, 5), specs, [draw.size(hidden), 0, 3], seed)
 
     @examples
     @given(seed=seeds)

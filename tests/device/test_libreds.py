@@ -25,6 +25,7 @@ from reds.graph import (
     Multiply,
     Pad,
     Pool2D,
+    PRelu,
     Subtract,
 )
 from reds.model_file import read_model_file, with_checksum
@@ -218,7 +219,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.Mean + 1),
+    "operation": change_layer(0, operation=schema.Operation.PRelu + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -357,11 +358,12 @@ SPREAD = encode(
             LayerSpec(Mean()),
             LayerSpec(Multiply(spread=True), inputs=(0, 1)),
             LayerSpec(Subtract(), inputs=(2, 0)),
+            LayerSpec(PRelu()),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
 )
-MEAN, PRODUCT, DIFFERENCE = 1, 2, 3
+MEAN, PRODUCT, DIFFERENCE, SLOPES = 1, 2, 3, 4
 BROKEN_PAIRS = {
     "mean of a part": change_layer(MEAN, kernelHeight=2),
     "several means": change_layer(MEAN, outputHeight=2),
@@ -377,6 +379,12 @@ BROKEN_PAIRS = {
     "left shift of a product": change_constant(PRODUCT, 2, 31),
     "right shift of a product": change_constant(PRODUCT, 2, (1 << 32) - 32),
     "constants of a product behind the end": lambda plan: change_step(PRODUCT, constants=len(plan.constants) - 2)(plan),
+    "no slopes": change_layer(SLOPES, weights=0),
+    "slopes of other channels": change_layer(SLOPES, weights=1),
+    "channels of slopes": change_layer(SLOPES, outputChannels=5),
+    "left shift of what is positive": change_constant(SLOPES, 1, 31),
+    "left shift of what is negative": change_constant(SLOPES, 3, 31),
+    "constants of slopes behind the end": lambda plan: change_step(SLOPES, constants=len(plan.constants) - 3)(plan),
     "left shift of a difference": change_constant(DIFFERENCE, 7, 1),
 }
 

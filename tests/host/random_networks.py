@@ -27,6 +27,7 @@ from reds.graph import (
     Pad,
     Padding,
     Pool2D,
+    PRelu,
     Shape,
     Subnetwork,
     Subtract,
@@ -211,6 +212,9 @@ class GraphBuilder:
 
     def activate(self) -> None:
         """An activation in two of three cases."""
+        if self.generator.random() < 0.1:
+            slopes = self.generator.normal(0, 0.5, self.shape[2]).astype(np.float32)
+            return self.append(PRelu(), self.shape, {"slope": slopes})
         function = self.generator.choice([*self.functions, *["none"] * (len(self.functions) // 2)])
         if function != "none":
             slope = float(np.float32(self.generator.uniform(0, 1))) if function == "leaky_relu" else 0.0

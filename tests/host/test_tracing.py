@@ -139,9 +139,11 @@ def activated() -> keras.Model:
             layers.Conv2D(4, 1),
             layers.ReLU(negative_slope=0.5),
             layers.GaussianDropout(0.1),
+            layers.PReLU(shared_axes=[1, 2]),
             layers.Flatten(),
             layers.Activation("hard_silu"),
             layers.Dense(3),
+            layers.PReLU(),
             layers.Activation("sigmoid"),
         ]
     )
@@ -396,7 +398,7 @@ def chain(*middle: keras.layers.Layer, shape: tuple[int, ...] = (6, 6, 4)) -> ke
     [
         (lambda: chain(layers.Conv2D(4, 3, groups=2)), "groups=1"),
         (lambda: chain(layers.Conv2D(4, 3, activation="selu")), "an activation of"),
-        (lambda: chain(layers.Conv2D(4, 3), layers.PReLU()), "PReLU"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.PReLU()), "a slope per channel"),
         (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=4)), "max_value"),
         (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=6, negative_slope=0.1)), "negative_slope"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Reshape((8, 8)), layers.Flatten()), "reshape"),

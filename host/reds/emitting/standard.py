@@ -22,6 +22,7 @@ from reds.graph import (
     Pad,
     Pair,
     Pool2D,
+    PRelu,
     Subtract,
     as_map,
 )
@@ -63,6 +64,7 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.CONCATENATION: 2,
     tflite.BuiltinOperator.SUB: 2,
     tflite.BuiltinOperator.MEAN: 2,
+    tflite.BuiltinOperator.PRELU: 1,
     tflite.BuiltinOperator.MUL: 2,
 }
 
@@ -163,7 +165,9 @@ class SubgraphBuilder:
         layer = self._network.layers[step.layer]
         inputs = self._sources(layer, step)
         batch_shape = self._output_shape(inputs[0], layer, step)
-        if layer.weights is not None:
+        if isinstance(layer.operation, PRelu):
+            inputs.append(self._add_slopes(layer, step, len(batch_shape) - 2))
+        elif layer.weights is not None:
             inputs += self._add_constants(layer, step)
         if isinstance(layer.operation, Pad):
             inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
@@ -221,7 +225,7 @@ class SubgraphBuilder:
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
         is_vector = isinstance(layer.operation, Dense) or (
-            isinstance(layer.operation, Activation | Pair | Concatenate) and len(self.shape(source)) == 2
+            isinstance(layer.operation, Activation | Pair | Concatenate | PRelu) and len(self.shape(source)) == 2
         )
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
 
@@ -244,6 +248,14 @@ class SubgraphBuilder:
             self._add_tensor(f"{layer.name}/weights", weights.shape, weights.dtype, buffer, weight_parameters),
             self._add_tensor(f"{layer.name}/bias", step.bias.shape, step.bias.dtype, bias, bias_parameters),
         ]
+
+    def _add_slopes(self, layer: CompiledLayer, step: CompiledStep, leading: int) -> int:
+        """Adds the slopes of a PReLU, with so many dimensions of one before the channels; returns their tensor."""
+        slopes = layer.sliced_weights(step.input_channels, step.output_channels)
+        parameters = None if step.weight_scales is None else _symmetric_parameters(step.weight_scales, 0)
+        buffer = self.weight_buffers[step.layer] = self._model.add_buffer(slopes)
+        shape = (*(1,) * leading, len(slopes))
+        return self._add_tensor(f"{layer.name}/slopes", shape, slopes.dtype, buffer, parameters)
 
     def _add_int32(self, name: str, values: NDArray[np.int32]) -> int:
         """Adds a constant tensor of integers, such as a shape; returns its index."""
@@ -375,6 +387,8 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         concatenation = tflite.ConcatenationOptionsT()
         concatenation.axis = -1
         return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
+    if isinstance(operation, PRelu):
+        return builtin.PRELU, options_type.NONE, None
     if isinstance(operation, Mean):
         mean = tflite.ReducerOptionsT()
         mean.keepDims = True

@@ -121,10 +121,11 @@ def _fold(
     folded: dict[str, dict[str, Tensor]] = {}
     normalizing: dict[str, dict[str, Tensor]] = {}
     for layer in layers:
-        if not layer.weighted:
-            continue
         name = graph.nodes[layer.first_node].name
-        own = weights[name]
+        own = weights.get(name, {})
+        if not layer.weighted:
+            folded[name] = dict(own)
+            continue
         if layer.batch_norm_node is None:
             folded[name] = {**own, "kernel": round_kernel(layer, ops.convert_to_tensor(own["kernel"]))}
             continue

@@ -34,6 +34,7 @@ from reds.graph import (
     Mean,
     Multiply,
     Node,
+    PRelu,
     Subtract,
 )
 from reds.lookup import TABLED
@@ -54,7 +55,7 @@ SUM_WORDS = 7
 """Constants of an int8 sum: a shift, and a multiplier and a shift each for both inputs and the output."""
 
 FACTOR_WORDS = 2
-"""Constants of an int8 product or mean: a multiplier and a shift."""
+"""Constants of an int8 product or mean, and of each side of a PReLU: a multiplier and a shift."""
 
 
 @dataclass(frozen=True)
@@ -351,6 +352,8 @@ def _flash_terms(layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
             yield _layer_term(layer, lambda inputs, outputs: taps * inputs * outputs)
         case Dense():
             yield _layer_term(layer, lambda inputs, outputs: element_bytes * inputs * outputs)
+        case PRelu():
+            yield _of_outputs(layer, lambda outputs: element_bytes * outputs)
         case DepthwiseConv2D(kernel_size=(height, width)):
             taps = height * width * element_bytes
             yield _of_outputs(layer, lambda outputs: taps * outputs)
@@ -377,6 +380,8 @@ def _constant_words(layer: FusedLayer, element_bytes: int) -> int:
             return further + SUM_WORDS
         case Multiply() | Mean() if element_bytes == 1:
             return further + FACTOR_WORDS
+        case PRelu() if element_bytes == 1:
+            return 2 * FACTOR_WORDS
         case Activation(function="softmax") if element_bytes == 1:
             return SOFTMAX_WORDS
         case Activation(function=function) if element_bytes == 1 and function in TABLED:

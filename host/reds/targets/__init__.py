@@ -46,6 +46,7 @@ from reds.graph import (
     Multiply,
     Pad,
     Pool2D,
+    PRelu,
     Subtract,
 )
 from reds.lookup import TABLED
@@ -168,6 +169,8 @@ def kind_of(layer: Layer) -> str:
             return "relu"
         case Mean():
             return "average_pool2d"
+        case PRelu():
+            return "add"
         case Add() | Subtract() | Multiply():
             return "add"
         case Concatenate():
