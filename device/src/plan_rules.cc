@@ -104,6 +104,7 @@ bool IsElementwise(Operation operation) {
     case Operation::Tanh:
     case Operation::HardSwish:
     case Operation::PRelu:
+    case Operation::Requantize:
       return true;
     default:
       return false;
@@ -152,6 +153,7 @@ bool ShapesHold(const Layer& layer) {
     case Operation::Tanh:
     case Operation::HardSwish:
     case Operation::PRelu:
+    case Operation::Requantize:
       return KeepsArea(layer) && KeepsChannels(layer);
     case Operation::Add:
     case Operation::Sub:
@@ -253,10 +255,13 @@ const uint32_t* FindConstants(const Checked& checked, const Step& step, uint32_t
   return all->data() + step.constants();
 }
 
+// More words than a plan can have: for what it may not hold.
+constexpr uint32_t kNeverThere = UINT32_MAX;
+
 uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
   const uint32_t* count = FindConstants(checked, step, 1);
   const bool holds = count != nullptr && *count >= 1 && *count < conventions::kMaximumConcatenationInputs;
-  return holds ? 1 + *count : UINT32_MAX;
+  return holds ? 1 + *count : kNeverThere;
 }
 
 uint32_t ConstantWords(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {
@@ -272,6 +277,8 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::Tanh:
     case Operation::HardSwish:
       return is_int8 ? LookupConstants::kWords : 0;
+    case Operation::Requantize:
+      return is_int8 ? LookupConstants::kWords : kNeverThere;
     case Operation::Softmax:
       return is_int8 ? SoftmaxConstants::kWords : 0;
     case Operation::Add:
@@ -291,7 +298,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::Pad:
       return 0;
   }
-  return UINT32_MAX;
+  return kNeverThere;
 }
 
 bool ConstantsHold(const Checked& checked, const Step& step, Operation operation, uint32_t channels) {

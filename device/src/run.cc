@@ -374,6 +374,7 @@ void RunTask(const Task& task) {
     case Operation::Logistic:
     case Operation::Tanh:
     case Operation::HardSwish:
+    case Operation::Requantize:
       return RunElementwise<Element>(task);
     case Operation::Pad:
       return RunPad<Element>(task);

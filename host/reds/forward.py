@@ -31,6 +31,7 @@ from reds.graph import (
     Pad,
     Pool2D,
     PRelu,
+    Requantize,
     Subtract,
 )
 from reds.replicas import count_replicas
@@ -340,6 +341,8 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
             return inputs[0] + inputs[1]
         case Mean():
             return ops.mean(x, axis=(1, 2), keepdims=True)
+        case Requantize():
+            return x
         case PRelu():
             return ops.where(x < 0, x * ops.cast(_prefix(weights["slope"], channels), x.dtype), x)
         case Subtract():

@@ -129,11 +129,16 @@ class PRelu:
     """Leaky ReLU with a slope per channel. Weights: `slope` (channels,)."""
 
 
+@dataclass(frozen=True)
+class Requantize:
+    """The same values in another quantisation; in int8 networks only."""
+
+
 _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu
 _Joining = Add | Subtract | Multiply | Concatenate
 _Resizing = Pool2D | Mean | Pad
 
-DeviceOperation = _Weighted | _Joining | _Resizing | Activation
+DeviceOperation = _Weighted | _Joining | _Resizing | Activation | Requantize
 """What a device runs: batch normalisation is folded into the operation before it."""
 
 Operation = DeviceOperation | BatchNormalization

@@ -34,6 +34,7 @@ from reds.graph import (
     Padding,
     Pool2D,
     PRelu,
+    Requantize,
     Subtract,
 )
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
@@ -275,6 +276,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Mean()
     if layer.operation == schema.Operation.PRelu:
         return PRelu()
+    if layer.operation == schema.Operation.Requantize:
+        return Requantize()
     if layer.operation == schema.Operation.Concatenation:
         return Concatenate()
     if layer.operation == schema.Operation.Pad:

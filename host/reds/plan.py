@@ -34,9 +34,10 @@ from reds.graph import (
     Pair,
     Pool2D,
     PRelu,
+    Requantize,
     Subtract,
 )
-from reds.lookup import TABLED, lookup_table
+from reds.lookup import TABLED, lookup_table, requantization_table
 from reds.requantize import (
     INT8_MAXIMUM,
     INT8_MINIMUM,
@@ -285,7 +286,7 @@ def _kernel(layer: CompiledLayer) -> tuple[int, int]:
 def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu):
+    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize):
         return WindowGeometry()
     if isinstance(operation, Pad):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
@@ -324,6 +325,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.Mean)
     if isinstance(operation, PRelu):
         return int(schema.Operation.PRelu)
+    if isinstance(operation, Requantize):
+        return int(schema.Operation.Requantize)
     if isinstance(operation, Subtract):
         return int(schema.Operation.Sub)
     if isinstance(operation, Multiply):
@@ -446,6 +449,9 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return [_mean_constants(layer, step)]
     if isinstance(layer.operation, PRelu):
         return [_slope_constants(layer, step)]
+    if isinstance(layer.operation, Requantize):
+        assert step.input_quantization is not None and step.output_quantization is not None
+        return [requantization_table(step.input_quantization, step.output_quantization)]
     return [] if step.bias is None else _channel_constants(layer, step)
 
 

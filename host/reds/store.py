@@ -41,6 +41,7 @@ _CLASSES = {
         graph.Pad,
         graph.Pool2D,
         graph.Ranked,
+        graph.Requantize,
         graph.Solution,
         graph.Subnetwork,
         graph.Subtract,

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
-from reds.graph import INPUT, Activation, Add, Dense, DepthwiseConv2D, Mean, Multiply, PRelu, Subtract
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    PRelu,
+    Requantize,
+    Subtract,
+)
 from reds.inspecting import ModelReport, inspect
 from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT, lookup_table
 from reds.model_file import decode, read_model_file
@@ -192,7 +203,7 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
         assert step.weight_scales is not None
         slopes = np.abs(layer.sliced_weights(step.input_channels, step.output_channels).astype(np.float64))
         return units[0] * scales[0] / output_scale * max(1.0, float(slopes.max() * step.weight_scales[0]))
-    if isinstance(layer.operation, Mean):
+    if isinstance(layer.operation, Mean | Requantize):
         return units[0] * scales[0] / output_scale
     if isinstance(layer.operation, Multiply):
         first, second = map(_largest_magnitude, step.input_quantizations)

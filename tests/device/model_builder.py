@@ -30,6 +30,7 @@ from reds.graph import (
     Pair,
     Pool2D,
     PRelu,
+    Requantize,
     Shape,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
@@ -180,12 +181,11 @@ class NetworkBuilder:
             scale = np.float32(max(source.scale for source in sources) * factor)
             return Quantization(scale, int(self._random.integers(-128, 128)))
         source = sources[0]
-        if isinstance(layer.operation, Activation | Mean | PRelu):
+        if isinstance(layer.operation, Activation | Mean | PRelu | Requantize):
             scale = np.float32(source.scale * self._random.uniform(0.1, 2))
             own = Quantization(scale, int(self._random.integers(-128, 128)))
-            return (
-                own if isinstance(layer.operation, Mean | PRelu) else FIXED_OUTPUTS.get(layer.operation.function, own)
-            )
+            function = layer.operation.function if isinstance(layer.operation, Activation) else "none"
+            return FIXED_OUTPUTS.get(function, own)
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
@@ -237,7 +237,7 @@ def _activation(spec: LayerSpec) -> str:
     """What is fused into the operation; the file also marks a standalone ReLU so."""
     if isinstance(spec.operation, Activation):
         return spec.operation.function if spec.operation.clamps else "none"
-    return "none" if isinstance(spec.operation, Pad | Mean | PRelu) else spec.activation
+    return "none" if isinstance(spec.operation, Pad | Mean | PRelu | Requantize) else spec.activation
 
 
 def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
@@ -263,7 +263,7 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (*source[:2], source[2] + sum(shape[2] for shape in others))
     if isinstance(operation, Dense):
         return (1, 1, spec.channels)
-    if isinstance(operation, Activation | Pair | PRelu):
+    if isinstance(operation, Activation | Pair | PRelu | Requantize):
         return source
     if isinstance(operation, Mean):
         return (1, 1, source[2])

@@ -27,6 +27,7 @@ from reds.graph import (
     Multiply,
     Pool2D,
     PRelu,
+    Requantize,
     Shape,
     Subtract,
 )
@@ -144,7 +145,7 @@ def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
     draw = Draw(seed)
     specs = [LayerSpec(Conv2D((1, 1)), draw.size(24))]
     for _ in range(3):
-        specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu())]
+        specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu()), LayerSpec(Requantize())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)
 

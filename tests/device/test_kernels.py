@@ -24,6 +24,7 @@ from reds.graph import (
     Multiply,
     Pool2D,
     PRelu,
+    Requantize,
     Shape,
     Subtract,
 )
@@ -226,3 +227,10 @@ class TestOperation:
         specs = [*joined, LayerSpec(Concatenate(), inputs=order), LayerSpec(Conv2D((1, 1)), 3)]
         widths = [draw.size(spec.channels) for spec in joined] + [0, 3]
         check(element_type, (*draw.pair(4, 4), draw.size(3)), specs, widths, seed)
+
+
+@examples
+@given(seed=seeds)
+def test_requantize(seed: int) -> None:
+    draw = Draw(seed)
+    check_hidden(ElementType.INT8, draw, Requantize(), seed)

@@ -26,6 +26,7 @@ from reds.graph import (
     Pad,
     Pool2D,
     PRelu,
+    Requantize,
     Subtract,
 )
 from reds.model_file import read_model_file, with_checksum
@@ -219,7 +220,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.PRelu + 1),
+    "operation": change_layer(0, operation=schema.Operation.Requantize + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -284,6 +285,7 @@ BORDERED = encode(
             LayerSpec(Conv2D((1, 1)), 4),
             LayerSpec(Pad((1, 0), (0, 2))),
             LayerSpec(Activation("leaky_relu", 0.25)),
+            LayerSpec(Requantize()),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
@@ -297,6 +299,8 @@ BROKEN_RULES_OF_BORDERED = {
     "border in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
     "rows of a function": change_layer(2, outputHeight=8),
     "channels of a function": change_tensor(3, channels=3),
+    "channels of another quantisation": change_tensor(4, channels=3),
+    "table of a quantisation behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 63)(plan),
     "table behind the end": lambda plan: change_step(2, constants=len(plan.constants) - 63)(plan),
 }
 

@@ -23,6 +23,7 @@ from reds.graph import (
     Pair,
     Pool2D,
     PRelu,
+    Requantize,
     Subtract,
     as_map,
 )
@@ -65,6 +66,7 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.SUB: 2,
     tflite.BuiltinOperator.MEAN: 2,
     tflite.BuiltinOperator.PRELU: 1,
+    tflite.BuiltinOperator.QUANTIZE: 1,
     tflite.BuiltinOperator.MUL: 2,
 }
 
@@ -224,9 +226,8 @@ class SubgraphBuilder:
 
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
-        is_vector = isinstance(layer.operation, Dense) or (
-            isinstance(layer.operation, Activation | Pair | Concatenate | PRelu) and len(self.shape(source)) == 2
-        )
+        elementwise = isinstance(layer.operation, Activation | Pair | Concatenate | PRelu | Requantize)
+        is_vector = isinstance(layer.operation, Dense) or (elementwise and len(self.shape(source)) == 2)
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
 
     def _add_constants(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
@@ -387,6 +388,8 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         concatenation = tflite.ConcatenationOptionsT()
         concatenation.axis = -1
         return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
+    if isinstance(operation, Requantize):
+        return builtin.QUANTIZE, options_type.QuantizeOptions, tflite.QuantizeOptionsT()
     if isinstance(operation, PRelu):
         return builtin.PRELU, options_type.NONE, None
     if isinstance(operation, Mean):

@@ -35,6 +35,7 @@ from reds.graph import (
     Multiply,
     Node,
     PRelu,
+    Requantize,
     Subtract,
 )
 from reds.lookup import TABLED
@@ -380,6 +381,8 @@ def _constant_words(layer: FusedLayer, element_bytes: int) -> int:
             return further + SUM_WORDS
         case Multiply() | Mean() if element_bytes == 1:
             return further + FACTOR_WORDS
+        case Requantize():
+            return TABLE_WORDS
         case PRelu() if element_bytes == 1:
             return 2 * FACTOR_WORDS
         case Activation(function="softmax") if element_bytes == 1:

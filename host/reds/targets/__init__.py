@@ -47,6 +47,7 @@ from reds.graph import (
     Pad,
     Pool2D,
     PRelu,
+    Requantize,
     Subtract,
 )
 from reds.lookup import TABLED
@@ -171,6 +172,8 @@ def kind_of(layer: Layer) -> str:
             return "average_pool2d"
         case PRelu():
             return "add"
+        case Requantize():
+            return "lookup"
         case Add() | Subtract() | Multiply():
             return "add"
         case Concatenate():
