@@ -224,6 +224,20 @@ struct Pad {
 };
 
 void Run(const Pad& pad);
+
+// A map whose rows and positions are repeated. A position's size is in bytes, so that it serves every type.
+struct Repeat {
+  const uint8_t* input;
+  uint8_t* output;
+  int32_t rows;     // of the input
+  int32_t columns;  // of the input
+  int32_t position;
+  int32_t row_times;
+  int32_t column_times;
+};
+
+void Run(const Repeat& repeat);
+
 template <typename Element>
 struct Add;
 

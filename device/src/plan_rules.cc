@@ -68,6 +68,12 @@ bool IsPadded(const Layer& layer) {
          layer.input_width() + layer.padding_left() <= layer.output_width();
 }
 
+// The map grows by a whole factor, its stride, in each direction.
+bool IsRepeated(const Layer& layer) {
+  return layer.output_height() == layer.input_height() * layer.stride_height() &&
+         layer.output_width() == layer.input_width() * layer.stride_width();
+}
+
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
@@ -161,6 +167,8 @@ bool ShapesHold(const Layer& layer) {
       return KeepsArea(layer) && KeepsChannels(layer) && IsSpread(layer);
     case Operation::Pad:
       return IsPadded(layer) && KeepsChannels(layer);
+    case Operation::ResizeNearestNeighbor:
+      return IsRepeated(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
       return KeepsArea(layer) && layer.input_channels() < layer.output_channels();
     case Operation::Softmax:
@@ -296,6 +304,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::MaxPool2D:
     case Operation::Relu:
     case Operation::Pad:
+    case Operation::ResizeNearestNeighbor:
       return 0;
   }
   return kNeverThere;

@@ -330,6 +330,14 @@ PRelu<float> MakePRelu<float>(const Task& task) {
 #endif
 
 template <typename Element>
+void RunResize(const Task& task) {
+  const Layer& layer = task.layer;
+  Run(Repeat{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width(),
+             task.source.channels() * static_cast<int32_t>(sizeof(Element)), layer.stride_height(),
+             layer.stride_width()});
+}
+
+template <typename Element>
 void RunConcatenation(const Task& task) {
   const ConcatenationConstants constants(task.Constants());
   const int32_t pitch = task.destination.channels() * static_cast<int32_t>(sizeof(Element));
@@ -368,6 +376,8 @@ void RunTask(const Task& task) {
       return RunMean<Element>(task);
     case Operation::PRelu:
       return Run(MakePRelu<Element>(task));
+    case Operation::ResizeNearestNeighbor:
+      return RunResize<Element>(task);
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:

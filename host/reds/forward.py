@@ -33,6 +33,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Subtract,
+    Upsample,
 )
 from reds.replicas import count_replicas
 
@@ -343,6 +344,8 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
             return ops.mean(x, axis=(1, 2), keepdims=True)
         case Requantize():
             return x
+        case Upsample(size=(down, right)):
+            return ops.repeat(ops.repeat(x, down, axis=1), right, axis=2)
         case PRelu():
             return ops.where(x < 0, x * ops.cast(_prefix(weights["slope"], channels), x.dtype), x)
         case Subtract():

@@ -134,9 +134,17 @@ class Requantize:
     """The same values in another quantisation; in int8 networks only."""
 
 
+@dataclass(frozen=True)
+class Upsample:
+    """A larger map, in which each position is repeated."""
+
+    size: tuple[int, int]
+    """How often, downwards and to the right."""
+
+
 _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu
 _Joining = Add | Subtract | Multiply | Concatenate
-_Resizing = Pool2D | Mean | Pad
+_Resizing = Pool2D | Mean | Pad | Upsample
 
 DeviceOperation = _Weighted | _Joining | _Resizing | Activation | Requantize
 """What a device runs: batch normalisation is folded into the operation before it."""

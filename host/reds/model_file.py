@@ -36,6 +36,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Subtract,
+    Upsample,
 )
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
@@ -276,6 +277,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Mean()
     if layer.operation == schema.Operation.PRelu:
         return PRelu()
+    if layer.operation == schema.Operation.ResizeNearestNeighbor:
+        return Upsample(strides)
     if layer.operation == schema.Operation.Requantize:
         return Requantize()
     if layer.operation == schema.Operation.Concatenation:

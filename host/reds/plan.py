@@ -36,6 +36,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Subtract,
+    Upsample,
 )
 from reds.lookup import TABLED, lookup_table, requantization_table
 from reds.requantize import (
@@ -80,6 +81,8 @@ LARGEST_PRODUCT_SHIFT = 15
 """Of the product of two int8 values, which has 16 bits, so that what is shifted has 31."""
 LARGEST_MEAN_SHIFT = 23
 """Of a mean, with the bits of the number of values, so that a shifted sum of 8-bit differences has 31."""
+LARGEST_UPSAMPLING = 40
+"""From 41 on, TFLite Micro's single-precision positions are not always exact."""
 LARGEST_UINT16 = 0xFFFF
 LARGEST_UINT8 = 0xFF
 
@@ -223,7 +226,7 @@ def _ranking(plan: schema.PlanT) -> list[schema.RankT]:
 
 
 def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
-    _check_sums(layer)
+    _check_limits(layer)
     result = schema.LayerT()
     result.weights = buffer
     result.inputHeight, result.inputWidth, result.inputChannels = _uint16(layer, layer.input_shape)
@@ -246,14 +249,16 @@ def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
     return _limited(layer, values, LARGEST_UINT8)
 
 
-def _check_sums(layer: CompiledLayer) -> None:
-    """Refuses what could overflow the device's 32-bit sums."""
+def _check_limits(layer: CompiledLayer) -> None:
+    """Refuses what could overflow the device's 32-bit sums, or differ in TFLite Micro."""
     taps = 0 if layer.weights is None else layer.weights.size // layer.output_shape[2]
     if isinstance(layer.operation, Pool2D | Mean):
         taps = math.prod(geometry(layer).kernel)
     if taps > conventions.MAXIMUM_TAPS:
         limit = conventions.MAXIMUM_TAPS
         raise UsageError(f"Layer '{layer.name}' sums {taps} products for each output; libreds takes up to {limit}.")
+    if isinstance(layer.operation, Upsample):
+        _limited(layer, layer.operation.size, LARGEST_UPSAMPLING)
     if layer.is_softmax and layer.output_shape[2] > conventions.MAXIMUM_SOFTMAX_CHANNELS:
         limit = conventions.MAXIMUM_SOFTMAX_CHANNELS
         raise UsageError(f"Layer '{layer.name}' has {layer.output_shape[2]} classes; libreds takes up to {limit}.")
@@ -290,6 +295,8 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
         return WindowGeometry()
     if isinstance(operation, Pad):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
+    if isinstance(operation, Upsample):
+        return WindowGeometry(strides=operation.size)
     if isinstance(operation, Mean):
         return WindowGeometry(kernel=layer.input_shape[:2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
@@ -325,6 +332,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.Mean)
     if isinstance(operation, PRelu):
         return int(schema.Operation.PRelu)
+    if isinstance(operation, Upsample):
+        return int(schema.Operation.ResizeNearestNeighbor)
     if isinstance(operation, Requantize):
         return int(schema.Operation.Requantize)
     if isinstance(operation, Subtract):

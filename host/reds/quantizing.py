@@ -38,6 +38,7 @@ from reds.graph import (
     Subnetwork,
     Subtract,
     Supernet,
+    Upsample,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
@@ -381,10 +382,10 @@ def _fused_outputs(supernet: Supernet, branches: Sequence[_Branch], index: int, 
 
 
 def _keeps_quantization(fused: FusedLayer) -> bool:
-    """Pooling, padding, standalone ReLU and concatenation write with the quantisation of their inputs."""
+    """Pooling, padding, repeating, standalone ReLU and concatenation write with the quantisation of their inputs."""
     if isinstance(fused.operation, Activation):
         return fused.operation.clamps
-    return isinstance(fused.operation, Pool2D | Pad | Concatenate)
+    return isinstance(fused.operation, Pool2D | Pad | Concatenate | Upsample)
 
 
 def _fixed_quantization(fused: FusedLayer) -> Quantization | None:

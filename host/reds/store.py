@@ -46,6 +46,7 @@ _CLASSES = {
         graph.Subnetwork,
         graph.Subtract,
         graph.Supernet,
+        graph.Upsample,
     )
 }
 

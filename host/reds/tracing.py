@@ -29,11 +29,13 @@ from reds.graph import (
     PRelu,
     Shape,
     Subtract,
+    Upsample,
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
 from reds.normalizing import with_foldable_normalizations
 from reds.padding import absorb_padding, window_positions
+from reds.plan import LARGEST_UPSAMPLING
 from reds.schema import conventions
 from reds.walking import calls, shape_of
 
@@ -308,6 +310,12 @@ def _append_zero_padding(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.append(name, Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
 
 
+def _append_upsampling(tracer: _Tracer, layer: Any, name: str) -> None:
+    size = (int(layer.size[0]), int(layer.size[1]))
+    height, width, channels = tracer.shape
+    tracer.append(name, Upsample(size), (height * size[0], width * size[1], channels), {})
+
+
 def _append_reshape(tracer: _Tracer, layer: Any, name: str) -> None:
     shape = _target_shape(layer.target_shape, math.prod(tracer.shape))
     if shape == tracer.shape:
@@ -454,6 +462,10 @@ _FEW_INPUTS = Requirement(
     f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs",
     lambda layer: len(_input_shapes(layer)) <= conventions.MAXIMUM_CONCATENATION_INPUTS,
 )
+_NEAREST = Requirement(
+    f"interpolation 'nearest', size up to {LARGEST_UPSAMPLING}",
+    lambda layer: layer.interpolation == "nearest" and max(layer.size) <= LARGEST_UPSAMPLING,
+)
 _WINDOW = (_CHANNELS_LAST, _PADDING)
 _MULTIPLIED = "with a depth_multiplier above 1, its input and its depthwise output keep all channels"
 
@@ -497,6 +509,7 @@ SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
         (), _append_reshape, "must flatten, undo a Flatten, or make a map of the network's input"
     ),
     keras.layers.Rescaling: SupportedLayer((), _append_rescaling),
+    keras.layers.UpSampling2D: SupportedLayer((_CHANNELS_LAST, _NEAREST), _append_upsampling),
     keras.layers.ZeroPadding2D: SupportedLayer((_CHANNELS_LAST,), _append_zero_padding),
     **{layer: SupportedLayer((), _append_nothing) for layer in _ONLY_IN_TRAINING},
 }

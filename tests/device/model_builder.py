@@ -32,6 +32,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Shape,
+    Upsample,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import Quantization
@@ -237,7 +238,7 @@ def _activation(spec: LayerSpec) -> str:
     """What is fused into the operation; the file also marks a standalone ReLU so."""
     if isinstance(spec.operation, Activation):
         return spec.operation.function if spec.operation.clamps else "none"
-    return "none" if isinstance(spec.operation, Pad | Mean | PRelu | Requantize) else spec.activation
+    return "none" if isinstance(spec.operation, Pad | Mean | PRelu | Requantize | Upsample) else spec.activation
 
 
 def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
@@ -253,7 +254,7 @@ def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
 def _keeps_quantization(layer: CompiledLayer) -> bool:
     if isinstance(layer.operation, Activation):
         return layer.operation.clamps
-    return isinstance(layer.operation, Pool2D | Pad | Concatenate)
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample)
 
 
 def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
@@ -267,6 +268,8 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return source
     if isinstance(operation, Mean):
         return (1, 1, source[2])
+    if isinstance(operation, Upsample):
+        return (source[0] * operation.size[0], source[1] * operation.size[1], source[2])
     if isinstance(operation, Pad):
         return (source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size

@@ -30,6 +30,7 @@ from reds.graph import (
     Requantize,
     Shape,
     Subtract,
+    Upsample,
 )
 from reds.requantize import Quantization
 from reds.runtime import Runtime
@@ -143,7 +144,7 @@ def test_chains_of_convolutions(folder: Path, seed: int) -> None:
 @given(seed=seeds)
 def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
     draw = Draw(seed)
-    specs = [LayerSpec(Conv2D((1, 1)), draw.size(24))]
+    specs = [LayerSpec(Conv2D((1, 1)), draw.size(24)), LayerSpec(Upsample(draw.pair(3, 2)))]
     for _ in range(3):
         specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu()), LayerSpec(Requantize())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]

@@ -27,6 +27,7 @@ from reds.graph import (
     Requantize,
     Shape,
     Subtract,
+    Upsample,
 )
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
@@ -123,6 +124,17 @@ class TestOperation:
     def test_tabled_activations(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.tabled(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_upsample(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, Upsample(draw.pair(3, 2)), seed)
+
+    @pytest.mark.parametrize("size", [(40, 1), (1, 39)])
+    def test_upsample_far(self, element_type: ElementType, size: tuple[int, int]) -> None:
+        specs = [LayerSpec(Conv2D((1, 1)), 2), LayerSpec(Upsample(size)), LayerSpec(Conv2D((1, 1)), 1)]
+        check(element_type, (5, 7, 1), specs, [1, 0, 1], 1)
 
     @examples
     @given(seed=seeds)

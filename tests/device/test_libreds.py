@@ -28,6 +28,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Subtract,
+    Upsample,
 )
 from reds.model_file import read_model_file, with_checksum
 from reds.plan import Measurements, TargetCosts, pack_plan
@@ -220,7 +221,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.Requantize + 1),
+    "operation": change_layer(0, operation=schema.Operation.ResizeNearestNeighbor + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -286,6 +287,7 @@ BORDERED = encode(
             LayerSpec(Pad((1, 0), (0, 2))),
             LayerSpec(Activation("leaky_relu", 0.25)),
             LayerSpec(Requantize()),
+            LayerSpec(Upsample((2, 3))),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
@@ -301,6 +303,9 @@ BROKEN_RULES_OF_BORDERED = {
     "channels of a function": change_tensor(3, channels=3),
     "channels of another quantisation": change_tensor(4, channels=3),
     "table of a quantisation behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 63)(plan),
+    "part of a repeated row": change_layer(4, strideHeight=3),
+    "columns of a repeated map": change_layer(4, outputWidth=21),
+    "channels of a repeated map": change_layer(4, outputChannels=5),
     "table behind the end": lambda plan: change_step(2, constants=len(plan.constants) - 63)(plan),
 }
 

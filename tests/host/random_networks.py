@@ -32,6 +32,7 @@ from reds.graph import (
     Subnetwork,
     Subtract,
     Supernet,
+    Upsample,
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
@@ -116,6 +117,12 @@ class GraphBuilder:
         rows, columns = ((self.upto(3) - 1, self.upto(3) - 1) for _ in range(2))
         height, width, channels = self.shape
         self.append(Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
+
+    def upsample(self) -> None:
+        """Repeated rows and columns."""
+        size = (self.upto(2), self.upto(2))
+        height, width, channels = self.shape
+        self.append(Upsample(size), (height * size[0], width * size[1], channels), {})
 
     def dense(self, units: int) -> None:
         """A dense layer on a 1 x 1 map, and perhaps what follows it."""
@@ -281,7 +288,7 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
 
 
 def _append_any(builder: GraphBuilder, branches: bool) -> None:
-    kinds = ["conv", "conv", "depthwise", "pool", "pad", "scale"]
+    kinds = ["conv", "conv", "depthwise", "pool", "pad", "upsample", "scale"]
     kinds += ["pair", "pair", "pair", "gate", "concatenation"] if branches else []
     kind = builder.generator.choice(kinds)
     if kind == "pair":
@@ -298,6 +305,8 @@ def _append_any(builder: GraphBuilder, branches: bool) -> None:
         builder.pool()
     elif kind == "pad":
         builder.pad()
+    elif kind == "upsample":
+        builder.upsample()
     else:
         builder.convolution(depthwise=kind == "depthwise")
 

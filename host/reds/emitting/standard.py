@@ -25,6 +25,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Subtract,
+    Upsample,
     as_map,
 )
 from reds.requantize import Quantization
@@ -66,6 +67,7 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.SUB: 2,
     tflite.BuiltinOperator.MEAN: 2,
     tflite.BuiltinOperator.PRELU: 1,
+    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: 3,
     tflite.BuiltinOperator.QUANTIZE: 1,
     tflite.BuiltinOperator.MUL: 2,
 }
@@ -175,6 +177,8 @@ class SubgraphBuilder:
             inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
         if isinstance(layer.operation, Mean):
             inputs.append(self._add_int32(f"{layer.name}/axes", np.array([1, 2], np.int32)))
+        if isinstance(layer.operation, Upsample):
+            inputs.append(self._add_int32(f"{layer.name}/size", np.array(layer.output_shape[:2], np.int32)))
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options)
@@ -185,7 +189,7 @@ class SubgraphBuilder:
         """The tensors that a step reads: all of one rank, and maps for an operation on maps."""
         sources = [self.outputs[source] for source in layer.inputs]
         ranks = {len(self.shape(source)) for source in sources}
-        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad | Mean)
+        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad | Mean | Upsample)
         if ranks == {4} or (len(ranks) == 1 and not on_maps):
             return sources
         quantizations = step.input_quantizations or (None,) * len(sources)
@@ -390,6 +394,10 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
     if isinstance(operation, Requantize):
         return builtin.QUANTIZE, options_type.QuantizeOptions, tflite.QuantizeOptionsT()
+    if isinstance(operation, Upsample):
+        resize = tflite.ResizeNearestNeighborOptionsT()
+        resize.halfPixelCenters = True
+        return builtin.RESIZE_NEAREST_NEIGHBOR, options_type.ResizeNearestNeighborOptions, resize
     if isinstance(operation, PRelu):
         return builtin.PRELU, options_type.NONE, None
     if isinstance(operation, Mean):

@@ -49,6 +49,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Subtract,
+    Upsample,
 )
 from reds.lookup import TABLED
 from reds.plan import geometry
@@ -178,7 +179,7 @@ def kind_of(layer: Layer) -> str:
             return "add"
         case Concatenate():
             return "concatenate"
-        case Pad():
+        case Pad() | Upsample():
             return "pad"
 
 
