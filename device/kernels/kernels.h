@@ -91,6 +91,13 @@ struct Conv2D {
   OutputStage<Element> stage;
 };
 
+// A convolution's transpose: input (y, x) adds to output (y * stride_height - padding_top + i, x * stride_width -
+// padding_left + j) what it is times tap (i, j). Biases are as they are, with no zero point in them.
+template <typename Element>
+struct TransposeConv {
+  Conv2D<Element> conv;
+};
+
 // Weights: [kernel_height][kernel_width][weights_pitch]. Output channel o belongs to input channel o /
 // multiplier.
 template <typename Element>
@@ -325,6 +332,7 @@ struct CopyChannels {
 void Run(const CopyChannels& copy);
 
 void Run(const Conv2D<int8_t>& conv);
+void Run(const TransposeConv<int8_t>& transpose);
 void Run(const DepthwiseConv2D<int8_t>& conv);
 void Run(const FullyConnected<int8_t>& layer);
 void RunAverage(const Pool2D<int8_t>& pool);
@@ -338,6 +346,7 @@ void Run(const Mean& mean);
 void Run(const PRelu<int8_t>& relu);
 
 void Run(const Conv2D<float>& conv);
+void Run(const TransposeConv<float>& transpose);
 void Run(const DepthwiseConv2D<float>& conv);
 void Run(const FullyConnected<float>& layer);
 void RunAverage(const Pool2D<float>& pool);

@@ -62,6 +62,12 @@ bool WindowIsConsistent(const Layer& layer) {
   return vertical.IsConsistent() && horizontal.IsConsistent();
 }
 
+// Taps that reach outside of the maps are left out, so that any window does.
+bool TransposedWindowIsConsistent(const Layer& layer) {
+  return KernelArea(layer) > 0 && layer.stride_height() > 0 && layer.stride_width() > 0 &&
+         layer.dilation_height() == 1 && layer.dilation_width() == 1;
+}
+
 // The map lies inside the padded one.
 bool IsPadded(const Layer& layer) {
   return layer.input_height() + layer.padding_top() <= layer.output_height() &&
@@ -86,6 +92,7 @@ bool IsPool(const Layer& layer) {
 uint64_t Taps(const Layer& layer) {
   switch (layer.operation()) {
     case Operation::Conv2D:
+    case Operation::TransposeConv:
       return KernelArea(layer) * layer.input_channels();
     case Operation::FullyConnected:
       return layer.input_channels();
@@ -99,6 +106,11 @@ uint64_t Taps(const Layer& layer) {
     default:
       return 0;
   }
+}
+
+// A transposed convolution takes the zero point from what it sums, which then has one bit more.
+uint64_t ProductsOfInt8(const Layer& layer) {
+  return layer.operation() == Operation::TransposeConv ? 2 * Taps(layer) : Taps(layer);
 }
 
 // Whether every element of the output is a function of the input's element at its place.
@@ -126,7 +138,8 @@ bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(
 
 bool HasWeights(Operation operation) {
   return operation == Operation::Conv2D || operation == Operation::DepthwiseConv2D ||
-         operation == Operation::FullyConnected || operation == Operation::PRelu;
+         operation == Operation::FullyConnected || operation == Operation::PRelu ||
+         operation == Operation::TransposeConv;
 }
 
 bool WeightsHold(const Checked& checked, const Layer& layer) {
@@ -144,6 +157,8 @@ bool ShapesHold(const Layer& layer) {
   switch (layer.operation()) {
     case Operation::Conv2D:
       return WindowIsConsistent(layer);
+    case Operation::TransposeConv:
+      return TransposedWindowIsConsistent(layer);
     case Operation::DepthwiseConv2D:
       return WindowIsConsistent(layer) && layer.output_channels() % layer.input_channels() == 0;
     case Operation::AveragePool2D:
@@ -180,7 +195,8 @@ bool ShapesHold(const Layer& layer) {
 
 bool LayerHolds(const Checked& checked, const Layer& layer) {
   return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX &&
-         ShapesHold(layer) && Taps(layer) <= conventions::kMaximumTaps && WeightsHold(checked, layer);
+         ShapesHold(layer) && ProductsOfInt8(layer) <= conventions::kMaximumTaps &&
+         WeightsHold(checked, layer);
 }
 
 // ---- Tensors ----
@@ -278,6 +294,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::Conv2D:
     case Operation::DepthwiseConv2D:
     case Operation::FullyConnected:
+    case Operation::TransposeConv:
       return is_int8 ? ChannelConstants<int8_t>::Words(channels) : ChannelConstants<float>::Words(channels);
     case Operation::LeakyRelu:
       return is_int8 ? LookupConstants::kWords : SlopeConstants::kWords;
@@ -377,6 +394,7 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
   switch (layer.operation()) {
     case Operation::Conv2D:
     case Operation::FullyConnected:
+    case Operation::TransposeConv:
       return true;
     case Operation::DepthwiseConv2D:
       return output == input * (layer.output_channels() / layer.input_channels());

@@ -121,10 +121,10 @@ int32_t PaddingValue(const Task& task) {
 }
 
 template <typename Element>
-void RunConv2D(const Task& task) {
-  Run(Conv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
-                      task.Output<Element>(), task.source.channels(), task.destination.channels(),
-                      task.layer.input_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});
+Conv2D<Element> MakeConv2D(const Task& task) {
+  return {MakeWindow(task.layer),      task.Input<Element>(),       task.Weights<Element>(),
+          task.Output<Element>(),      task.source.channels(),      task.destination.channels(),
+          task.layer.input_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)};
 }
 
 template <typename Element>
@@ -354,7 +354,9 @@ template <typename Element>
 void RunTask(const Task& task) {
   switch (task.layer.operation()) {
     case Operation::Conv2D:
-      return RunConv2D<Element>(task);
+      return Run(MakeConv2D<Element>(task));
+    case Operation::TransposeConv:
+      return Run(TransposeConv<Element>{MakeConv2D<Element>(task)});
     case Operation::DepthwiseConv2D:
       return RunDepthwiseConv2D<Element>(task);
     case Operation::FullyConnected:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.errors import UsageError
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, PRelu, Shape
+from reds.graph import INPUT, Activation, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, DeviceOperation, PRelu, Shape
 from reds.requantize import Quantization
 
 
@@ -75,6 +75,9 @@ class CompiledLayer:
         if isinstance(self.operation, Conv2D):
             taps = int(np.prod(self.operation.kernel_size))
             return height * width * taps * input_channels * output_channels
+        if isinstance(self.operation, Conv2DTranspose):
+            taps = int(np.prod(self.operation.kernel_size))
+            return self.input_shape[0] * self.input_shape[1] * taps * input_channels * output_channels
         return 0
 
 

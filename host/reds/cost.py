@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reds.arena import align, largest_sum, lifetimes
 from reds.fold import FusedLayer, fuse
-from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Exit, Graph, Node, Shape
+from reds.graph import INPUT, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Exit, Graph, Node, Shape
 from reds.grouping import FIXES_CHANNELS, MAKES_CHANNELS
 
 IntArray = NDArray[np.int64]
@@ -160,13 +160,16 @@ def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> 
 
 
 def _positions(graph: Graph, index: int) -> int:
-    return math.prod(graph.nodes[index].output_shape[:2])
+    """Where a kernel is applied: at every output, a transposed one at every input."""
+    node = graph.nodes[index]
+    shape = graph.shape_of(node.input) if isinstance(node.operation, Conv2DTranspose) else node.output_shape
+    return math.prod(shape[:2])
 
 
 def _node_kernel_size(node: Node, input_channels: Channels, output_channels: Channels) -> Channels:
     """Weights of the node's kernel."""
     match node.operation:
-        case Conv2D(kernel_size=(height, width)):
+        case Conv2D(kernel_size=(height, width)) | Conv2DTranspose(kernel_size=(height, width)):
             return height * width * input_channels * output_channels
         case DepthwiseConv2D(kernel_size=(height, width)):
             return height * width * output_channels

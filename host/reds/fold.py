@@ -19,6 +19,7 @@ from reds.graph import (
     Array,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
@@ -32,9 +33,9 @@ from reds.graph import (
 
 FusedActivation = Literal["none", "relu", "relu6"]
 
-_WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
+_WEIGHTED = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
 
-_ACTIVATED = (*_WEIGHTED, Pool2D, Pair)
+_ACTIVATED = (Conv2D, DepthwiseConv2D, Dense, Pool2D, Pair)
 """Operations that TFLite runs together with an activation."""
 
 

@@ -22,6 +22,7 @@ from reds.graph import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Graph,
@@ -290,7 +291,7 @@ def _trunk_nodes(graph: Graph) -> tuple[int, ...]:
 
 def _mixes_channels(node: Node) -> bool:
     """Whether a channel of the output depends on how many channels are active."""
-    if isinstance(node.operation, Conv2D | Dense):
+    if isinstance(node.operation, Conv2D | Dense | Conv2DTranspose):
         return node.input_group is not None
     if isinstance(node.operation, Activation):
         return node.operation.function == "softmax"
@@ -344,6 +345,9 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
             return ops.mean(x, axis=(1, 2), keepdims=True)
         case Requantize():
             return x
+        case Conv2DTranspose():
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
+            return _add_bias(_conv_transpose(operation, x, kernel), weights)
         case Upsample(size=(down, right)):
             return ops.repeat(ops.repeat(x, down, axis=1), right, axis=2)
         case PRelu():
@@ -382,6 +386,16 @@ def _conv(operation: Conv2D, x: Tensor, kernel: Tensor) -> Tensor:
         padding=operation.padding,
         data_format=CHANNELS_LAST,
         dilation_rate=operation.dilation,
+    )
+
+
+def _conv_transpose(operation: Conv2DTranspose, x: Tensor, kernel: Tensor) -> Tensor:
+    return ops.conv_transpose(
+        x,
+        ops.transpose(kernel, (0, 1, 3, 2)),
+        strides=operation.strides,
+        padding=operation.padding,
+        data_format=CHANNELS_LAST,
     )
 
 

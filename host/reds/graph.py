@@ -142,7 +142,17 @@ class Upsample:
     """How often, downwards and to the right."""
 
 
-_Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu
+@dataclass(frozen=True)
+class Conv2DTranspose:
+    """Transposed convolution. Weights: `kernel` (kernel_h, kernel_w, in, out), which is Keras' with its last two axes
+    exchanged, `bias` (out,) where there is one."""
+
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "valid"
+
+
+_Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
 _Joining = Add | Subtract | Multiply | Concatenate
 _Resizing = Pool2D | Mean | Pad | Upsample
 

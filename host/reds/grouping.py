@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reds.disjoint_sets import DisjointSets
-from reds.graph import INPUT, ChannelGroup, Concatenate, Conv2D, Dense, DepthwiseConv2D, Node
+from reds.graph import INPUT, ChannelGroup, Concatenate, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Node
 
-MAKES_CHANNELS = (Conv2D, Dense)
+MAKES_CHANNELS = (Conv2D, Dense, Conv2DTranspose)
 """Operations whose output channels are their own. All others pass their inputs' channels on."""
 
 

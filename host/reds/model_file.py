@@ -25,6 +25,7 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
@@ -277,6 +278,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Mean()
     if layer.operation == schema.Operation.PRelu:
         return PRelu()
+    if layer.operation == schema.Operation.TransposeConv:
+        return Conv2DTranspose(kernel, strides, _transposed_padding(layer))
     if layer.operation == schema.Operation.ResizeNearestNeighbor:
         return Upsample(strides)
     if layer.operation == schema.Operation.Requantize:
@@ -288,6 +291,15 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         bottom = layer.outputHeight - layer.inputHeight - top
         return Pad((top, bottom), (left, layer.outputWidth - layer.inputWidth - left))
     return _decode_activation(layer, options)
+
+
+def _transposed_padding(layer: schema.LayerT) -> Padding:
+    """Where a window without padding covers the whole output, "same" would be the same."""
+    covered = (
+        (layer.inputHeight - 1) * layer.strideHeight + max(layer.kernelHeight, layer.strideHeight),
+        (layer.inputWidth - 1) * layer.strideWidth + max(layer.kernelWidth, layer.strideWidth),
+    )
+    return "valid" if covered == (layer.outputHeight, layer.outputWidth) else "same"
 
 
 def _decode_activation(layer: schema.LayerT, options: Any) -> Activation:

@@ -26,6 +26,7 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -254,6 +255,8 @@ def _check_limits(layer: CompiledLayer) -> None:
     taps = 0 if layer.weights is None else layer.weights.size // layer.output_shape[2]
     if isinstance(layer.operation, Pool2D | Mean):
         taps = math.prod(geometry(layer).kernel)
+    if isinstance(layer.operation, Conv2DTranspose):
+        taps *= 2  # What it sums has the zero point taken away, and so one bit more.
     if taps > conventions.MAXIMUM_TAPS:
         limit = conventions.MAXIMUM_TAPS
         raise UsageError(f"Layer '{layer.name}' sums {taps} products for each output; libreds takes up to {limit}.")
@@ -297,6 +300,8 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
     if isinstance(operation, Upsample):
         return WindowGeometry(strides=operation.size)
+    if isinstance(operation, Conv2DTranspose):
+        return _transposed_geometry(layer, operation)
     if isinstance(operation, Mean):
         return WindowGeometry(kernel=layer.input_shape[:2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
@@ -308,6 +313,18 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
             _same_padding(layer.input_shape[1], layer.output_shape[1], kernel[1], operation.strides[1], dilation[1]),
         )
     return WindowGeometry(kernel, operation.strides, dilation, padding)
+
+
+def _transposed_geometry(layer: CompiledLayer | FusedLayer, operation: Conv2DTranspose) -> WindowGeometry:
+    """That of the convolution from the output to the input."""
+    padding = (0, 0)
+    if operation.padding == "same":
+        source, target = layer.output_shape, layer.input_shape
+        padding = (
+            _same_padding(source[0], target[0], operation.kernel_size[0], operation.strides[0], 1),
+            _same_padding(source[1], target[1], operation.kernel_size[1], operation.strides[1], 1),
+        )
+    return WindowGeometry(operation.kernel_size, operation.strides, padding=padding)
 
 
 def _same_padding(size: int, output: int, kernel: int, stride: int, dilation: int) -> int:
@@ -332,6 +349,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.Mean)
     if isinstance(operation, PRelu):
         return int(schema.Operation.PRelu)
+    if isinstance(operation, Conv2DTranspose):
+        return int(schema.Operation.TransposeConv)
     if isinstance(operation, Upsample):
         return int(schema.Operation.ResizeNearestNeighbor)
     if isinstance(operation, Requantize):
@@ -537,8 +556,13 @@ def _activation_constants(activation: Activation, step: CompiledStep) -> list[ND
 
 
 def zero_point_term(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int64]:
-    """Per output channel the input zero point times the sum of the active weights, folded into the device's bias."""
+    """Per output channel the input zero point times the sum of the active weights, folded into the device's bias.
+
+    Nothing is folded into that of a transposed convolution, whose outputs sum different numbers of taps.
+    """
     assert step.input_quantization is not None
+    if isinstance(layer.operation, Conv2DTranspose):
+        return np.zeros(step.output_channels, np.int64)
     weights = layer.sliced_weights(step.input_channels, step.output_channels).astype(np.int64)
     axes = (0, 1, 2) if isinstance(layer.operation, DepthwiseConv2D) else tuple(range(1, weights.ndim))
     return np.asarray(weights.sum(axis=axes) * step.input_quantization.zero_point)

@@ -27,6 +27,7 @@ _CLASSES = {
         graph.ChannelGroup,
         graph.Concatenate,
         graph.Conv2D,
+        graph.Conv2DTranspose,
         graph.Dense,
         graph.DepthwiseConv2D,
         graph.Exit,

@@ -17,6 +17,7 @@ from reds.graph import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Graph,
@@ -217,6 +218,18 @@ def _append_convolution(tracer: _Tracer, layer: Any, name: str) -> None:
         tracer.shape, layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate, layer.filters
     )
     tracer.append(name, operation, shape, _kernel_and_bias(layer.kernel, layer.bias))
+    _append_argument(tracer, layer, name)
+
+
+def _append_transposed(tracer: _Tracer, layer: Any, name: str) -> None:
+    operation = Conv2DTranspose(layer.kernel_size, layer.strides, layer.padding)
+    height, width = (
+        size * stride if layer.padding == "same" else (size - 1) * stride + max(taps, stride)
+        for size, stride, taps in zip(tracer.shape, layer.strides, layer.kernel_size, strict=False)
+    )
+    weights = _kernel_and_bias(layer.kernel, layer.bias)
+    weights["kernel"] = weights["kernel"].swapaxes(-1, -2)
+    tracer.append(name, operation, (height, width, layer.filters), weights)
     _append_argument(tracer, layer, name)
 
 
@@ -441,6 +454,10 @@ _ACTIVATION = Requirement(
     "an activation of linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, softmax",
     lambda layer: layer.activation in _ACTIVATIONS,
 )
+_UNDILATED = Requirement(
+    "output_padding=None, dilation_rate=1",
+    lambda layer: layer.output_padding is None and set(layer.dilation_rate) == {1},
+)
 _ONE_GROUP = Requirement("groups=1", lambda layer: layer.groups == 1)
 _PLAIN_RELU = Requirement(
     "threshold 0 and max_value None, or 6 with negative_slope 0",
@@ -481,6 +498,7 @@ _ONLY_IN_TRAINING = (
 SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.InputLayer: SupportedLayer((), _append_nothing),
     keras.layers.Conv2D: SupportedLayer((*_WINDOW, _ONE_GROUP, _ACTIVATION), _append_convolution),
+    keras.layers.Conv2DTranspose: SupportedLayer((*_WINDOW, _UNDILATED, _ACTIVATION), _append_transposed),
     keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_depthwise, _MULTIPLIED),
     keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_separable, _MULTIPLIED),
     keras.layers.Dense: SupportedLayer((_ACTIVATION,), _append_dense),

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reds.graph import Activation, Conv2D, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import Activation, Conv2D, Conv2DTranspose, DepthwiseConv2D, Pad, Pool2D
 
 
 class Draw:
@@ -29,6 +29,9 @@ class Draw:
         # Keras has no convolution that is both strided and dilated.
         strides, dilation = self.choice((self.pair(3, 3), (1, 1)), ((1, 1), self.pair(3, 3)))
         return kind(self.pair(5, 4), strides, self.choice("valid", "same", "same"), dilation)
+
+    def transposed(self) -> Conv2DTranspose:
+        return Conv2DTranspose(self.pair(4, 5), self.pair(3, 3), self.choice("valid", "same"))
 
     def pool(self, kind: Literal["average", "max"]) -> Pool2D:
         return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))

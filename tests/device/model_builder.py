@@ -21,6 +21,7 @@ from reds.graph import (
     Activation,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
@@ -42,6 +43,9 @@ INT8_DEVIATION = 256 / math.sqrt(12)
 """Standard deviation of a uniformly distributed int8."""
 
 FIXED_OUTPUTS = {"softmax": Quantization(np.float32(1 / 256), -128), "sigmoid": SIGMOID_OUTPUT, "tanh": TANH_OUTPUT}
+
+ACTIVATED = (Conv2D, DepthwiseConv2D, Dense, Pool2D, Pair)
+"""Operations that take in an activation."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class NetworkBuilder:
             shape = (1, *operation.kernel_size, target[2])
         elif isinstance(operation, PRelu):
             shape = (target[2],)
-        elif isinstance(operation, Conv2D):
+        elif isinstance(operation, Conv2D | Conv2DTranspose):
             shape = (target[2], *operation.kernel_size, source[2])
         else:
             return None
@@ -149,7 +153,7 @@ class NetworkBuilder:
         for layer, width in zip(layers, wanted, strict=True):
             sources = [self._input_shape[2] if source == INPUT else widths[source] for source in layer.inputs]
             channels = sum(sources) if isinstance(layer.operation, Concatenate) else sources[0]
-            if isinstance(layer.operation, Conv2D | Dense):
+            if isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose):
                 channels = layer.output_shape[2] if layer is layers[-1] else width
             elif isinstance(layer.operation, DepthwiseConv2D):
                 channels *= layer.output_shape[2] // layer.input_shape[2]
@@ -238,7 +242,7 @@ def _activation(spec: LayerSpec) -> str:
     """What is fused into the operation; the file also marks a standalone ReLU so."""
     if isinstance(spec.operation, Activation):
         return spec.operation.function if spec.operation.clamps else "none"
-    return "none" if isinstance(spec.operation, Pad | Mean | PRelu | Requantize | Upsample) else spec.activation
+    return spec.activation if isinstance(spec.operation, ACTIVATED) else "none"
 
 
 def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
@@ -268,6 +272,14 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return source
     if isinstance(operation, Mean):
         return (1, 1, source[2])
+    if isinstance(operation, Conv2DTranspose):
+        strides, kernel = operation.strides, operation.kernel_size
+        same = operation.padding == "same"
+        height, width = (
+            source[i] * strides[i] if same else (source[i] - 1) * strides[i] + max(kernel[i], strides[i])
+            for i in (0, 1)
+        )
+        return (height, width, spec.channels)
     if isinstance(operation, Upsample):
         return (source[0] * operation.size[0], source[1] * operation.size[1], source[2])
     if isinstance(operation, Pad):

@@ -153,6 +153,15 @@ def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
 
 @examples
 @given(seed=seeds)
+def test_transposed_convolutions(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    specs = [LayerSpec(Conv2D((1, 1)), draw.size(24)), LayerSpec(draw.transposed(), draw.size(24))]
+    specs += [LayerSpec(draw.transposed(), draw.size(9)), LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (*draw.pair(5, 5), draw.size(3)), specs, narrow(draw, specs), seed)
+
+
+@examples
+@given(seed=seeds)
 def test_chains_of_fully_connected_layers(folder: Path, seed: int) -> None:
     draw = Draw(seed)
     specs = [LayerSpec(Dense(), draw.size(90), draw.activation()) for _ in range(3)] + [LayerSpec(Dense(), 3)]

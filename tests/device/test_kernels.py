@@ -97,6 +97,12 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
+    def test_transpose_conv(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.transposed(), seed)
+
+    @examples
+    @given(seed=seeds)
     def test_average_pool2d(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.pool("average"), seed)

@@ -19,6 +19,7 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -221,7 +222,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.ResizeNearestNeighbor + 1),
+    "operation": change_layer(0, operation=schema.Operation.TransposeConv + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -287,7 +288,8 @@ BORDERED = encode(
             LayerSpec(Pad((1, 0), (0, 2))),
             LayerSpec(Activation("leaky_relu", 0.25)),
             LayerSpec(Requantize()),
-            LayerSpec(Upsample((2, 3))),
+            LayerSpec(Upsample((2, 1))),
+            LayerSpec(Conv2DTranspose((3, 2), (2, 1), "same"), 3),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
@@ -306,6 +308,11 @@ BROKEN_RULES_OF_BORDERED = {
     "part of a repeated row": change_layer(4, strideHeight=3),
     "columns of a repeated map": change_layer(4, outputWidth=21),
     "channels of a repeated map": change_layer(4, outputChannels=5),
+    "no stride of a transposed kernel": change_layer(5, strideWidth=0),
+    "dilated transposed kernel": change_layer(5, dilationHeight=2),
+    "size of a transposed kernel": change_layer(5, kernelWidth=3),
+    "no transposed kernel": change_layer(5, weights=0),
+    "shift of a transposed kernel": change_constant(5, 2 * 3, 0x0000001F),
     "table behind the end": lambda plan: change_step(2, constants=len(plan.constants) - 63)(plan),
 }
 

@@ -15,6 +15,7 @@ from reds.graph import (
     BatchNormWeights,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Exit,
@@ -117,6 +118,20 @@ class GraphBuilder:
         rows, columns = ((self.upto(3) - 1, self.upto(3) - 1) for _ in range(2))
         height, width, channels = self.shape
         self.append(Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
+
+    def transposed(self) -> None:
+        """A transposed convolution, and perhaps what follows it."""
+        height, width, channels = self.shape
+        kernel, strides = (self.upto(3), self.upto(3)), (self.upto(2), self.upto(2))
+        padding: Padding = "same" if self.generator.random() < 0.5 else "valid"
+        filters = self.upto(9) + 1
+        weights = self.weights((*kernel, channels, filters), filters, kernel[0] * kernel[1] * channels)
+        out = tuple(
+            size * stride if padding == "same" else (size - 1) * stride + max(taps, stride)
+            for size, stride, taps in zip((height, width), strides, kernel, strict=True)
+        )
+        self.append(Conv2DTranspose(kernel, strides, padding), (out[0], out[1], filters), weights)
+        self.decorate()
 
     def upsample(self) -> None:
         """Repeated rows and columns."""
@@ -288,7 +303,7 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
 
 
 def _append_any(builder: GraphBuilder, branches: bool) -> None:
-    kinds = ["conv", "conv", "depthwise", "pool", "pad", "upsample", "scale"]
+    kinds = ["conv", "conv", "depthwise", "pool", "pad", "upsample", "transposed", "scale"]
     kinds += ["pair", "pair", "pair", "gate", "concatenation"] if branches else []
     kind = builder.generator.choice(kinds)
     if kind == "pair":
@@ -307,6 +322,8 @@ def _append_any(builder: GraphBuilder, branches: bool) -> None:
         builder.pad()
     elif kind == "upsample":
         builder.upsample()
+    elif kind == "transposed":
+        builder.transposed()
     else:
         builder.convolution(depthwise=kind == "depthwise")
 

@@ -171,6 +171,22 @@ def scaled() -> keras.Model:
     )
 
 
+def decoder() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((4, 3, 2)),
+            layers.Conv2D(5, 3, padding="same", activation="relu"),
+            layers.Conv2DTranspose(6, 3, strides=2, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2DTranspose(4, (2, 3), strides=(3, 1), activation="relu6"),
+            layers.Conv2DTranspose(3, 2, strides=2, padding="same"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+
+
 def padded() -> keras.Model:
     return keras.Sequential(
         [
@@ -232,7 +248,7 @@ def multiplied() -> keras.Model:
 MODELS = [
     *(depthwise_separable, flattened, nested, dense_on_map, dense_only),
     *(activated, scaled, padded, reshaped, matrix, multiplied),
-    *(residual, joined, gated),
+    *(residual, joined, gated, decoder),
 ]
 
 
@@ -406,6 +422,7 @@ def chain(*middle: keras.layers.Layer, shape: tuple[int, ...] = (6, 6, 4)) -> ke
         (lambda: chain(layers.Conv2D(4, 3), layers.Reshape((2, 8, 4))), "reshape"),
         (lambda: chain(layers.Conv2D(4, 3), layers.BatchNormalization(axis=1)), "axis=-1"),
         (lambda: chain(layers.Conv2D(4, 3), layers.UpSampling2D(interpolation="bilinear")), "'nearest'"),
+        (lambda: chain(layers.Conv2DTranspose(4, 3, 2, output_padding=1)), "output_padding=None"),
         (lambda: chain(layers.Conv2D(4, 3), layers.UpSampling2D(41)), "size up to 40"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.BatchNormalization()), "Flatten"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.Softmax()), "flattened"),

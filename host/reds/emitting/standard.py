@@ -15,6 +15,7 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -67,10 +68,15 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.SUB: 2,
     tflite.BuiltinOperator.MEAN: 2,
     tflite.BuiltinOperator.PRELU: 1,
+    tflite.BuiltinOperator.TRANSPOSE_CONV: 3,
     tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: 3,
     tflite.BuiltinOperator.QUANTIZE: 1,
     tflite.BuiltinOperator.MUL: 2,
 }
+
+
+_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample)
+"""Operations that need maps, with height and width."""
 
 
 class AlignedBuffer(tflite.BufferT):
@@ -173,6 +179,10 @@ class SubgraphBuilder:
             inputs.append(self._add_slopes(layer, step, len(batch_shape) - 2))
         elif layer.weights is not None:
             inputs += self._add_constants(layer, step)
+        if isinstance(layer.operation, Conv2DTranspose):
+            source, weights, bias = inputs
+            shape = self._add_int32(f"{layer.name}/shape", np.array(batch_shape, np.int32))
+            inputs = [shape, weights, source, bias]
         if isinstance(layer.operation, Pad):
             inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
         if isinstance(layer.operation, Mean):
@@ -189,7 +199,7 @@ class SubgraphBuilder:
         """The tensors that a step reads: all of one rank, and maps for an operation on maps."""
         sources = [self.outputs[source] for source in layer.inputs]
         ranks = {len(self.shape(source)) for source in sources}
-        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad | Mean | Upsample)
+        on_maps = isinstance(layer.operation, _ON_MAPS)
         if ranks == {4} or (len(ranks) == 1 and not on_maps):
             return sources
         quantizations = step.input_quantizations or (None,) * len(sources)
@@ -398,6 +408,10 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         resize = tflite.ResizeNearestNeighborOptionsT()
         resize.halfPixelCenters = True
         return builtin.RESIZE_NEAREST_NEIGHBOR, options_type.ResizeNearestNeighborOptions, resize
+    if isinstance(operation, Conv2DTranspose):
+        transposed = tflite.TransposeConvOptionsT()
+        _set_window(transposed, operation)
+        return builtin.TRANSPOSE_CONV, options_type.TransposeConvOptions, transposed
     if isinstance(operation, PRelu):
         return builtin.PRELU, options_type.NONE, None
     if isinstance(operation, Mean):
@@ -438,8 +452,11 @@ def paddings(pad: Pad) -> NDArray[np.int32]:
 
 
 def _set_window(
-    options: tflite.Conv2DOptionsT | tflite.DepthwiseConv2DOptionsT | tflite.Pool2DOptionsT,
-    operation: Conv2D | DepthwiseConv2D | Pool2D,
+    options: tflite.Conv2DOptionsT
+    | tflite.DepthwiseConv2DOptionsT
+    | tflite.Pool2DOptionsT
+    | tflite.TransposeConvOptionsT,
+    operation: Conv2D | DepthwiseConv2D | Pool2D | Conv2DTranspose,
 ) -> None:
     options.strideH, options.strideW = operation.strides
     options.padding = tflite.Padding.SAME if operation.padding == "same" else tflite.Padding.VALID

@@ -28,6 +28,7 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Graph,
@@ -309,7 +310,7 @@ class _Tables:
 def _node_terms(graph: Graph, indices: Iterable[int]) -> Iterable[Term]:
     for index in indices:
         node = graph.nodes[index]
-        if isinstance(node.operation, Conv2D | Dense):
+        if isinstance(node.operation, Conv2D | Dense | Conv2DTranspose):
             yield _node_term(graph, node, partial(cost.node_macs, graph, index))
         elif isinstance(node.operation, DepthwiseConv2D):
             yield _of_outputs(node, partial(cost.node_macs, graph, index, 0))
@@ -348,7 +349,7 @@ def _is_head(graph: Graph, node: Node) -> bool:
 def _flash_terms(layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
     """Weights, and what the device needs per output channel beside them."""
     match layer.operation:
-        case Conv2D(kernel_size=(height, width)):
+        case Conv2D(kernel_size=(height, width)) | Conv2DTranspose(kernel_size=(height, width)):
             taps = height * width * element_bytes
             yield _layer_term(layer, lambda inputs, outputs: taps * inputs * outputs)
         case Dense():

@@ -40,6 +40,7 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -155,7 +156,7 @@ def kind_of(layer: Layer) -> str:
     match layer.operation:
         case Conv2D(kernel_size=(1, 1), strides=(1, 1)):
             return "pointwise"
-        case Conv2D():
+        case Conv2D() | Conv2DTranspose():
             return "conv2d"
         case DepthwiseConv2D():
             return "depthwise_conv2d"
@@ -205,7 +206,7 @@ def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) 
     positions = layer.output_shape[0] * layer.output_shape[1]
     taps = _taps(layer)
     left = np.asarray(outputs) % LEFT_BEHIND
-    mixes = isinstance(layer.operation, Conv2D | Dense)
+    mixes = isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose)
     inputs, outputs = _rounded_up(inputs, lanes[0]), _rounded_up(outputs, lanes[1])
     fan_in = taps * inputs if mixes else taps
     inside = _taps_inside(layer)
@@ -217,7 +218,7 @@ def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) 
         "outputs": positions * outputs,
         "reads": layer.input_shape[0] * layer.input_shape[1] * (inputs if mixes else outputs),
         "window": positions * fan_in if isinstance(layer.operation, Conv2D) else 0,
-        "macs": positions * fan_in * outputs,
+        "macs": _kernel_places(layer) * fan_in * outputs,
         "inside": inside * (inputs if mixes else 1) * outputs,
         "runs": inside * outputs,
         "left_inside": inside * (inputs if mixes else 1) * left,
@@ -283,20 +284,31 @@ def _taps(layer: Layer) -> int:
     match layer.operation:
         case Conv2D(kernel_size=size) | DepthwiseConv2D(kernel_size=size) | Pool2D(pool_size=size):
             return size[0] * size[1]
+        case Conv2DTranspose(kernel_size=size):
+            return size[0] * size[1]
         case Mean():
             return layer.input_shape[0] * layer.input_shape[1]
         case _:
             return 1
 
 
+def _kernel_places(layer: Layer) -> int:
+    """Where a kernel is applied: at every output, a transposed one at every input."""
+    shape = layer.input_shape if isinstance(layer.operation, Conv2DTranspose) else layer.output_shape
+    return shape[0] * shape[1]
+
+
 def _taps_inside(layer: Layer) -> int:
-    """Taps of all output positions that lie on the map."""
+    """Taps of all output positions that lie on the map; of a transposed kernel, of all inputs that reach the output."""
     window = geometry(layer)
+    places, reached = layer.output_shape, layer.input_shape
+    if isinstance(layer.operation, Conv2DTranspose):
+        places, reached = reached, places
     result = 1
     for axis in (0, 1):
-        first = np.arange(layer.output_shape[axis]) * window.strides[axis] - window.padding[axis]
+        first = np.arange(places[axis]) * window.strides[axis] - window.padding[axis]
         taps = first[:, np.newaxis] + np.arange(window.kernel[axis]) * window.dilation[axis]
-        result *= int(((taps >= 0) & (taps < layer.input_shape[axis])).sum())
+        result *= int(((taps >= 0) & (taps < reached[axis])).sum())
     return result
 
 
