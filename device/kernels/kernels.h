@@ -320,13 +320,14 @@ struct Mean {
   Clamp<int32_t> clamp;
 };
 
-// One input of a concatenation: its channels go to the same place of every position of the output.
+// One input of a concatenation, or a slice: its channels go to the same place of every position of the output.
 struct CopyChannels {
   const uint8_t* input;
   uint8_t* output;  // the first position's place for them
   int32_t positions;
   int32_t bytes;  // of the input's channels at one position
   int32_t pitch;  // bytes from position to position of the output
+  int32_t input_pitch;
 };
 
 void Run(const CopyChannels& copy);

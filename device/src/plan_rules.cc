@@ -80,6 +80,13 @@ bool IsRepeated(const Layer& layer) {
          layer.output_width() == layer.input_width() * layer.stride_width();
 }
 
+// The part of a map behind `padding` rows and columns and `kernel_width` channels.
+bool IsSlice(const Layer& layer) {
+  return layer.output_height() + layer.padding_top() <= layer.input_height() &&
+         layer.output_width() + layer.padding_left() <= layer.input_width() &&
+         layer.output_channels() + layer.kernel_width() <= layer.input_channels();
+}
+
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
@@ -182,6 +189,8 @@ bool ShapesHold(const Layer& layer) {
       return KeepsArea(layer) && KeepsChannels(layer) && IsSpread(layer);
     case Operation::Pad:
       return IsPadded(layer) && KeepsChannels(layer);
+    case Operation::StridedSlice:
+      return IsSlice(layer);
     case Operation::ResizeNearestNeighbor:
       return IsRepeated(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
@@ -322,6 +331,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, Operation opera
     case Operation::Relu:
     case Operation::Pad:
     case Operation::ResizeNearestNeighbor:
+    case Operation::StridedSlice:
       return 0;
   }
   return kNeverThere;
@@ -400,6 +410,9 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
       return output == input * (layer.output_channels() / layer.input_channels());
     default:
       return output == input;
+    case Operation::StridedSlice:
+      return KeepsChannels(layer) ? output == input
+                                  : input == layer.input_channels() && output == layer.output_channels();
     case Operation::Concatenation:
       return output > input;
   }

@@ -338,6 +338,22 @@ void RunResize(const Task& task) {
 }
 
 template <typename Element>
+void RunSlice(const Task& task) {
+  const Layer& layer = task.layer;
+  constexpr int32_t kBytes = sizeof(Element);
+  const int32_t from = task.source.channels() * kBytes;
+  const int32_t to = task.destination.channels() * kBytes;
+  const int32_t first = layer.padding_top() * layer.input_width() + layer.padding_left();
+  const uint8_t* input = task.Input<uint8_t>() + first * from + layer.kernel_width() * kBytes;
+  uint8_t* output = task.Output<uint8_t>();
+  for (int32_t left = layer.output_height(); left > 0; --left) {
+    Run(CopyChannels{input, output, layer.output_width(), to, to, from});
+    input += layer.input_width() * from;
+    output += layer.output_width() * to;
+  }
+}
+
+template <typename Element>
 void RunConcatenation(const Task& task) {
   const ConcatenationConstants constants(task.Constants());
   const int32_t pitch = task.destination.channels() * static_cast<int32_t>(sizeof(Element));
@@ -345,7 +361,7 @@ void RunConcatenation(const Task& task) {
   for (uint32_t input = 0; input <= constants.count; ++input) {
     const Tensor& source = input == 0 ? task.source : task.OtherSource(constants.tensors[input - 1]);
     const int32_t bytes = source.channels() * static_cast<int32_t>(sizeof(Element));
-    Run(CopyChannels{task.Elements<uint8_t>(source), place, task.Positions(), bytes, pitch});
+    Run(CopyChannels{task.Elements<uint8_t>(source), place, task.Positions(), bytes, pitch, bytes});
     place += bytes;
   }
 }
@@ -380,6 +396,8 @@ void RunTask(const Task& task) {
       return Run(MakePRelu<Element>(task));
     case Operation::ResizeNearestNeighbor:
       return RunResize<Element>(task);
+    case Operation::StridedSlice:
+      return RunSlice<Element>(task);
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:

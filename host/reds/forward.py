@@ -23,6 +23,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Graph,
@@ -33,6 +34,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Slice,
     Subtract,
     Upsample,
 )
@@ -348,6 +350,11 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
         case Conv2DTranspose():
             kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
             return _add_bias(_conv_transpose(operation, x, kernel), weights)
+        case Crop(rows=rows, columns=columns):
+            height, width = x.shape[1:3]
+            return x[:, rows[0] : height - rows[1], columns[0] : width - columns[1]]
+        case Slice(first=first):
+            return x[..., first : first + node.output_shape[2]]
         case Upsample(size=(down, right)):
             return ops.repeat(ops.repeat(x, down, axis=1), right, axis=2)
         case PRelu():

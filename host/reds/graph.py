@@ -152,9 +152,27 @@ class Conv2DTranspose:
     padding: Padding = "valid"
 
 
+@dataclass(frozen=True)
+class Crop:
+    """A map without its borders."""
+
+    rows: tuple[int, int]
+    """That go above and below."""
+    columns: tuple[int, int]
+    """That go left and right."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the channels of a map; its shape says how many."""
+
+    first: int
+    """The first channel that stays."""
+
+
 _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
 _Joining = Add | Subtract | Multiply | Concatenate
-_Resizing = Pool2D | Mean | Pad | Upsample
+_Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice
 
 DeviceOperation = _Weighted | _Joining | _Resizing | Activation | Requantize
 """What a device runs: batch normalisation is folded into the operation before it."""

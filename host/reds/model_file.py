@@ -26,6 +26,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
@@ -36,6 +37,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Slice,
     Subtract,
     Upsample,
 )
@@ -278,6 +280,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Mean()
     if layer.operation == schema.Operation.PRelu:
         return PRelu()
+    if layer.operation == schema.Operation.StridedSlice:
+        return _decode_slice(layer)
     if layer.operation == schema.Operation.TransposeConv:
         return Conv2DTranspose(kernel, strides, _transposed_padding(layer))
     if layer.operation == schema.Operation.ResizeNearestNeighbor:
@@ -300,6 +304,14 @@ def _transposed_padding(layer: schema.LayerT) -> Padding:
         (layer.inputWidth - 1) * layer.strideWidth + max(layer.kernelWidth, layer.strideWidth),
     )
     return "valid" if covered == (layer.outputHeight, layer.outputWidth) else "same"
+
+
+def _decode_slice(layer: schema.LayerT) -> Crop | Slice:
+    if layer.inputChannels != layer.outputChannels:
+        return Slice(layer.kernelWidth)
+    top, left = layer.paddingTop, layer.paddingLeft
+    bottom = layer.inputHeight - layer.outputHeight - top
+    return Crop((top, bottom), (left, layer.inputWidth - layer.outputWidth - left))
 
 
 def _decode_activation(layer: schema.LayerT, options: Any) -> Activation:

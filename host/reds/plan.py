@@ -27,6 +27,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -36,6 +37,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Slice,
     Subtract,
     Upsample,
 )
@@ -285,7 +287,10 @@ class WindowGeometry:
 
 
 def _kernel(layer: CompiledLayer) -> tuple[int, int]:
-    """The window's size; of an operation on two maps, how many positions share one of the second."""
+    """The window's size; of an operation on two maps how many positions share one of the second, and of a slice the
+    channels before it as the width."""
+    if isinstance(layer.operation, Crop | Slice):
+        return (0, layer.operation.first if isinstance(layer.operation, Slice) else 0)
     if isinstance(layer.operation, Pair) and layer.operation.spread:
         return layer.input_shape[:2]
     return geometry(layer).kernel
@@ -300,6 +305,10 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
     if isinstance(operation, Upsample):
         return WindowGeometry(strides=operation.size)
+    if isinstance(operation, Slice):
+        return WindowGeometry()
+    if isinstance(operation, Crop):
+        return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
     if isinstance(operation, Conv2DTranspose):
         return _transposed_geometry(layer, operation)
     if isinstance(operation, Mean):
@@ -349,6 +358,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.Mean)
     if isinstance(operation, PRelu):
         return int(schema.Operation.PRelu)
+    if isinstance(operation, Crop | Slice):
+        return int(schema.Operation.StridedSlice)
     if isinstance(operation, Conv2DTranspose):
         return int(schema.Operation.TransposeConv)
     if isinstance(operation, Upsample):

@@ -27,6 +27,7 @@ from reds.graph import (
     Array,
     BatchNormWeights,
     Concatenate,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Graph,
@@ -35,6 +36,7 @@ from reds.graph import (
     Pad,
     Pool2D,
     PRelu,
+    Slice,
     Subnetwork,
     Subtract,
     Supernet,
@@ -382,10 +384,10 @@ def _fused_outputs(supernet: Supernet, branches: Sequence[_Branch], index: int, 
 
 
 def _keeps_quantization(fused: FusedLayer) -> bool:
-    """Pooling, padding, repeating, standalone ReLU and concatenation write with the quantisation of their inputs."""
+    """What moves values, pooling, and a standalone ReLU write with the quantisation of their inputs."""
     if isinstance(fused.operation, Activation):
         return fused.operation.clamps
-    return isinstance(fused.operation, Pool2D | Pad | Concatenate | Upsample)
+    return isinstance(fused.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice)
 
 
 def _fixed_quantization(fused: FusedLayer) -> Quantization | None:

@@ -18,6 +18,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Graph,
@@ -329,6 +330,12 @@ def _append_upsampling(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.append(name, Upsample(size), (height * size[0], width * size[1], channels), {})
 
 
+def _append_cropping(tracer: _Tracer, layer: Any, name: str) -> None:
+    rows, columns = ((int(before), int(after)) for before, after in layer.cropping)
+    height, width, channels = tracer.shape
+    tracer.append(name, Crop(rows, columns), (height - sum(rows), width - sum(columns), channels), {})
+
+
 def _append_reshape(tracer: _Tracer, layer: Any, name: str) -> None:
     shape = _target_shape(layer.target_shape, math.prod(tracer.shape))
     if shape == tracer.shape:
@@ -528,6 +535,7 @@ SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     ),
     keras.layers.Rescaling: SupportedLayer((), _append_rescaling),
     keras.layers.UpSampling2D: SupportedLayer((_CHANNELS_LAST, _NEAREST), _append_upsampling),
+    keras.layers.Cropping2D: SupportedLayer((_CHANNELS_LAST,), _append_cropping),
     keras.layers.ZeroPadding2D: SupportedLayer((_CHANNELS_LAST,), _append_zero_padding),
     **{layer: SupportedLayer((), _append_nothing) for layer in _ONLY_IN_TRAINING},
 }

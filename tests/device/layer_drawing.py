@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reds.graph import Activation, Conv2D, Conv2DTranspose, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import Activation, Conv2D, Conv2DTranspose, Crop, DepthwiseConv2D, Pad, Pool2D
 
 
 class Draw:
@@ -38,6 +38,9 @@ class Draw:
 
     def pad(self) -> Pad:
         return Pad(self._border(), self._border())
+
+    def crop(self) -> Crop:
+        return Crop(self._border(), self._border())
 
     def _border(self) -> tuple[int, int]:
         before, after = self._random.integers(0, 4, 2)

@@ -22,6 +22,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
@@ -33,6 +34,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Shape,
+    Slice,
     Upsample,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
@@ -54,7 +56,7 @@ class LayerSpec:
 
     operation: DeviceOperation
     channels: int = 0
-    """Output channels of a convolution or fully connected layer."""
+    """Output channels of a convolution, fully connected layer or slice."""
     activation: str = "none"
     depth_multiplier: int = 1
     inputs: tuple[int, ...] = ()
@@ -155,6 +157,8 @@ class NetworkBuilder:
             channels = sum(sources) if isinstance(layer.operation, Concatenate) else sources[0]
             if isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose):
                 channels = layer.output_shape[2] if layer is layers[-1] else width
+            elif isinstance(layer.operation, Slice):
+                channels = layer.output_shape[2]
             elif isinstance(layer.operation, DepthwiseConv2D):
                 channels *= layer.output_shape[2] // layer.input_shape[2]
             widths.append(channels)
@@ -258,7 +262,7 @@ def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
 def _keeps_quantization(layer: CompiledLayer) -> bool:
     if isinstance(layer.operation, Activation):
         return layer.operation.clamps
-    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample)
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice)
 
 
 def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
@@ -280,6 +284,10 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
             for i in (0, 1)
         )
         return (height, width, spec.channels)
+    if isinstance(operation, Crop):
+        return (source[0] - sum(operation.rows), source[1] - sum(operation.columns), source[2])
+    if isinstance(operation, Slice):
+        return (*source[:2], spec.channels)
     if isinstance(operation, Upsample):
         return (source[0] * operation.size[0], source[1] * operation.size[1], source[2])
     if isinstance(operation, Pad):

@@ -25,6 +25,7 @@ from reds.graph import (
     DepthwiseConv2D,
     Mean,
     Multiply,
+    Pad,
     Pool2D,
     PRelu,
     Requantize,
@@ -146,6 +147,7 @@ def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
     draw = Draw(seed)
     specs = [LayerSpec(Conv2D((1, 1)), draw.size(24)), LayerSpec(Upsample(draw.pair(3, 2)))]
     for _ in range(3):
+        specs += [LayerSpec(Pad((3, 3), (3, 3))), LayerSpec(draw.crop())]
         specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu()), LayerSpec(Requantize())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)

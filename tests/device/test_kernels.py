@@ -26,6 +26,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Shape,
+    Slice,
     Subtract,
     Upsample,
 )
@@ -141,6 +142,27 @@ class TestOperation:
     def test_upsample_far(self, element_type: ElementType, size: tuple[int, int]) -> None:
         specs = [LayerSpec(Conv2D((1, 1)), 2), LayerSpec(Upsample(size)), LayerSpec(Conv2D((1, 1)), 1)]
         check(element_type, (5, 7, 1), specs, [1, 0, 1], 1)
+
+    @examples
+    @given(seed=seeds)
+    def test_crop(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.crop(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_slices_of_channels(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        first, others, rest = draw.size(9) - 1, draw.size(9), draw.size(9)
+        channels = first + others + rest
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Slice(first), others),
+            LayerSpec(Slice(first + others), rest, inputs=(0,)),
+            LayerSpec(Concatenate(), inputs=(2, 1)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        check(element_type, (*draw.pair(5, 5), 2), specs, [channels, 0, 0, 0, 3], seed)
 
     @examples
     @given(seed=seeds)

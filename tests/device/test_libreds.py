@@ -20,6 +20,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -28,6 +29,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Slice,
     Subtract,
     Upsample,
 )
@@ -222,7 +224,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.TransposeConv + 1),
+    "operation": change_layer(0, operation=schema.Operation.StridedSlice + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -290,6 +292,8 @@ BORDERED = encode(
             LayerSpec(Requantize()),
             LayerSpec(Upsample((2, 1))),
             LayerSpec(Conv2DTranspose((3, 2), (2, 1), "same"), 3),
+            LayerSpec(Crop((30, 1), (2, 1))),
+            LayerSpec(Slice(1), 2),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
@@ -313,6 +317,11 @@ BROKEN_RULES_OF_BORDERED = {
     "size of a transposed kernel": change_layer(5, kernelWidth=3),
     "no transposed kernel": change_layer(5, weights=0),
     "shift of a transposed kernel": change_constant(5, 2 * 3, 0x0000001F),
+    "rows behind a cropped map": change_layer(6, paddingTop=32),
+    "columns behind a cropped map": change_layer(6, paddingLeft=4),
+    "channels behind a cropped map": change_layer(6, kernelWidth=1),
+    "channels behind a slice": change_layer(7, kernelWidth=2),
+    "some of a slice": change_tensor(8, channels=1),
     "table behind the end": lambda plan: change_step(2, constants=len(plan.constants) - 63)(plan),
 }
 

@@ -16,6 +16,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Exit,
@@ -30,6 +31,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Shape,
+    Slice,
     Subnetwork,
     Subtract,
     Supernet,
@@ -118,6 +120,20 @@ class GraphBuilder:
         rows, columns = ((self.upto(3) - 1, self.upto(3) - 1) for _ in range(2))
         height, width, channels = self.shape
         self.append(Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
+
+    def crop(self) -> None:
+        """Some of the rows and columns."""
+        height, width, channels = self.shape
+        rows, columns = ((self.upto((size + 1) // 2) - 1, self.upto((size + 1) // 2) - 1) for size in (height, width))
+        self.append(Crop(rows, columns), (height - sum(rows), width - sum(columns), channels), {})
+
+    def slice(self) -> None:
+        """Some of the channels, where there are several."""
+        height, width, channels = self.shape
+        first = self.upto(channels) - 1
+        kept = self.upto(channels - first)
+        if kept < channels:
+            self.append(Slice(first), (height, width, kept), {})
 
     def transposed(self) -> None:
         """A transposed convolution, and perhaps what follows it."""
@@ -303,7 +319,7 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
 
 
 def _append_any(builder: GraphBuilder, branches: bool) -> None:
-    kinds = ["conv", "conv", "depthwise", "pool", "pad", "upsample", "transposed", "scale"]
+    kinds = ["conv", "conv", "depthwise", "pool", "pad", "upsample", "crop", "slice", "transposed", "scale"]
     kinds += ["pair", "pair", "pair", "gate", "concatenation"] if branches else []
     kind = builder.generator.choice(kinds)
     if kind == "pair":
@@ -322,6 +338,10 @@ def _append_any(builder: GraphBuilder, branches: bool) -> None:
         builder.pad()
     elif kind == "upsample":
         builder.upsample()
+    elif kind == "crop":
+        builder.crop()
+    elif kind == "slice":
+        builder.slice()
     elif kind == "transposed":
         builder.transposed()
     else:

@@ -197,6 +197,7 @@ def padded() -> keras.Model:
             layers.DepthwiseConv2D(3),
             layers.ZeroPadding2D(((0, 2), (1, 0))),
             layers.UpSampling2D((2, 3)),
+            layers.Cropping2D(((1, 2), (0, 3))),
             layers.MaxPooling2D(2),
             layers.ZeroPadding2D((1, 0)),
             layers.ReLU(),

@@ -16,6 +16,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -25,6 +26,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Slice,
     Subtract,
     Upsample,
     as_map,
@@ -68,6 +70,7 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.SUB: 2,
     tflite.BuiltinOperator.MEAN: 2,
     tflite.BuiltinOperator.PRELU: 1,
+    tflite.BuiltinOperator.STRIDED_SLICE: 2,
     tflite.BuiltinOperator.TRANSPOSE_CONV: 3,
     tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: 3,
     tflite.BuiltinOperator.QUANTIZE: 1,
@@ -75,7 +78,7 @@ _OPERATOR_VERSIONS = {
 }
 
 
-_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample)
+_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice)
 """Operations that need maps, with height and width."""
 
 
@@ -187,6 +190,10 @@ class SubgraphBuilder:
             inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
         if isinstance(layer.operation, Mean):
             inputs.append(self._add_int32(f"{layer.name}/axes", np.array([1, 2], np.int32)))
+        if isinstance(layer.operation, Crop | Slice):
+            begin = slice_begin(layer.operation)
+            for name, values in (("begin", begin), ("end", begin + batch_shape), ("strides", np.ones_like(begin))):
+                inputs.append(self._add_int32(f"{layer.name}/{name}", values.astype(np.int32)))
         if isinstance(layer.operation, Upsample):
             inputs.append(self._add_int32(f"{layer.name}/size", np.array(layer.output_shape[:2], np.int32)))
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
@@ -412,6 +419,8 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         transposed = tflite.TransposeConvOptionsT()
         _set_window(transposed, operation)
         return builtin.TRANSPOSE_CONV, options_type.TransposeConvOptions, transposed
+    if isinstance(operation, Crop | Slice):
+        return builtin.STRIDED_SLICE, options_type.StridedSliceOptions, tflite.StridedSliceOptionsT()
     if isinstance(operation, PRelu):
         return builtin.PRELU, options_type.NONE, None
     if isinstance(operation, Mean):
@@ -449,6 +458,13 @@ def _activation_operator(activation: Activation) -> tuple[int, int, object]:
 def paddings(pad: Pad) -> NDArray[np.int32]:
     """Rows of (before, after) for the batch, the height, the width and the channels."""
     return np.array([(0, 0), pad.rows, pad.columns, (0, 0)], np.int32)
+
+
+def slice_begin(operation: Crop | Slice) -> NDArray[np.int32]:
+    """The first element that stays in the batch, the height, the width and the channels."""
+    if isinstance(operation, Slice):
+        return np.array([0, 0, 0, operation.first], np.int32)
+    return np.array([0, operation.rows[0], operation.columns[0], 0], np.int32)
 
 
 def _set_window(

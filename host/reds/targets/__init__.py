@@ -41,6 +41,7 @@ from reds.graph import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Mean,
@@ -49,6 +50,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Slice,
     Subtract,
     Upsample,
 )
@@ -180,7 +182,7 @@ def kind_of(layer: Layer) -> str:
             return "add"
         case Concatenate():
             return "concatenate"
-        case Pad() | Upsample():
+        case Pad() | Upsample() | Crop() | Slice():
             return "pad"
 
 
