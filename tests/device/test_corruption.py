@@ -10,7 +10,25 @@ from model_builder import LayerSpec, NetworkBuilder
 
 from reds.compiled import ElementType
 from reds.emitting import encode
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import (
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    Pad,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
+)
 from reds.model_file import read_model_file
 from reds.schema.conventions import ARENA_ALIGNMENT
 
@@ -29,6 +47,22 @@ SPECS = [
     LayerSpec(Dense(), 3),
     LayerSpec(Activation("softmax")),
 ]
+MORE_SPECS = [
+    LayerSpec(Conv2D((1, 1)), 4),
+    LayerSpec(Mean()),
+    LayerSpec(Multiply(spread=True), inputs=(0, 1)),
+    LayerSpec(Subtract(), inputs=(2, 0)),
+    LayerSpec(PRelu()),
+    LayerSpec(Conv2DTranspose((3, 2), (2, 1), "same"), 3),
+    LayerSpec(Slice(1), 2),
+    LayerSpec(Crop((3, 2), (1, 0))),
+    LayerSpec(Upsample((2, 1))),
+]
+
+
+def specs_of(element_type: ElementType, specs: list[LayerSpec]) -> list[LayerSpec]:
+    """The layers, and at the end of int8 networks another quantisation."""
+    return [*specs, LayerSpec(Requantize())] if element_type is ElementType.INT8 else specs
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +72,11 @@ def program() -> Path:
     return ROOT / "build/x86-sanitize/tests/corruption"
 
 
+@pytest.mark.parametrize("layers", [SPECS, MORE_SPECS], ids=["weights and sums", "pairs and resizing"])
 @pytest.mark.parametrize("element_type", ElementType)
-def test_damaged_models(program: Path, tmp_path: Path, element_type: ElementType) -> None:
-    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [[3] * len(SPECS)]))
+def test_damaged_models(program: Path, tmp_path: Path, element_type: ElementType, layers: list[LayerSpec]) -> None:
+    specs = specs_of(element_type, layers)
+    model = encode(NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs, [[3] * len(specs)]))
     file = read_model_file(model)
     plan = bytes(file.model.buffers[file.model.metadata[0].buffer].data)
     path = tmp_path / "model.tflite"
