@@ -46,6 +46,13 @@ inline int32_t MultiplyByQuantizedMultiplier(int32_t value, int32_t multiplier, 
   return DivideByPowerOfTwo(MultiplyHigh(WrappingShiftLeft(value, left), multiplier), right);
 }
 
+// clamp(value * factor + zero_point).
+inline int8_t Requantized(int32_t value, const Factor& factor, int32_t zero_point,
+                          const Clamp<int32_t>& clamp) {
+  const int32_t scaled = MultiplyByQuantizedMultiplier(value, factor.multiplier, factor.shift);
+  return static_cast<int8_t>(Clamped(WrappingAdd(scaled, zero_point), clamp.minimum, clamp.maximum));
+}
+
 // The element to store for output channel `channel`, from its sum of products and bias.
 inline int8_t FinishBiased(const OutputStage<int8_t>& stage, int32_t channel, int32_t sum) {
   const int32_t scaled = MultiplyByQuantizedMultiplier(sum, stage.multiplier[channel], stage.shift[channel]);

@@ -11,8 +11,9 @@
 //
 // Where input and output overlap, a kernel must not write what it has yet to read. src/overlap.h says how near they
 // may lie, from how kernels walk:
-//   - Functions of one element, Softmax and Add go from the first element to the last and have read all that an
-//     element is made of before they write it. Their output begins at or before the inputs that it overlaps.
+//   - Functions of one element, Softmax, PRelu, and Add and Mul of two whole maps go from the first element to the
+//     last and have read all that an element is made of before they write it. Their output begins at or before the
+//     inputs that it overlaps.
 //   - Pools compute the positions of the output from the first to the last, and all channels of one before the next.
 //   - Conv2D does so too where its output begins at or before its input; where it begins behind it, from the last
 //     position to the first (see IsBackward). After anything of a position has been written, windows of the
@@ -43,6 +44,12 @@ namespace reds {
 
 using conventions::kConvolutionLookbackPositions;
 using conventions::kDepthwiseLookbackRows;
+
+// A factor multiplier / 2^31 * 2^shift with a shift from -31 to 30.
+struct Factor {
+  int32_t multiplier;
+  int32_t shift;
+};
 
 // How a window slides over a map. Tap (i, j) of output (y, x) is at row y * stride_height - padding_top +
 // i * dilation_height and column x * stride_width - padding_left + j * dilation_width.
@@ -125,6 +132,13 @@ struct GroupedConv2D {
   OutputStage<Element> stage;
 };
 
+// A convolution's transpose: input (y, x) adds to output (y * stride_height - padding_top + i, x * stride_width -
+// padding_left + j) what it is times tap (i, j). Biases are as they are, with no zero point in them.
+template <typename Element>
+struct TransposeConv {
+  Conv2D<Element> conv;
+};
+
 // Weights: [kernel_height][kernel_width][weights_pitch]. Output channel o belongs to input channel o /
 // multiplier.
 template <typename Element>
@@ -194,6 +208,34 @@ struct LeakyRelu {
 };
 
 template <typename Element>
+struct PRelu;
+
+// Weights: [channels], the slope on negative elements. clamp((input - input_zero_point) * factor + zero_point), times
+// the slope where that is negative.
+template <>
+struct PRelu<int8_t> {
+  const int8_t* input;
+  const int8_t* slopes;
+  int8_t* output;
+  int32_t positions;
+  int32_t channels;
+  int32_t input_zero_point;
+  Factor positive;
+  Factor negative;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+template <>
+struct PRelu<float> {
+  const float* input;
+  const float* slopes;
+  float* output;
+  int32_t positions;
+  int32_t channels;
+};
+
+template <typename Element>
 struct Softmax;
 
 // The output's scale is 1/256 and its zero point -128. What the constants mean: src/constants.h.
@@ -230,30 +272,40 @@ struct Pad {
 };
 
 void Run(const Pad& pad);
-// A factor multiplier / 2^31 * 2^shift with a shift from -31 to 0.
-struct Factor {
-  int32_t multiplier;
-  int32_t shift;
+
+// A map whose rows and positions are repeated. A position's size is in bytes, so that it serves every type.
+struct Repeat {
+  const uint8_t* input;
+  uint8_t* output;
+  int32_t rows;     // of the input
+  int32_t columns;  // of the input
+  int32_t position;
+  int32_t row_times;
+  int32_t column_times;
 };
+
+void Run(const Repeat& repeat);
 
 template <typename Element>
 struct Add;
 
-// An input of a sum: (value - zero_point) * 2^left_shift * factor.
+// How an input of a sum is read: (value - zero_point) * 2^left_shift * factor. Shifts of factors are at most 0.
 struct Addend {
-  const int8_t* elements;
   int32_t zero_point;
   Factor factor;
 };
 
-// clamp((first + second) * factor + zero_point), each product rounded twice as in TFLite Micro. Left shifts are
-// at most 20, so that nothing overflows 32 bits.
+// clamp((first + sign * second) * factor + zero_point), each product rounded twice as in TFLite Micro. Left
+// shifts are at most 20, and shifts of factors at most 0, so that nothing overflows 32 bits.
 template <>
 struct Add<int8_t> {
-  Addend first;
-  Addend second;
+  const int8_t* first;
+  const int8_t* second;
   int8_t* output;
   int32_t elements;
+  Addend first_addend;
+  Addend second_addend;
+  int32_t sign;  // 1, or -1 for a difference
   int32_t left_shift;
   Factor factor;
   int32_t zero_point;
@@ -266,22 +318,64 @@ struct Add<float> {
   const float* second;
   float* output;
   int32_t elements;
+  float sign;  // 1, or -1 for a difference
   Clamp<float> clamp;
 };
 
-// One input of a concatenation: its channels go to the same place of every position of the output.
+template <typename Element>
+struct Mul;
+
+// clamp((first - its zero point) * (second - its zero point) * factor + zero_point).
+template <>
+struct Mul<int8_t> {
+  const int8_t* first;
+  const int8_t* second;
+  int8_t* output;
+  int32_t elements;
+  int32_t first_zero_point;
+  int32_t second_zero_point;
+  Factor factor;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+template <>
+struct Mul<float> {
+  const float* first;
+  const float* second;
+  float* output;
+  int32_t elements;
+  Clamp<float> clamp;
+};
+
+// The average of each channel over all positions: clamp(sum of (input - input_zero_point) * factor + zero_point),
+// where the factor divides by their number.
+struct Mean {
+  const int8_t* input;
+  int8_t* output;
+  int32_t positions;
+  int32_t channels;
+  int32_t input_zero_point;
+  Factor factor;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+// One input of a concatenation, or a slice: its channels go to the same place of every position of the output.
 struct CopyChannels {
   const uint8_t* input;
   uint8_t* output;  // the first position's place for them
   int32_t positions;
   int32_t bytes;  // of the input's channels at one position
   int32_t pitch;  // bytes from position to position of the output
+  int32_t input_pitch;
 };
 
 void Run(const CopyChannels& copy);
 
 void Run(const Conv2D<int8_t>& conv);
 void Run(const GroupedConv2D<int8_t>& conv);
+void Run(const TransposeConv<int8_t>& transpose);
 void Run(const DepthwiseConv2D<int8_t>& conv);
 void Run(const FullyConnected<int8_t>& layer);
 void RunAverage(const Pool2D<int8_t>& pool);
@@ -290,20 +384,26 @@ void Run(const Relu<int8_t>& relu);
 void Run(const Lookup& lookup);
 void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
+void Run(const Mul<int8_t>& product);
+void Run(const Mean& mean);
+void Run(const PRelu<int8_t>& relu);
 
 void Run(const Conv2D<float>& conv);
 void Run(const GroupedConv2D<float>& conv);
+void Run(const TransposeConv<float>& transpose);
 void Run(const DepthwiseConv2D<float>& conv);
 void Run(const FullyConnected<float>& layer);
 void RunAverage(const Pool2D<float>& pool);
 void RunMaximum(const Pool2D<float>& pool);
 void Run(const Relu<float>& relu);
 void Run(const LeakyRelu& relu);
+void Run(const PRelu<float>& relu);
 void RunLogistic(const Elementwise& elements);
 void RunTanh(const Elementwise& elements);
 void RunHardSwish(const Elementwise& elements);
 void Run(const Softmax<float>& softmax);
 void Run(const Add<float>& sum);
+void Run(const Mul<float>& product);
 
 }  // namespace reds
 

@@ -71,25 +71,56 @@ struct SlopeConstants {
   explicit SlopeConstants(const uint32_t* words) : slope(*reinterpret_cast<const float*>(words)) {}
 };
 
-// Add: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
+// Operations on two tensors: which the second one is.
+inline uint32_t SecondTensor(const uint32_t* words) { return words[0]; }
+
+// Add and Sub: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
 struct AddConstants {
   static constexpr uint32_t kWords = 8;
   static constexpr uint32_t kFloatWords = 1;
 
-  uint32_t second;
   int32_t left_shift;
   int32_t multiplier[3];  // of the first input, of the second, of the output
   int32_t shift[3];
 
-  static uint32_t Second(const uint32_t* words) { return words[0]; }
-
   explicit AddConstants(const uint32_t* words)
-      : second(Second(words)),
-        left_shift(static_cast<int32_t>(words[1])),
+      : left_shift(static_cast<int32_t>(words[1])),
         multiplier{static_cast<int32_t>(words[2]), static_cast<int32_t>(words[4]),
                    static_cast<int32_t>(words[6])},
         shift{static_cast<int32_t>(words[3]), static_cast<int32_t>(words[5]),
               static_cast<int32_t>(words[7])} {}
+};
+
+// In int8 the factor from what an operation computes to the output.
+struct FactorConstants {
+  static constexpr uint32_t kWords = 2;
+
+  int32_t multiplier;
+  int32_t shift;
+
+  explicit FactorConstants(const uint32_t* words)
+      : multiplier(static_cast<int32_t>(words[0])), shift(static_cast<int32_t>(words[1])) {}
+};
+
+// Mul: the second tensor, and in int8 the factor of the product.
+struct MulConstants {
+  static constexpr uint32_t kWords = 1 + FactorConstants::kWords;
+  static constexpr uint32_t kFloatWords = 1;
+
+  FactorConstants factor;
+
+  explicit MulConstants(const uint32_t* words) : factor(words + 1) {}
+};
+
+// PRelu in int8: the factors from the input, and from its product with the slope, to the output.
+struct PReluConstants {
+  static constexpr uint32_t kWords = 2 * FactorConstants::kWords;
+
+  FactorConstants positive;
+  FactorConstants negative;
+
+  explicit PReluConstants(const uint32_t* words)
+      : positive(words), negative(words + FactorConstants::kWords) {}
 };
 
 // Concatenation: how many tensors follow the first one, and which.

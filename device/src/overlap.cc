@@ -110,11 +110,22 @@ Overlap OverlapOf(const Layer& layer, int32_t input, int32_t output) {
     case Operation::Tanh:
     case Operation::HardSwish:
     case Operation::Softmax:
+    case Operation::PRelu:
+    case Operation::Requantize:
+      return {0, 1, Overlap::kNever};
     case Operation::Add:
+    case Operation::Sub:
+    case Operation::Mul:
+      // One position that meets the whole map is read again for each of its positions.
+      if (layer.kernel_height() != 1 || layer.kernel_width() != 1) return kNone;
       return {0, 1, Overlap::kNever};
     case Operation::FullyConnected:
     case Operation::Concatenation:
     case Operation::Pad:
+    case Operation::Mean:
+    case Operation::ResizeNearestNeighbor:
+    case Operation::TransposeConv:
+    case Operation::StridedSlice:
       break;
   }
   return kNone;

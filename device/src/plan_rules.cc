@@ -61,14 +61,38 @@ bool WindowIsConsistent(const Layer& layer) {
   return vertical.IsConsistent() && horizontal.IsConsistent();
 }
 
+// Taps that reach outside of the maps are left out, so that any window does.
+bool TransposedWindowIsConsistent(const Layer& layer) {
+  return KernelArea(layer) > 0 && layer.stride_height() > 0 && layer.stride_width() > 0 &&
+         layer.dilation_height() == 1 && layer.dilation_width() == 1;
+}
+
 // The map lies inside the padded one.
 bool IsPadded(const Layer& layer) {
   return layer.input_height() + layer.padding_top() <= layer.output_height() &&
          layer.input_width() + layer.padding_left() <= layer.output_width();
 }
 
+// The map grows by a whole factor, its stride, in each direction.
+bool IsRepeated(const Layer& layer) {
+  return layer.output_height() == layer.input_height() * layer.stride_height() &&
+         layer.output_width() == layer.input_width() * layer.stride_width();
+}
+
+// The part of a map behind `padding` rows and columns and `kernel_width` channels.
+bool IsSlice(const Layer& layer) {
+  return layer.output_height() + layer.padding_top() <= layer.input_height() &&
+         layer.output_width() + layer.padding_left() <= layer.input_width() &&
+         layer.output_channels() + layer.kernel_width() <= layer.input_channels();
+}
+
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
+
+bool IsPool(const Layer& layer) {
+  return WindowIsConsistent(layer) && KeepsChannels(layer) && layer.dilation_height() == 1 &&
+         layer.dilation_width() == 1;
+}
 
 // Files of format 1.0 have no groups and a zero in their place.
 constexpr uint32_t kFirstMinorVersionWithGroups = 1;
@@ -87,20 +111,38 @@ uint64_t Taps(const Layer& layer) {
   switch (layer.operation()) {
     case Operation::Conv2D:
       return KernelArea(layer) * (layer.input_channels() / GroupsOf(layer));
+    case Operation::TransposeConv:
+      return KernelArea(layer) * layer.input_channels();
     case Operation::FullyConnected:
       return layer.input_channels();
     case Operation::DepthwiseConv2D:
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
+    case Operation::Mean:
       return KernelArea(layer);
+    case Operation::PRelu:
+      return 1;
     default:
       return 0;
   }
 }
 
+// A transposed convolution takes the zero point from what it sums, which then has one bit more.
+uint64_t ProductsOfInt8(const Layer& layer) {
+  return layer.operation() == Operation::TransposeConv ? 2 * Taps(layer) : Taps(layer);
+}
+
+bool TakesTwo(Operation operation) {
+  return operation == Operation::Add || operation == Operation::Sub || operation == Operation::Mul;
+}
+
+// The second map of an operation on two has the first one's size, or one position for all of them.
+bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(layer) == InputArea(layer); }
+
 bool HasWeights(Operation operation) {
   return operation == Operation::Conv2D || operation == Operation::DepthwiseConv2D ||
-         operation == Operation::FullyConnected;
+         operation == Operation::FullyConnected || operation == Operation::PRelu ||
+         operation == Operation::TransposeConv;
 }
 
 bool WeightsHold(const Checked& checked, const Layer& layer) {
@@ -118,12 +160,15 @@ bool ShapesHold(const Layer& layer) {
   switch (layer.operation()) {
     case Operation::Conv2D:
       return WindowIsConsistent(layer);
+    case Operation::TransposeConv:
+      return TransposedWindowIsConsistent(layer);
     case Operation::DepthwiseConv2D:
       return WindowIsConsistent(layer) && layer.output_channels() % layer.input_channels() == 0;
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
-      return WindowIsConsistent(layer) && KeepsChannels(layer) && layer.dilation_height() == 1 &&
-             layer.dilation_width() == 1;
+      return IsPool(layer);
+    case Operation::Mean:
+      return IsPool(layer) && KernelArea(layer) == InputArea(layer) && OutputArea(layer) == 1;
     case Operation::FullyConnected:
       return KeepsArea(layer);
     case Operation::Relu:
@@ -131,10 +176,19 @@ bool ShapesHold(const Layer& layer) {
     case Operation::Logistic:
     case Operation::Tanh:
     case Operation::HardSwish:
-    case Operation::Add:
+    case Operation::PRelu:
+    case Operation::Requantize:
       return KeepsArea(layer) && KeepsChannels(layer);
+    case Operation::Add:
+    case Operation::Sub:
+    case Operation::Mul:
+      return KeepsArea(layer) && KeepsChannels(layer) && IsSpread(layer);
     case Operation::Pad:
       return IsPadded(layer) && KeepsChannels(layer);
+    case Operation::StridedSlice:
+      return IsSlice(layer);
+    case Operation::ResizeNearestNeighbor:
+      return IsRepeated(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
       return KeepsArea(layer) && layer.input_channels() < layer.output_channels();
     case Operation::Softmax:
@@ -146,8 +200,8 @@ bool ShapesHold(const Layer& layer) {
 
 bool LayerHolds(const Checked& checked, const Layer& layer) {
   return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX &&
-         GroupsHold(checked, layer) && ShapesHold(layer) && Taps(layer) <= conventions::kMaximumTaps &&
-         WeightsHold(checked, layer);
+         GroupsHold(checked, layer) && ShapesHold(layer) &&
+         ProductsOfInt8(layer) <= conventions::kMaximumTaps && WeightsHold(checked, layer);
 }
 
 // ---- Tensors ----
@@ -192,10 +246,12 @@ bool IsAtPort(const Checked& checked, const Tensor& tensor, uint64_t area, const
 
 // ---- Constants ----
 
+bool IsShift(int32_t shift) { return shift >= -31 && shift <= 30; }
+
 bool RequantizationHolds(const uint32_t* words, uint32_t channels) {
   const ChannelConstants<int8_t> constants(words, channels);
   for (uint32_t channel = 0; channel < channels; ++channel) {
-    if (constants.shift[channel] < -31 || constants.shift[channel] > 30) return false;
+    if (!IsShift(constants.shift[channel])) return false;
   }
   return true;
 }
@@ -223,10 +279,13 @@ const uint32_t* FindConstants(const Checked& checked, const Step& step, uint32_t
   return all->data() + step.constants();
 }
 
+// More words than a plan can have: for what it may not hold.
+constexpr uint32_t kNeverThere = UINT32_MAX;
+
 uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
   const uint32_t* count = FindConstants(checked, step, 1);
   const bool holds = count != nullptr && *count >= 1 && *count < conventions::kMaximumConcatenationInputs;
-  return holds ? 1 + *count : UINT32_MAX;
+  return holds ? 1 + *count : kNeverThere;
 }
 
 uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& source,
@@ -237,6 +296,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
     case Operation::Conv2D:
     case Operation::DepthwiseConv2D:
     case Operation::FullyConnected:
+    case Operation::TransposeConv:
       return is_int8 ? ChannelConstants<int8_t>::Words(channels) : ChannelConstants<float>::Words(channels);
     case Operation::LeakyRelu:
       return is_int8 ? LookupConstants::kWords : SlopeConstants::kWords;
@@ -244,10 +304,19 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
     case Operation::Tanh:
     case Operation::HardSwish:
       return is_int8 ? LookupConstants::kWords : 0;
+    case Operation::Requantize:
+      return is_int8 ? LookupConstants::kWords : kNeverThere;
     case Operation::Softmax:
       return is_int8 ? SoftmaxConstants::kWords : 0;
     case Operation::Add:
+    case Operation::Sub:
       return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
+    case Operation::Mul:
+      return is_int8 ? MulConstants::kWords : MulConstants::kFloatWords;
+    case Operation::Mean:
+      return is_int8 ? FactorConstants::kWords : 0;
+    case Operation::PRelu:
+      return is_int8 ? PReluConstants::kWords : 0;
     case Operation::Concatenation:
       return ConcatenationWords(checked, step);
     case Operation::Relu:
@@ -255,9 +324,11 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
     case Operation::Pad:
+    case Operation::ResizeNearestNeighbor:
+    case Operation::StridedSlice:
       return 0;
   }
-  return UINT32_MAX;
+  return kNeverThere;
 }
 
 bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& source, const Tensor& destination,
@@ -267,9 +338,21 @@ bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& sourc
   const uint32_t* first = FindConstants(checked, step, words);
   if (first == nullptr) return false;
   if (!checked.is_int8()) return true;
-  if (operation == Operation::Softmax) return SoftmaxHolds(SoftmaxConstants(first));
-  if (operation == Operation::Add) return AddHolds(AddConstants(first));
-  return !HasWeights(operation) || RequantizationHolds(first, destination.channels());
+  switch (operation) {
+    case Operation::Softmax:
+      return SoftmaxHolds(SoftmaxConstants(first));
+    case Operation::Add:
+    case Operation::Sub:
+      return AddHolds(AddConstants(first));
+    case Operation::Mul:
+      return IsShift(MulConstants(first).factor.shift);
+    case Operation::Mean:
+      return IsShift(FactorConstants(first).shift);
+    case Operation::PRelu:
+      return IsShift(PReluConstants(first).positive.shift) && IsShift(PReluConstants(first).negative.shift);
+    default:
+      return !HasWeights(operation) || RequantizationHolds(first, destination.channels());
+  }
 }
 
 // ---- Steps ----
@@ -283,10 +366,6 @@ struct RunList {
   const Tensor& tensor(uint32_t index) const { return *subnetwork.tensors()->Get(index); }
   const Layer& layer(const Step& step) const { return *checked.plan.layers()->Get(step.layer()); }
 
-  // A tensor that a step reads; all that it reads have the same area.
-  Range InputRange(const Step& step, uint32_t input) const {
-    return RangeOf(checked, tensor(input), InputArea(layer(step)));
-  }
   Range OutputRange(const Step& step) const {
     return RangeOf(checked, tensor(step.output()), OutputArea(layer(step)));
   }
@@ -307,9 +386,9 @@ struct FurtherInputs {
 // The constants hold.
 FurtherInputs FurtherInputsOf(const RunList& list, const Step& step) {
   const Operation operation = list.layer(step).operation();
-  if (operation != Operation::Add && operation != Operation::Concatenation) return {nullptr, 0};
+  if (!TakesTwo(operation) && operation != Operation::Concatenation) return {nullptr, 0};
   const uint32_t* words = list.checked.plan.constants()->data() + step.constants();
-  if (operation == Operation::Add) return {words, 1};
+  if (TakesTwo(operation)) return {words, 1};
   const ConcatenationConstants constants(words);
   return {constants.tensors, constants.count};
 }
@@ -321,23 +400,27 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
     case Operation::Conv2D:
       return GroupsOf(layer) == 1 || (input == layer.input_channels() && output == layer.output_channels());
     case Operation::FullyConnected:
+    case Operation::TransposeConv:
       return true;
     case Operation::DepthwiseConv2D:
       return output == input * (layer.output_channels() / layer.input_channels());
     default:
       return output == input;
+    case Operation::StridedSlice:
+      return KeepsChannels(layer) ? output == input
+                                  : input == layer.input_channels() && output == layer.output_channels();
     case Operation::Concatenation:
       return output > input;
   }
 }
 
-// What a sum adds has the channels of the first, and a concatenation is filled by what it joins.
+// The second of two maps has the channels of the first, and a concatenation is filled by what it joins.
 bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInputs& further) {
   const uint32_t first = list.tensor(step.input()).channels();
   uint64_t all = first;
   for (uint32_t index = 0; index < further.count; ++index) {
     const uint32_t channels = list.tensor(further.tensors[index]).channels();
-    if (list.layer(step).operation() == Operation::Add && channels != first) return false;
+    if (TakesTwo(list.layer(step).operation()) && channels != first) return false;
     all += channels;
   }
   return list.layer(step).operation() != Operation::Concatenation ||
@@ -345,10 +428,10 @@ bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInp
 }
 
 // The network's input has all its channels in every subnetwork, and the place and size of the port.
-bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor) {
+bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
   const Tensor& input = list.tensor(tensor);
   const bool whole = tensor != step.input() || input.channels() == list.layer(step).input_channels();
-  return whole && IsAtPort(list.checked, input, InputArea(list.layer(step)), *list.checked.plan.input());
+  return whole && IsAtPort(list.checked, input, area, *list.checked.plan.input());
 }
 
 // Whether no step writes the tensor: it is the network's input, or another shape of the tensor at its place.
@@ -361,16 +444,15 @@ bool IsView(const RunList& list, uint32_t tensor) {
 
 // Walks back from a step to the one that wrote what it reads: sizes agree, and nothing in between has overwritten
 // it.
-bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor) {
-  const Step& step = list.step(index);
-  const Range input = list.InputRange(step, tensor);
+bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor, uint64_t area) {
+  const Range input = RangeOf(list.checked, list.tensor(tensor), area);
   for (uint32_t earlier = index; earlier-- > 0;) {
     const Step& candidate = list.step(earlier);
-    if (candidate.output() == tensor) return OutputArea(list.layer(candidate)) == InputArea(list.layer(step));
+    if (candidate.output() == tensor) return OutputArea(list.layer(candidate)) == area;
     const Range written = list.OutputRange(candidate);
     if (written.Overlaps(input)) return written == input && IsView(list, tensor);
   }
-  return IsView(list, tensor) && ReadsPort(list, step, tensor);
+  return IsView(list, tensor) && ReadsPort(list, list.step(index), tensor, area);
 }
 
 bool OutputIsNew(const RunList& list, uint32_t index) {
@@ -385,8 +467,8 @@ int32_t PositionBytes(const RunList& list, uint32_t tensor) {
 }
 
 // What overlaps does so where the kernel reads before it writes.
-bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor) {
-  const Range input = list.InputRange(step, tensor);
+bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
+  const Range input = RangeOf(list.checked, list.tensor(tensor), area);
   const Range output = list.OutputRange(step);
   if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
   if (!input.Overlaps(output)) return true;
@@ -395,8 +477,13 @@ bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor) {
   return allowed.Allows(static_cast<int64_t>(input.begin), static_cast<int64_t>(output.begin));
 }
 
-bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor) {
-  return PlacesHold(list, list.step(index), tensor) && InputIsLive(list, index, tensor);
+// `area` is that of the tensor, as the step reads it.
+bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor, uint64_t area) {
+  return PlacesHold(list, list.step(index), tensor, area) && InputIsLive(list, index, tensor, area);
+}
+
+uint64_t FurtherArea(const Layer& layer) {
+  return TakesTwo(layer.operation()) ? InputArea(layer) / KernelArea(layer) : InputArea(layer);
 }
 
 bool FurtherInputsHold(const RunList& list, uint32_t index) {
@@ -405,7 +492,7 @@ bool FurtherInputsHold(const RunList& list, uint32_t index) {
   for (uint32_t input = 0; input < further.count; ++input) {
     const uint32_t tensor = further.tensors[input];
     if (tensor >= list.subnetwork.tensors()->size() || tensor == step.output()) return false;
-    if (!InputHolds(list, index, tensor)) return false;
+    if (!InputHolds(list, index, tensor, FurtherArea(list.layer(step)))) return false;
   }
   return FurtherChannelsHold(list, step, further);
 }
@@ -417,7 +504,7 @@ bool StepHolds(const RunList& list, uint32_t index) {
   const Tensor& source = list.tensor(step.input());
   const Tensor& destination = list.tensor(step.output());
   return ChannelsHold(layer, source.channels(), destination.channels()) && OutputIsNew(list, index) &&
-         InputHolds(list, index, step.input()) &&
+         InputHolds(list, index, step.input(), InputArea(layer)) &&
          ConstantsHold(list.checked, step, source, destination, layer.operation()) &&
          FurtherInputsHold(list, index) && step.activation_minimum() <= step.activation_maximum();
 }

@@ -51,6 +51,19 @@ struct Task {
   const uint32_t* Constants() const { return context.constants->data() + step.constants(); }
 
   int32_t Positions() const { return layer.output_height() * layer.output_width(); }
+
+  // The second tensor of an operation on two.
+  const Tensor& SecondSource() const { return OtherSource(SecondTensor(Constants())); }
+
+  template <typename Element>
+  const Element* Second() const {
+    return Elements<Element>(SecondSource());
+  }
+
+  // How often an operation on two maps takes the second one: once, or at every position.
+  int32_t SecondRepeats() const { return layer.kernel_height() * layer.kernel_width(); }
+
+  int32_t ElementsAtOnce() const { return Positions() / SecondRepeats() * destination.channels(); }
 };
 
 Window MakeWindow(const Layer& layer) {
@@ -108,20 +121,20 @@ int32_t PaddingValue(const Task& task) {
 }
 
 template <typename Element>
-void RunGroupedConv2D(const Task& task) {
-  Run(GroupedConv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
-                             task.Output<Element>(), task.layer.groups(),
-                             task.layer.input_channels() / task.layer.groups(),
-                             task.layer.output_channels() / task.layer.groups(), PaddingValue<Element>(task),
-                             MakeStage<Element>(task)});
+Conv2D<Element> MakeConv2D(const Task& task) {
+  return {MakeWindow(task.layer),      task.Input<Element>(),       task.Weights<Element>(),
+          task.Output<Element>(),      task.source.channels(),      task.destination.channels(),
+          task.layer.input_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)};
 }
 
 template <typename Element>
 void RunConv2D(const Task& task) {
-  if (task.layer.groups() > 1) return RunGroupedConv2D<Element>(task);
-  Run(Conv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
-                      task.Output<Element>(), task.source.channels(), task.destination.channels(),
-                      task.layer.input_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});
+  const Layer& layer = task.layer;
+  if (layer.groups() <= 1) return Run(MakeConv2D<Element>(task));
+  Run(GroupedConv2D<Element>{MakeWindow(layer), task.Input<Element>(), task.Weights<Element>(),
+                             task.Output<Element>(), layer.groups(), layer.input_channels() / layer.groups(),
+                             layer.output_channels() / layer.groups(), PaddingValue<Element>(task),
+                             MakeStage<Element>(task)});
 }
 
 template <typename Element>
@@ -218,14 +231,16 @@ Add<Element> MakeAdd(const Task& task);
 template <>
 Add<int8_t> MakeAdd<int8_t>(const Task& task) {
   const AddConstants constants(task.Constants());
-  const Tensor& second = task.OtherSource(constants.second);
   const auto factor = [&constants](int index) {
     return Factor{constants.multiplier[index], constants.shift[index]};
   };
-  return {{task.Input<int8_t>(), task.source.zero_point(), factor(0)},
-          {task.Elements<int8_t>(second), second.zero_point(), factor(1)},
+  return {task.Input<int8_t>(),
+          task.Second<int8_t>(),
           task.Output<int8_t>(),
-          task.Positions() * task.destination.channels(),
+          task.ElementsAtOnce(),
+          {task.source.zero_point(), factor(0)},
+          {task.SecondSource().zero_point(), factor(1)},
+          task.layer.operation() == Operation::Sub ? -1 : 1,
           constants.left_shift,
           factor(2),
           task.destination.zero_point(),
@@ -235,11 +250,122 @@ Add<int8_t> MakeAdd<int8_t>(const Task& task) {
 #ifndef REDS_INT8_ONLY
 template <>
 Add<float> MakeAdd<float>(const Task& task) {
-  const Tensor& second = task.OtherSource(AddConstants::Second(task.Constants()));
-  return {task.Input<float>(), task.Elements<float>(second), task.Output<float>(),
-          task.Positions() * task.destination.channels(), MakeClamp<float>(task)};
+  return {task.Input<float>(),
+          task.Second<float>(),
+          task.Output<float>(),
+          task.ElementsAtOnce(),
+          task.layer.operation() == Operation::Sub ? -1.0f : 1.0f,
+          MakeClamp<float>(task)};
 }
 #endif
+
+template <typename Element>
+Mul<Element> MakeMul(const Task& task);
+
+template <>
+Mul<int8_t> MakeMul<int8_t>(const Task& task) {
+  const FactorConstants factor = MulConstants(task.Constants()).factor;
+  return {task.Input<int8_t>(),
+          task.Second<int8_t>(),
+          task.Output<int8_t>(),
+          task.ElementsAtOnce(),
+          task.source.zero_point(),
+          task.SecondSource().zero_point(),
+          {factor.multiplier, factor.shift},
+          task.destination.zero_point(),
+          {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+Mul<float> MakeMul<float>(const Task& task) {
+  return {task.Input<float>(), task.Second<float>(), task.Output<float>(), task.ElementsAtOnce(),
+          MakeClamp<float>(task)};
+}
+#endif
+
+// Runs an operation on two maps, once for each time that the second one is taken.
+template <typename Pair>
+void RunPair(const Task& task, Pair pair) {
+  for (int32_t left = task.SecondRepeats(); left > 0; --left) {
+    Run(pair);
+    pair.first += pair.elements;
+    pair.output += pair.elements;
+  }
+}
+
+template <typename Element>
+void RunMean(const Task& task);
+
+template <>
+void RunMean<int8_t>(const Task& task) {
+  const FactorConstants factor(task.Constants());
+  Run(Mean{task.Input<int8_t>(),
+           task.Output<int8_t>(),
+           task.layer.input_height() * task.layer.input_width(),
+           task.destination.channels(),
+           task.source.zero_point(),
+           {factor.multiplier, factor.shift},
+           task.destination.zero_point(),
+           {task.step.activation_minimum(), task.step.activation_maximum()}});
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+void RunMean<float>(const Task& task) {
+  RunAverage(MakePool<float>(task));
+}
+#endif
+
+template <typename Element>
+PRelu<Element> MakePRelu(const Task& task);
+
+template <>
+PRelu<int8_t> MakePRelu<int8_t>(const Task& task) {
+  const PReluConstants constants(task.Constants());
+  return {task.Input<int8_t>(),
+          task.Weights<int8_t>(),
+          task.Output<int8_t>(),
+          task.Positions(),
+          task.destination.channels(),
+          task.source.zero_point(),
+          {constants.positive.multiplier, constants.positive.shift},
+          {constants.negative.multiplier, constants.negative.shift},
+          task.destination.zero_point(),
+          {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+PRelu<float> MakePRelu<float>(const Task& task) {
+  return {task.Input<float>(), task.Weights<float>(), task.Output<float>(), task.Positions(),
+          task.destination.channels()};
+}
+#endif
+
+template <typename Element>
+void RunResize(const Task& task) {
+  const Layer& layer = task.layer;
+  Run(Repeat{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width(),
+             task.source.channels() * static_cast<int32_t>(sizeof(Element)), layer.stride_height(),
+             layer.stride_width()});
+}
+
+template <typename Element>
+void RunSlice(const Task& task) {
+  const Layer& layer = task.layer;
+  constexpr int32_t kBytes = sizeof(Element);
+  const int32_t from = task.source.channels() * kBytes;
+  const int32_t to = task.destination.channels() * kBytes;
+  const int32_t first = layer.padding_top() * layer.input_width() + layer.padding_left();
+  const uint8_t* input = task.Input<uint8_t>() + first * from + layer.kernel_width() * kBytes;
+  uint8_t* output = task.Output<uint8_t>();
+  for (int32_t left = layer.output_height(); left > 0; --left) {
+    Run(CopyChannels{input, output, layer.output_width(), to, to, from});
+    input += layer.input_width() * from;
+    output += layer.output_width() * to;
+  }
+}
 
 template <typename Element>
 void RunConcatenation(const Task& task) {
@@ -249,7 +375,7 @@ void RunConcatenation(const Task& task) {
   for (uint32_t input = 0; input <= constants.count; ++input) {
     const Tensor& source = input == 0 ? task.source : task.OtherSource(constants.tensors[input - 1]);
     const int32_t bytes = source.channels() * static_cast<int32_t>(sizeof(Element));
-    Run(CopyChannels{task.Elements<uint8_t>(source), place, task.Positions(), bytes, pitch});
+    Run(CopyChannels{task.Elements<uint8_t>(source), place, task.Positions(), bytes, pitch, bytes});
     place += bytes;
   }
 }
@@ -259,6 +385,8 @@ void RunTask(const Task& task) {
   switch (task.layer.operation()) {
     case Operation::Conv2D:
       return RunConv2D<Element>(task);
+    case Operation::TransposeConv:
+      return Run(TransposeConv<Element>{MakeConv2D<Element>(task)});
     case Operation::DepthwiseConv2D:
       return RunDepthwiseConv2D<Element>(task);
     case Operation::FullyConnected:
@@ -272,13 +400,25 @@ void RunTask(const Task& task) {
     case Operation::Softmax:
       return Run(MakeSoftmax<Element>(task));
     case Operation::Add:
-      return Run(MakeAdd<Element>(task));
+    case Operation::Sub:
+      return RunPair(task, MakeAdd<Element>(task));
+    case Operation::Mul:
+      return RunPair(task, MakeMul<Element>(task));
+    case Operation::Mean:
+      return RunMean<Element>(task);
+    case Operation::PRelu:
+      return Run(MakePRelu<Element>(task));
+    case Operation::ResizeNearestNeighbor:
+      return RunResize<Element>(task);
+    case Operation::StridedSlice:
+      return RunSlice<Element>(task);
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:
     case Operation::Logistic:
     case Operation::Tanh:
     case Operation::HardSwish:
+    case Operation::Requantize:
       return RunElementwise<Element>(task);
     case Operation::Pad:
       return RunPad<Element>(task);

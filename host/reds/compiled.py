@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.errors import UsageError
-from reds.graph import INPUT, Activation, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
+from reds.graph import (
+    INPUT,
+    Activation,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    DeviceOperation,
+    Pair,
+    PRelu,
+    Shape,
+)
 from reds.requantize import Quantization
 
 
@@ -47,13 +58,18 @@ class CompiledLayer:
     subgraph: int
     """0: the network; i: the head of exit i."""
     weights: NDArray[np.int8] | NDArray[np.float32] | None
-    """OHWI with the input channels of one group, depthwise 1HWC, fully connected OI; None for an operation without
-    weights."""
+    """OHWI with the input channels of one group, depthwise 1HWC, fully connected OI, slopes C; None for an operation
+    without weights."""
 
     @property
     def is_softmax(self) -> bool:
         """Whether the operation is a softmax."""
         return isinstance(self.operation, Activation) and self.operation.function == "softmax"
+
+    def read_map(self, position: int) -> tuple[int, int]:
+        """Height and width in which it reads an input; the second map of a pair may be spread from one position."""
+        spread = isinstance(self.operation, Pair) and self.operation.spread and position == 1
+        return (1, 1) if spread else self.input_shape[:2]
 
     def sliced_weights(self, input_channels: int, output_channels: int) -> NDArray:
         """The weights of a prefix of the channels, contiguous."""
@@ -62,8 +78,10 @@ class CompiledLayer:
             return np.ascontiguousarray(self.weights[:output_channels, :input_channels])
         if isinstance(self.operation, DepthwiseConv2D):
             return np.ascontiguousarray(self.weights[..., :output_channels])
-        assert isinstance(self.operation, Conv2D)
-        return np.ascontiguousarray(self.weights[:output_channels, :, :, : input_channels // self.operation.groups])
+        if isinstance(self.operation, PRelu):
+            return np.ascontiguousarray(self.weights[:output_channels])
+        groups = self.operation.groups if isinstance(self.operation, Conv2D) else 1
+        return np.ascontiguousarray(self.weights[:output_channels, :, :, : input_channels // groups])
 
     def macs(self, input_channels: int, output_channels: int) -> int:
         """Multiply-accumulates of one inference at a width; padded taps count like any other."""
@@ -75,6 +93,9 @@ class CompiledLayer:
         if isinstance(self.operation, Conv2D):
             taps = int(np.prod(self.operation.kernel_size))
             return height * width * taps * (input_channels // self.operation.groups) * output_channels
+        if isinstance(self.operation, Conv2DTranspose):
+            taps = int(np.prod(self.operation.kernel_size))
+            return self.input_shape[0] * self.input_shape[1] * taps * input_channels * output_channels
         return 0
 
 
@@ -92,10 +113,11 @@ class CompiledStep:
     """None for float32."""
     weight_scales: NDArray[np.float32] | None
     """Per active output channel; in int8 one where a fully connected layer has one for all of them, which TFLite Micro
-    rounds differently. int8: real weight = scale * stored weight. float32: factor on the stored weights. None for an
-    operation without weights."""
+    rounds differently. int8: real weight = scale * stored weight. float32: factor on the stored weights. Of slopes one
+    for all in int8, and none in float32. None for an operation without weights."""
     bias: NDArray[np.int32] | NDArray[np.float32] | None
-    """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in."""
+    """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in. None for
+    an operation without weights, and of slopes."""
 
     @property
     def input_quantization(self) -> Quantization | None:
@@ -146,9 +168,9 @@ class CompiledNetwork:
         """Weights and biases, after folding, that a subnetwork uses."""
         return sum(
             self.layers[step.layer].sliced_weights(step.input_channels, step.output_channels).size
-            + step.output_channels
+            + (0 if step.bias is None else step.output_channels)
             for step in self.subnetworks[subnetwork].steps
-            if step.bias is not None
+            if self.layers[step.layer].weights is not None
         )
 
     def tensors_read(self, subnetwork: int) -> tuple[tuple[int, ...], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds.fold import FusedLayer, fuse
-from reds.graph import INPUT, Conv2D, Dense, DepthwiseConv2D, Exit, Graph, Node, Shape
+from reds.graph import INPUT, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Exit, Graph, Node, Shape
 from reds.grouping import FIXES_CHANNELS, MAKES_CHANNELS
 from reds.overlapping import sharing
 from reds.tensors import align, lifetimes, lower_bound
@@ -80,6 +80,8 @@ def parameters(graph: Graph, widths: Widths, leave: Exit | None = None) -> Chann
             outputs = part.channels(layer.first_node)
             total = total + _node_kernel_size(node, part.channels(node.input), outputs)
             if "bias" in node.weights or layer.batch_norm_node is not None:
+                total = total + outputs
+            if "slope" in node.weights:
                 total = total + outputs
     return total
 
@@ -161,7 +163,10 @@ def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> 
 
 
 def _positions(graph: Graph, index: int) -> int:
-    return math.prod(graph.nodes[index].output_shape[:2])
+    """Where a kernel is applied: at every output, a transposed one at every input."""
+    node = graph.nodes[index]
+    shape = graph.shape_of(node.input) if isinstance(node.operation, Conv2DTranspose) else node.output_shape
+    return math.prod(shape[:2])
 
 
 def _node_kernel_size(node: Node, input_channels: Channels, output_channels: Channels) -> Channels:
@@ -169,6 +174,8 @@ def _node_kernel_size(node: Node, input_channels: Channels, output_channels: Cha
     match node.operation:
         case Conv2D(kernel_size=(height, width), groups=groups):
             return height * width * (input_channels // groups) * output_channels
+        case Conv2DTranspose(kernel_size=(height, width)):
+            return height * width * input_channels * output_channels
         case DepthwiseConv2D(kernel_size=(height, width)):
             return height * width * output_channels
         case Dense():

@@ -15,7 +15,7 @@ from keras import layers
 from reds.cost import node_macs
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, Exit, Graph, Ranked
+from reds.graph import Activation, Add, Concatenate, Conv2D, Conv2DTranspose, Dense, Exit, Graph, Ranked
 from reds.tracing import trace
 
 BLOCK_CHANNELS = (32, 16)
@@ -24,7 +24,7 @@ BLOCK_CHANNELS = (32, 16)
 DENSE_UNITS = (64, 32)
 """Units of the hidden layers of a vector's head."""
 
-_ENDS_OF_BLOCKS = (Conv2D, Dense, Add, Concatenate)
+_ENDS_OF_BLOCKS = (Conv2D, Conv2DTranspose, Dense, Add, Concatenate)
 
 
 def attach_exits(ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: int = 0) -> Ranked:

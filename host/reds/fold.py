@@ -16,25 +16,26 @@ from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
-    Add,
     Array,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
     Graph,
     Node,
     Operation,
+    Pair,
     Pool2D,
     Shape,
 )
 
 FusedActivation = Literal["none", "relu", "relu6"]
 
-_WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
+_WEIGHTED = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
 
-_ACTIVATED = (*_WEIGHTED, Pool2D, Add)
+_ACTIVATED = (Conv2D, DepthwiseConv2D, Dense, Pool2D, Pair)
 """Operations that TFLite runs together with an activation."""
 
 

@@ -22,12 +22,21 @@ from reds.graph import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Graph,
+    Mean,
+    Multiply,
     Node,
     Pad,
     Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
 )
 from reds.replicas import count_replicas
 
@@ -284,7 +293,7 @@ def _trunk_nodes(graph: Graph) -> tuple[int, ...]:
 
 def _mixes_channels(node: Node) -> bool:
     """Whether a channel of the output depends on how many channels are active."""
-    if isinstance(node.operation, Conv2D | Dense):
+    if isinstance(node.operation, Conv2D | Dense | Conv2DTranspose):
         return node.input_group is not None
     if isinstance(node.operation, Activation):
         return node.operation.function == "softmax"
@@ -333,7 +342,28 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
         case Pad():
             return ops.pad(x, ((0, 0), operation.rows, operation.columns, (0, 0)))
         case Add():
-            return ops.add(*inputs)
+            # Not `ops.add`: in TensorFlow it takes an operand with one long axis, the batch too, for a bias.
+            return inputs[0] + inputs[1]
+        case Mean():
+            return ops.mean(x, axis=(1, 2), keepdims=True)
+        case Requantize():
+            return x
+        case Conv2DTranspose():
+            kernel = ops.cast(_prefix(weights["kernel"], x.shape[-1], channels), x.dtype)
+            return _add_bias(_conv_transpose(operation, x, kernel), weights)
+        case Crop(rows=rows, columns=columns):
+            height, width = x.shape[1:3]
+            return x[:, rows[0] : height - rows[1], columns[0] : width - columns[1]]
+        case Slice(first=first):
+            return x[..., first : first + node.output_shape[2]]
+        case Upsample(size=(down, right)):
+            return ops.repeat(ops.repeat(x, down, axis=1), right, axis=2)
+        case PRelu():
+            return ops.where(x < 0, x * ops.cast(_prefix(weights["slope"], channels), x.dtype), x)
+        case Subtract():
+            return ops.subtract(*inputs)
+        case Multiply():
+            return ops.multiply(*inputs)
         case Concatenate():
             return ops.concatenate(inputs, axis=-1)
         case _:
@@ -374,6 +404,16 @@ def _grouped_conv(operation: Conv2D, x: Tensor, kernel: Tensor) -> Tensor:
         return _depthwise_conv(operation, x, ops.reshape(kernel, (*kernel.shape[:2], groups, -1)))
     parts = zip(ops.split(x, groups, axis=-1), ops.split(kernel, groups, axis=-1), strict=True)
     return ops.concatenate([_conv(operation, *part) for part in parts], axis=-1)
+
+
+def _conv_transpose(operation: Conv2DTranspose, x: Tensor, kernel: Tensor) -> Tensor:
+    return ops.conv_transpose(
+        x,
+        ops.transpose(kernel, (0, 1, 3, 2)),
+        strides=operation.strides,
+        padding=operation.padding,
+        data_format=CHANNELS_LAST,
+    )
 
 
 def _depthwise_conv(operation: Conv2D | DepthwiseConv2D, x: Tensor, kernel: Tensor) -> Tensor:

@@ -101,8 +101,26 @@ class Pad:
 
 
 @dataclass(frozen=True)
-class Add:
-    """Elementwise sum of two maps of one shape."""
+class Pair:
+    """An operation on the elements of two maps of one shape."""
+
+    spread: bool = False
+    """Whether the second map has one position, which meets every position of the first."""
+
+
+@dataclass(frozen=True)
+class Add(Pair):
+    """Sum of two maps."""
+
+
+@dataclass(frozen=True)
+class Subtract(Pair):
+    """The first map less the second."""
+
+
+@dataclass(frozen=True)
+class Multiply(Pair):
+    """Product of two maps, element by element."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,62 @@ class Concatenate:
     """Two or more maps of one height and width, one behind the other along the channels."""
 
 
-DeviceOperation = Conv2D | DepthwiseConv2D | Dense | Pool2D | Pad | Activation | Add | Concatenate
+@dataclass(frozen=True)
+class Mean:
+    """Average of each channel over the whole map; in int8, unlike a pool, with a quantisation of its own."""
+
+
+@dataclass(frozen=True)
+class PRelu:
+    """Leaky ReLU with a slope per channel. Weights: `slope` (channels,)."""
+
+
+@dataclass(frozen=True)
+class Requantize:
+    """The same values in another quantisation; in int8 networks only."""
+
+
+@dataclass(frozen=True)
+class Upsample:
+    """A larger map, in which each position is repeated."""
+
+    size: tuple[int, int]
+    """How often, downwards and to the right."""
+
+
+@dataclass(frozen=True)
+class Conv2DTranspose:
+    """Transposed convolution. Weights: `kernel` (kernel_h, kernel_w, in, out), which is Keras' with its last two axes
+    exchanged, `bias` (out,) where there is one."""
+
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "valid"
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A map without its borders."""
+
+    rows: tuple[int, int]
+    """That go above and below."""
+    columns: tuple[int, int]
+    """That go left and right."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the channels of a map; its shape says how many."""
+
+    first: int
+    """The first channel that stays."""
+
+
+_Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
+_Joining = Add | Subtract | Multiply | Concatenate
+_Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice
+
+DeviceOperation = _Weighted | _Joining | _Resizing | Activation | Requantize
 """What a device runs: batch normalisation is folded into the operation before it."""
 
 Operation = DeviceOperation | BatchNormalization

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reds.disjoint_sets import DisjointSets
-from reds.graph import INPUT, ChannelGroup, Concatenate, Conv2D, Dense, DepthwiseConv2D, Node
+from reds.graph import INPUT, ChannelGroup, Concatenate, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Node, Slice
 
-MAKES_CHANNELS = (Conv2D, Dense)
+MAKES_CHANNELS = (Conv2D, Dense, Conv2DTranspose)
 """Operations whose output channels are their own. All others pass their inputs' channels on."""
 
 
-FIXES_CHANNELS = (Concatenate,)
+FIXES_CHANNELS = (Concatenate, Slice)
 """Operations that need every channel of their inputs in its place, and whose output channels are as fixed. Without its
 last channels, the first input of a concatenation would move those of the second, and what reads them would not use a
-prefix of its weights any more."""
+prefix of its weights any more; a slice would begin at another channel."""
 
 
 def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelGroup, ...]]:

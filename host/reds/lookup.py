@@ -69,6 +69,21 @@ def lookup_table(activation: Activation, source: Quantization, target: Quantizat
     return np.roll(table, INT8_MINIMUM)
 
 
+def requantization_table(source: Quantization, target: Quantization) -> NDArray[np.int8]:
+    """The same values in another quantisation, for all inputs, bit-exact with TFLite Micro's reference kernel.
+
+    Args:
+        source: quantisation of the input.
+        target: quantisation of the output.
+
+    Returns:
+        (256,) outputs in the order of `lookup_table`.
+    """
+    differences = np.arange(INT8_MINIMUM, INT8_MAXIMUM + 1) - source.zero_point
+    outputs = _requantize(differences, float(source.scale) / float(target.scale)) + target.zero_point
+    return np.roll(np.clip(outputs, INT8_MINIMUM, INT8_MAXIMUM).astype(np.int8), INT8_MINIMUM)
+
+
 # LeakyReLU
 
 

@@ -1,6 +1,7 @@
 """Reads a .tflite file with its metadata entry `REDS` back into the compiled network."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,21 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Mean,
+    Multiply,
     Pad,
     Padding,
     Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
 )
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
@@ -37,6 +47,13 @@ from reds.schema import conventions
 from reds.schema import reds_generated as schema
 
 TFLITE_IDENTIFIER = b"TFL3"
+PAIRS: Mapping[int, type[Add] | type[Subtract] | type[Multiply]] = {
+    schema.Operation.Add: Add,
+    schema.Operation.Sub: Subtract,
+    schema.Operation.Mul: Multiply,
+}
+"""Operations on two maps; their constants begin with the second one's tensor."""
+
 RESHAPING = (
     tflite.BuiltinOperator.RESHAPE,
     tflite.BuiltinOperator.SQUEEZE,
@@ -300,7 +317,7 @@ def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
     """The tensors that a step reads: `input`, and for operations with more the ones in its constants."""
     operation = plan.layers[step.layer].operation
     further: list[int] = []
-    if operation == schema.Operation.Add:
+    if operation in PAIRS:
         further = [int(plan.constants[step.constants])]
     if operation == schema.Operation.Concatenation:
         first = step.constants + 1
@@ -334,8 +351,20 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Pool2D("average", kernel, strides, padding)
     if layer.operation == schema.Operation.MaxPool2D:
         return Pool2D("max", kernel, strides, padding)
-    if layer.operation == schema.Operation.Add:
-        return Add()
+    if layer.operation in PAIRS:
+        return PAIRS[layer.operation](spread=kernel != (1, 1))
+    if layer.operation == schema.Operation.Mean:
+        return Mean()
+    if layer.operation == schema.Operation.PRelu:
+        return PRelu()
+    if layer.operation == schema.Operation.StridedSlice:
+        return _decode_slice(layer)
+    if layer.operation == schema.Operation.TransposeConv:
+        return Conv2DTranspose(kernel, strides, _transposed_padding(layer))
+    if layer.operation == schema.Operation.ResizeNearestNeighbor:
+        return Upsample(strides)
+    if layer.operation == schema.Operation.Requantize:
+        return Requantize()
     if layer.operation == schema.Operation.Concatenation:
         return Concatenate()
     if layer.operation == schema.Operation.Pad:
@@ -343,6 +372,23 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         bottom = layer.outputHeight - layer.inputHeight - top
         return Pad((top, bottom), (left, layer.outputWidth - layer.inputWidth - left))
     return _decode_activation(layer, options)
+
+
+def _transposed_padding(layer: schema.LayerT) -> Padding:
+    """Where a window without padding covers the whole output, "same" would be the same."""
+    covered = (
+        (layer.inputHeight - 1) * layer.strideHeight + max(layer.kernelHeight, layer.strideHeight),
+        (layer.inputWidth - 1) * layer.strideWidth + max(layer.kernelWidth, layer.strideWidth),
+    )
+    return "valid" if covered == (layer.outputHeight, layer.outputWidth) else "same"
+
+
+def _decode_slice(layer: schema.LayerT) -> Crop | Slice:
+    if layer.inputChannels != layer.outputChannels:
+        return Slice(layer.kernelWidth)
+    top, left = layer.paddingTop, layer.paddingLeft
+    bottom = layer.inputHeight - layer.outputHeight - top
+    return Crop((top, bottom), (left, layer.inputWidth - layer.outputWidth - left))
 
 
 def _decode_activation(layer: schema.LayerT, options: Any) -> Activation:
@@ -357,6 +403,8 @@ def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: El
         return None
     flat = np.frombuffer(bytes(model.buffers[layer.weights].data), element_type.dtype)
     kernel = (layer.kernelHeight, layer.kernelWidth)
+    if layer.operation == schema.Operation.PRelu:
+        return flat
     if layer.operation == schema.Operation.FullyConnected:
         return flat.reshape(layer.outputChannels, layer.inputChannels)
     if layer.operation == schema.Operation.DepthwiseConv2D:
@@ -395,7 +443,7 @@ def _decode_step(
     source, target = tensors[step.input], tensors[step.output]
     if element_type is ElementType.FLOAT32:
         scales = bias = None
-        if layer.weights is not None:
+        if layer.weights is not None and not isinstance(layer.operation, PRelu):
             bias = _words(plan, step.constants, target.channels, np.dtype("<f4"))
             scales = _words(plan, step.constants + target.channels, target.channels, np.dtype("<f4"))
         return CompiledStep(step.layer, source.channels, target.channels, (), None, scales, bias)
@@ -414,6 +462,10 @@ def _decode_int8_step(
     without_weights = CompiledStep(step.layer, inputs, channels, sources, target, None, None)
     if layer.weights is None:
         return without_weights
+    if isinstance(layer.operation, PRelu):
+        multiplier, shift = _words(plan, step.constants + 2, 2, np.dtype("<i4"))
+        factor = Requantization(np.array([multiplier], np.int32), np.array([shift], np.int8))
+        return replace(without_weights, weight_scales=recover_weight_scales(sources[0].scale, factor, target.scale))
     folded = _words(plan, step.constants, channels, np.dtype("<i4"))
     multipliers = _words(plan, step.constants + channels, channels, np.dtype("<i4"))
     shifts = _words(plan, step.constants + 2 * channels, (channels + 3) // 4, np.dtype("i1"))[:channels]

@@ -11,7 +11,7 @@ import numpy as np
 
 from reds.compiled import CompiledLayer
 from reds.fold import FusedLayer
-from reds.graph import Activation, Add, Conv2D, DepthwiseConv2D, Pool2D
+from reds.graph import Activation, Conv2D, DepthwiseConv2D, Pair, Pool2D, PRelu, Requantize
 from reds.schema import conventions
 from reds.tensors import Sharing, Size
 from reds.windows import geometry
@@ -32,7 +32,7 @@ def sharing(layer: Layer, input_channels: Size, output_channels: Size, element_b
         The distances, or None where input and output must not overlap.
     """
     operation = layer.operation
-    if isinstance(operation, Activation | Add):
+    if isinstance(operation, Activation | PRelu | Requantize) or (isinstance(operation, Pair) and not operation.spread):
         return Sharing(before=0)
     if isinstance(operation, DepthwiseConv2D) and layer.output_shape[2] != layer.input_shape[2]:
         return None

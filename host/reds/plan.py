@@ -25,15 +25,35 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
+    Mean,
+    Multiply,
     Pad,
+    Pair,
     Pool2D,
-    Shape,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
 )
-from reds.lookup import TABLED, lookup_table
+from reds.lookup import TABLED, lookup_table, requantization_table
 from reds.overlapping import sharing
-from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization, requantization, softmax_scaling, sum_scaling
+from reds.requantize import (
+    INT8_MAXIMUM,
+    INT8_MINIMUM,
+    Quantization,
+    difference_scaling,
+    mean_factor,
+    product_factor,
+    requantization,
+    slope_factors,
+    softmax_scaling,
+    sum_scaling,
+)
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
 from reds.tensors import Placement, Tensors, lifetimes
@@ -62,6 +82,12 @@ TENSOR_BYTES = 12
 WORD_BYTES = 4
 LARGEST_SHIFT = 30
 """Of a requantisation; libreds and TFLite Micro shift accumulators left by no more."""
+LARGEST_PRODUCT_SHIFT = 15
+"""Of the product of two int8 values, which has 16 bits, so that what is shifted has 31."""
+LARGEST_MEAN_SHIFT = 23
+"""Of a mean, with the bits of the number of values, so that a shifted sum of 8-bit differences has 31."""
+LARGEST_UPSAMPLING = 40
+"""From 41 on, TFLite Micro's single-precision positions are not always exact."""
 LARGEST_UINT16 = 0xFFFF
 LARGEST_UINT8 = 0xFF
 
@@ -206,13 +232,13 @@ def _ranking(plan: schema.PlanT) -> list[schema.RankT]:
 
 
 def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
-    _check_sums(layer)
+    _check_limits(layer)
     result = schema.LayerT()
     result.weights = buffer
     result.inputHeight, result.inputWidth, result.inputChannels = _uint16(layer, layer.input_shape)
     result.outputHeight, result.outputWidth, result.outputChannels = _uint16(layer, layer.output_shape)
     window = geometry(layer)
-    result.kernelHeight, result.kernelWidth = _uint16(layer, window.kernel)
+    result.kernelHeight, result.kernelWidth = _uint16(layer, _kernel(layer))
     result.paddingTop, result.paddingLeft = _uint16(layer, window.padding)
     result.strideHeight, result.strideWidth = _uint8(layer, window.strides)
     result.dilationHeight, result.dilationWidth = _uint8(layer, window.dilation)
@@ -230,14 +256,18 @@ def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
     return _limited(layer, values, LARGEST_UINT8)
 
 
-def _check_sums(layer: CompiledLayer) -> None:
-    """Refuses what could overflow the device's 32-bit sums."""
+def _check_limits(layer: CompiledLayer) -> None:
+    """Refuses what could overflow the device's 32-bit sums, or differ in TFLite Micro."""
     taps = 0 if layer.weights is None else layer.weights.size // layer.output_shape[2]
-    if isinstance(layer.operation, Pool2D):
-        taps = math.prod(layer.operation.pool_size)
+    if isinstance(layer.operation, Pool2D | Mean):
+        taps = math.prod(geometry(layer).kernel)
+    if isinstance(layer.operation, Conv2DTranspose):
+        taps *= 2  # What it sums has the zero point taken away, and so one bit more.
     if taps > conventions.MAXIMUM_TAPS:
         limit = conventions.MAXIMUM_TAPS
         raise UsageError(f"Layer '{layer.name}' sums {taps} products for each output; libreds takes up to {limit}.")
+    if isinstance(layer.operation, Upsample):
+        _limited(layer, layer.operation.size, LARGEST_UPSAMPLING)
     if layer.is_softmax and layer.output_shape[2] > conventions.MAXIMUM_SOFTMAX_CHANNELS:
         limit = conventions.MAXIMUM_SOFTMAX_CHANNELS
         raise UsageError(f"Layer '{layer.name}' has {layer.output_shape[2]} classes; libreds takes up to {limit}.")
@@ -247,6 +277,16 @@ def _limited(layer: CompiledLayer, values: tuple[int, ...], limit: int) -> tuple
     if max(values) > limit:
         raise UsageError(f"Layer '{layer.name}' has a size of {max(values)}; the file format holds up to {limit}.")
     return values
+
+
+def _kernel(layer: CompiledLayer) -> tuple[int, int]:
+    """The window's size; of an operation on two maps how many positions share one of the second, and of a slice the
+    channels before it as the width."""
+    if isinstance(layer.operation, Crop | Slice):
+        return (0, layer.operation.first if isinstance(layer.operation, Slice) else 0)
+    if isinstance(layer.operation, Pair) and layer.operation.spread:
+        return layer.input_shape[:2]
+    return geometry(layer).kernel
 
 
 def _operation(layer: CompiledLayer) -> int:
@@ -262,6 +302,22 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.AveragePool2D if average else schema.Operation.MaxPool2D)
     if isinstance(operation, Add):
         return int(schema.Operation.Add)
+    if isinstance(operation, Mean):
+        return int(schema.Operation.Mean)
+    if isinstance(operation, PRelu):
+        return int(schema.Operation.PRelu)
+    if isinstance(operation, Crop | Slice):
+        return int(schema.Operation.StridedSlice)
+    if isinstance(operation, Conv2DTranspose):
+        return int(schema.Operation.TransposeConv)
+    if isinstance(operation, Upsample):
+        return int(schema.Operation.ResizeNearestNeighbor)
+    if isinstance(operation, Requantize):
+        return int(schema.Operation.Requantize)
+    if isinstance(operation, Subtract):
+        return int(schema.Operation.Sub)
+    if isinstance(operation, Multiply):
+        return int(schema.Operation.Mul)
     if isinstance(operation, Concatenate):
         return int(schema.Operation.Concatenation)
     if isinstance(operation, Pad):
@@ -298,7 +354,10 @@ def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placem
     subnetwork = network.subnetworks[index]
     views = _Views(network, subnetwork)
     read = [
-        tuple(views.tensor(source, area(network.layers[step.layer].input_shape)) for source in sources)
+        tuple(
+            views.tensor(source, area(network.layers[step.layer].read_map(position)))
+            for position, source in enumerate(sources)
+        )
         for step, sources in zip(subnetwork.steps, network.tensors_read(index), strict=True)
     ]
     constants = [
@@ -325,7 +384,7 @@ def _flash_bytes(network: CompiledNetwork, subnetwork: CompiledSubnetwork, words
     weights = sum(
         network.layers[step.layer].sliced_weights(step.input_channels, step.output_channels).nbytes
         for step in subnetwork.steps
-        if step.bias is not None
+        if network.layers[step.layer].weights is not None
     )
     steps = len(subnetwork.steps)
     return weights + words * WORD_BYTES + steps * STEP_BYTES + (steps + 1) * TENSOR_BYTES
@@ -356,8 +415,8 @@ class _Views:
         return view
 
 
-def area(shape: Shape) -> int:
-    """Positions of a map."""
+def area(shape: tuple[int, ...]) -> int:
+    """Positions of a map (height, width, ...)."""
     return shape[0] * shape[1]
 
 
@@ -413,8 +472,15 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return [np.array([len(further), *further], np.uint32)]
     if network.element_type is ElementType.FLOAT32:
         return _float_constants(step, further)
-    if isinstance(layer.operation, Add):
-        return [np.array(further, np.uint32), _sum_constants(layer, step)]
+    if isinstance(layer.operation, Pair):
+        return [np.array(further, np.uint32), _pair_constants(layer, step)]
+    if isinstance(layer.operation, Mean):
+        return [_mean_constants(layer, step)]
+    if isinstance(layer.operation, PRelu):
+        return [_slope_constants(layer, step)]
+    if isinstance(layer.operation, Requantize):
+        assert step.input_quantization is not None and step.output_quantization is not None
+        return [requantization_table(step.input_quantization, step.output_quantization)]
     return [] if step.bias is None else _channel_constants(layer, step)
 
 
@@ -425,12 +491,35 @@ def _float_constants(step: CompiledStep, further: Sequence[int]) -> list[NDArray
     return [step.bias, step.weight_scales]
 
 
-def _sum_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+def _pair_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
     assert step.output_quantization is not None
-    first, second = step.input_quantizations
-    scaling = sum_scaling(first.scale, second.scale, step.output_quantization.scale)
+    scales = (*(source.scale for source in step.input_quantizations), step.output_quantization.scale)
+    if isinstance(layer.operation, Multiply):
+        multiplier, shift = product_factor(*scales)
+        _check_shift(layer, shift, LARGEST_PRODUCT_SHIFT, LARGEST_PRODUCT_SHIFT)
+        return np.array([multiplier, shift], np.int32)
+    scaling = difference_scaling(*scales) if isinstance(layer.operation, Subtract) else sum_scaling(*scales)
     _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
     return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
+
+
+def _mean_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+    assert step.input_quantization is not None and step.output_quantization is not None
+    count = math.prod(layer.input_shape[:2])
+    multiplier, shift = mean_factor(step.input_quantization.scale, step.output_quantization.scale, count)
+    _check_shift(layer, shift, LARGEST_MEAN_SHIFT - count.bit_length(), LARGEST_MEAN_SHIFT)
+    return np.array([multiplier, shift], np.int32)
+
+
+def _slope_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+    assert step.input_quantization is not None and step.output_quantization is not None
+    assert step.weight_scales is not None
+    positive, negative = slope_factors(
+        step.input_quantization.scale, step.weight_scales[0], step.output_quantization.scale
+    )
+    _check_shift(layer, positive[1], LARGEST_MEAN_SHIFT, LARGEST_MEAN_SHIFT)
+    _check_shift(layer, negative[1], LARGEST_PRODUCT_SHIFT, LARGEST_PRODUCT_SHIFT)
+    return np.array([*positive, *negative], np.int32)
 
 
 def _channel_constants(layer: CompiledLayer, step: CompiledStep) -> list[NDArray]:
@@ -469,8 +558,13 @@ def _activation_constants(activation: Activation, step: CompiledStep) -> list[ND
 
 
 def zero_point_term(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int64]:
-    """Per output channel the input zero point times the sum of the active weights, folded into the device's bias."""
+    """Per output channel the input zero point times the sum of the active weights, folded into the device's bias.
+
+    Nothing is folded into that of a transposed convolution, whose outputs sum different numbers of taps.
+    """
     assert step.input_quantization is not None
+    if isinstance(layer.operation, Conv2DTranspose):
+        return np.zeros(step.output_channels, np.int64)
     weights = layer.sliced_weights(step.input_channels, step.output_channels).astype(np.int64)
     axes = (0, 1, 2) if isinstance(layer.operation, DepthwiseConv2D) else tuple(range(1, weights.ndim))
     return np.asarray(weights.sum(axis=axes) * step.input_quantization.zero_point)

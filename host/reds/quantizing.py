@@ -27,13 +27,20 @@ from reds.graph import (
     Array,
     BatchNormWeights,
     Concatenate,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Graph,
+    Mean,
+    Multiply,
     Pad,
     Pool2D,
+    PRelu,
+    Slice,
     Subnetwork,
+    Subtract,
     Supernet,
+    Upsample,
 )
 from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
@@ -53,6 +60,12 @@ SMALLEST_EXPONENTIAL_INPUT_SCALE = np.float32(2.0**-20)
 
 SMALLEST_SUM_FACTOR = 2.0**-17
 """Smallest scale of a sum in units of the larger scale of its inputs. TFLite Micro takes factors above 2**-19."""
+
+LARGEST_PRODUCT_GAIN = 2.0**12
+"""Scale of a product's inputs, multiplied, by that of its output: keeps a shifted product within 32 bits."""
+
+LARGEST_MEAN_GAIN = np.float32(2.0**20)
+"""Input scale by output scale of a mean or a PReLU: keeps a shifted sum or product within 32 bits."""
 
 CALIBRATION_BATCH = 100
 """Samples run at once while ranges are measured."""
@@ -279,11 +292,22 @@ def _channels(group: int | None, size: int, widths: tuple[int, ...] | None) -> i
 
 
 def _float_weights(branches: Sequence[_Branch]) -> dict[int, Array]:
-    return {
+    kernels = {
         branch.first_layer + i: _tflite_layout(fused, folded_kernel(branch.graph, fused))
         for branch in branches
         for i, fused in enumerate(branch.fused)
         if fused.weighted
+    }
+    return kernels | _slopes(branches)
+
+
+def _slopes(branches: Sequence[_Branch]) -> dict[int, Array]:
+    """Per PReLU its slopes, one per channel."""
+    return {
+        branch.first_layer + i: branch.graph.nodes[fused.first_node].weights["slope"]
+        for branch in branches
+        for i, fused in enumerate(branch.fused)
+        if isinstance(fused.operation, PRelu)
     }
 
 
@@ -357,10 +381,10 @@ def _fused_outputs(supernet: Supernet, branches: Sequence[_Branch], index: int, 
 
 
 def _keeps_quantization(fused: FusedLayer) -> bool:
-    """Pooling, padding, standalone ReLU and concatenation write with the quantisation of their inputs."""
+    """What moves values, pooling, and a standalone ReLU write with the quantisation of their inputs."""
     if isinstance(fused.operation, Activation):
         return fused.operation.clamps
-    return isinstance(fused.operation, Pool2D | Pad | Concatenate)
+    return isinstance(fused.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice)
 
 
 def _fixed_quantization(fused: FusedLayer) -> Quantization | None:
@@ -455,9 +479,18 @@ def _smallest_tensor_scale(
         return sources[0], SMALLEST_EXPONENTIAL_INPUT_SCALE
     if isinstance(run.fused.operation, Activation) and run.fused.operation.function in LARGEST_GAINS:
         return numbers[index + 1], by_set[sources[0]].scale / LARGEST_GAINS[run.fused.operation.function]
-    if isinstance(run.fused.operation, Add):
+    if isinstance(run.fused.operation, Add | Subtract):
         largest = max(by_set[source].scale for source in sources)
         return numbers[index + 1], np.float32(largest * SMALLEST_SUM_FACTOR)
+    if isinstance(run.fused.operation, Mean):
+        return numbers[index + 1], by_set[sources[0]].scale / LARGEST_MEAN_GAIN
+    if isinstance(run.fused.operation, PRelu):
+        slopes = run.branch.graph.nodes[run.fused.first_node].weights["slope"]
+        steepest = max(np.float32(1), np.abs(slopes).max())
+        return numbers[index + 1], by_set[sources[0]].scale * steepest / LARGEST_MEAN_GAIN
+    if isinstance(run.fused.operation, Multiply):
+        first, second = (by_set[source].scale for source in sources)
+        return numbers[index + 1], np.float32(float(first) * float(second) / LARGEST_PRODUCT_GAIN)
     return sources[0], np.float32(0)
 
 
@@ -469,8 +502,10 @@ def _weight_scales(
     runs: Sequence[Sequence[_Run]],
     quantizations: Sequence[Sequence[Quantization]],
 ) -> dict[int, Array]:
-    """Per weighted layer the scales of its shared int8 weights, one per output channel."""
-    scales: dict[int, Array] = {}
+    """Per weighted layer the scales of its shared int8 weights, one per output channel; of a PReLU one for all."""
+    scales = {
+        layer: np.abs(slopes).max(keepdims=True) / INT8_WEIGHT_MAXIMUM for layer, slopes in _slopes(branches).items()
+    }
     for branch in branches:
         for i, fused in enumerate(branch.fused):
             if fused.weighted:
@@ -483,6 +518,9 @@ def _weight_scales(
                 floor = _smallest_scale(run.affine, float(source.scale), float(target.scale))
                 active = scales[run.layer][: run.output_channels]
                 np.maximum(active, floor, out=active)
+            elif run.layer in scales:
+                ratio = tensors[index + 1].scale / tensors[run.inputs[0]].scale
+                np.maximum(scales[run.layer], ratio * np.float32(SMALLEST_FACTOR), out=scales[run.layer])
     return scales
 
 
@@ -499,16 +537,20 @@ def _smallest_scale(numbers: Affine, input_scale: float, output_scale: float) ->
 
 
 def _int8_weights(branches: Sequence[_Branch], scales: dict[int, Array]) -> dict[int, NDArray[np.int8]]:
-    weights = {}
+    weights = {layer: _rounded(slopes / scales[layer]) for layer, slopes in _slopes(branches).items()}
     for branch in branches:
         for i, fused in enumerate(branch.fused):
             layer = branch.first_layer + i
-            if layer in scales:
+            if fused.weighted:
                 kernel = _tflite_layout(fused, folded_kernel(branch.graph, fused)).astype(np.float64)
                 shape = (-1,) if isinstance(fused.operation, DepthwiseConv2D) else (-1,) + (1,) * (kernel.ndim - 1)
-                q = np.rint(kernel / scales[layer].astype(np.float64).reshape(shape))
-                weights[layer] = np.clip(q, -INT8_WEIGHT_MAXIMUM, INT8_WEIGHT_MAXIMUM).astype(np.int8)
+                weights[layer] = _rounded(kernel / scales[layer].astype(np.float64).reshape(shape))
     return weights
+
+
+def _rounded(weights: NDArray) -> NDArray[np.int8]:
+    """Weights in units of their scales as int8."""
+    return np.clip(np.rint(weights), -INT8_WEIGHT_MAXIMUM, INT8_WEIGHT_MAXIMUM).astype(np.int8)
 
 
 def _int8_subnetwork(
@@ -527,7 +569,7 @@ def _int8_subnetwork(
 def _int8_step(
     run: _Run, sources: Sequence[Quantization], target: Quantization, layer_scales: Array | None
 ) -> CompiledStep:
-    scales = bias = None
+    scales, bias = layer_scales, None
     if run.affine is not None and layer_scales is not None:
         scales = (layer_scales[: run.output_channels] * run.affine.scale).astype(np.float32)
         real_bias = run.affine.bias.astype(np.float64)

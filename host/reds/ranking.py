@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reds.datasets.adapting import Batches, Pair, as_dataset, is_pair_of_arrays
 from reds.errors import UsageError, VerificationError
 from reds.forward import Tensor, forward, predict
-from reds.graph import Conv2D, Dense, DepthwiseConv2D, Graph, KernelImportance, Node, Ranked
+from reds.graph import Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Graph, KernelImportance, Node, Ranked
 from reds.tracing import trace
 
 Method = Literal["taylor", "l1", "l2", "random"]
@@ -146,7 +146,7 @@ def _permute_node(node: Node, orders: Sequence[NDArray[np.intp]]) -> Node:
         for name, values in weights.items():
             axis = 2 if name == "kernel" and isinstance(node.operation, DepthwiseConv2D) else -1
             weights[name] = np.take(values, order, axis)
-    if node.input_group is not None and isinstance(node.operation, Conv2D | Dense):
+    if node.input_group is not None and isinstance(node.operation, Conv2D | Dense | Conv2DTranspose):
         weights["kernel"] = np.take(weights["kernel"], orders[node.input_group], axis=-2)
     return replace(node, weights=weights)
 
@@ -217,7 +217,8 @@ def _ordered(
 
 
 def _weighted_nodes(graph: Graph) -> list[Node]:
-    return [node for node in graph.nodes if isinstance(node.operation, Conv2D | DepthwiseConv2D | Dense)]
+    weighted = Conv2D | DepthwiseConv2D | Dense | Conv2DTranspose
+    return [node for node in graph.nodes if isinstance(node.operation, weighted)]
 
 
 def _gradient_sums(

@@ -1,10 +1,19 @@
 """Runs a TFLite model in the interpreters that the rest of the world uses, to compare with."""
 
+import math
+
 import numpy as np
+from ai_edge_litert import schema_py_generated as tflite
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 from ai_edge_litert.interpreter import OpResolverType
 from numpy.typing import NDArray
 from tflite_micro import runtime as tflm
+
+BYTES_OF_ARENA_PER_ELEMENT = 8
+"""An activation and a 32-bit scratch value."""
+
+BYTES_OF_ARENA_PER_MODEL_BYTE = 10
+"""For bookkeeping that grows with the model; what the interpreter takes by itself."""
 
 
 def run_tflite_micro(model: bytes, inputs: NDArray) -> NDArray:
@@ -17,13 +26,20 @@ def run_tflite_micro(model: bytes, inputs: NDArray) -> NDArray:
     Returns:
         (samples, *output shape) in the model's own type.
     """
-    interpreter = tflm.Interpreter.from_bytes(model)
+    interpreter = tflm.Interpreter.from_bytes(model, arena_size=_arena_bytes(model))
     outputs = []
     for sample in inputs:
         interpreter.set_input(sample[np.newaxis], 0)
         interpreter.invoke()
         outputs.append(np.array(interpreter.get_output(0)[0]))
     return np.stack(outputs)
+
+
+def _arena_bytes(model: bytes) -> int:
+    """Room for all that TFLite Micro can need at once."""
+    subgraph = tflite.ModelT.InitFromPackedBuf(model).subgraphs[0]
+    elements = sum(math.prod(int(size) for size in tensor.shape) for tensor in subgraph.tensors)
+    return BYTES_OF_ARENA_PER_ELEMENT * elements + BYTES_OF_ARENA_PER_MODEL_BYTE * len(model)
 
 
 def run_litert(model: bytes, inputs: NDArray) -> NDArray:

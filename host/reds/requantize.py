@@ -152,7 +152,7 @@ def softmax_scaling(input_scale: np.float32) -> SoftmaxScaling:
 
 @dataclass(frozen=True)
 class SumScaling:
-    """Fixed-point constants of the int8 sum of two tensors (TFLite reference kernel)."""
+    """Fixed-point constants of the int8 sum or difference of two tensors (TFLite reference kernel)."""
 
     left_shift: int
     """Both inputs are shifted left by it, to keep fractions."""
@@ -174,5 +174,61 @@ def sum_scaling(first_scale: np.float32, second_scale: np.float32, output_scale:
         float(second_scale) / common,
         common / ((1 << conventions.SUM_LEFT_SHIFT) * float(output_scale)),
     )
+    return _sum_scaling(factors)
+
+
+def difference_scaling(first_scale: np.float32, second_scale: np.float32, output_scale: np.float32) -> SumScaling:
+    """As `sum_scaling`, for the difference of two tensors: TFLite Micro makes its factors in single precision.
+
+    Args:
+        first_scale: scale of the first input tensor.
+        second_scale: scale of the second.
+        output_scale: scale of the output tensor.
+    """
+    common = np.float32(2) * max(first_scale, second_scale)
+    unit = np.float32(1 << conventions.SUM_LEFT_SHIFT) * output_scale
+    return _sum_scaling((float(first_scale / common), float(second_scale / common), float(common / unit)))
+
+
+def _sum_scaling(factors: tuple[float, float, float]) -> SumScaling:
     first, second, output = (quantize_multiplier(factor) for factor in factors)
     return SumScaling(conventions.SUM_LEFT_SHIFT, (first, second, output))
+
+
+def slope_factors(
+    input_scale: np.float32, slope_scale: np.float32, output_scale: np.float32
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Multipliers and shifts of a PReLU: from its input, and from its input times a slope, to the output.
+
+    Args:
+        input_scale: scale of the input tensor.
+        slope_scale: scale of the slopes.
+        output_scale: scale of the output tensor.
+    """
+    negative = requantization(input_scale, np.array([slope_scale]), output_scale)
+    positive = quantize_multiplier(float(input_scale) / float(output_scale))
+    return positive, (int(negative.multipliers[0]), int(negative.shifts[0]))
+
+
+def mean_factor(input_scale: np.float32, output_scale: np.float32, count: int) -> tuple[int, int]:
+    """Multiplier and shift from a sum of int8 values to their mean (TFLite reference kernel).
+
+    Args:
+        input_scale: scale of the input tensor.
+        output_scale: scale of the output tensor.
+        count: how many values are summed.
+    """
+    multiplier, shift = quantize_multiplier(float(input_scale) / float(output_scale))
+    bits = min(count.bit_length() - 1, FRACTION_BITS + shift)
+    return (multiplier << bits) // count, shift - bits
+
+
+def product_factor(first_scale: np.float32, second_scale: np.float32, output_scale: np.float32) -> tuple[int, int]:
+    """Multiplier and shift from the product of two int8 tensors to the output.
+
+    Args:
+        first_scale: scale of the first input tensor.
+        second_scale: scale of the second.
+        output_scale: scale of the output tensor.
+    """
+    return quantize_multiplier(float(first_scale) * float(second_scale) / float(output_scale))

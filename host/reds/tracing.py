@@ -1,7 +1,7 @@
 """Reads a Keras model: layers become operations, and channels that must move together become groups."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,20 +17,27 @@ from reds.graph import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Graph,
+    Multiply,
     Node,
     Operation,
     Pad,
     Padding,
     Pool2D,
+    PRelu,
     Shape,
+    Subtract,
+    Upsample,
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
 from reds.normalizing import with_foldable_normalizations
 from reds.padding import absorb_padding, window_positions
+from reds.plan import LARGEST_UPSAMPLING
 from reds.schema import conventions
 from reds.walking import calls, shape_of
 
@@ -74,11 +81,11 @@ def trace(model: keras.Model) -> Graph:
     """Reads a network of supported layers into a graph.
 
     Nested models are flattened, their layers named `submodel/layer`. An `activation=` argument becomes a
-    node `layer/activation`. An `Add` of more than two becomes sums of two. Layers that only act during training
-    disappear. A `Dense` after a `Flatten` becomes a valid convolution over the whole map, and a `Dense` on a map a
-    1 x 1 convolution, so that every value keeps its place (h, w, c) when the map is narrowed. A `Rescaling` becomes
-    a 1 x 1 depthwise convolution with its scale as kernel and its offset as bias. A `BatchNormalization` that no
-    convolution or dense layer can take in follows a 1 x 1 depthwise convolution of ones, `layer/ones`. A
+    node `layer/activation`. An `Add` or `Multiply` of more than two becomes several of two. Layers that only act during
+    training disappear. A `Dense` after a `Flatten` becomes a valid convolution over the whole map, and a `Dense` on a
+    map a 1 x 1 convolution, so that every value keeps its place (h, w, c) when the map is narrowed. A `Rescaling`
+    becomes a 1 x 1 depthwise convolution with its scale as kernel and its offset as bias. A `BatchNormalization` that
+    no convolution or dense layer can take in follows a 1 x 1 depthwise convolution of ones, `layer/ones`. A
     `ZeroPadding2D` becomes the padding of the convolution behind it where the two are what "same" padding does. A
     `Reshape` of the network's input says as which map it is read.
 
@@ -215,6 +222,18 @@ def _append_convolution(tracer: _Tracer, layer: Any, name: str) -> None:
     _append_argument(tracer, layer, name)
 
 
+def _append_transposed(tracer: _Tracer, layer: Any, name: str) -> None:
+    operation = Conv2DTranspose(layer.kernel_size, layer.strides, layer.padding)
+    height, width = (
+        size * stride if layer.padding == "same" else (size - 1) * stride + max(taps, stride)
+        for size, stride, taps in zip(tracer.shape, layer.strides, layer.kernel_size, strict=False)
+    )
+    weights = _kernel_and_bias(layer.kernel, layer.bias)
+    weights["kernel"] = weights["kernel"].swapaxes(-1, -2)
+    tracer.append(name, operation, (height, width, layer.filters), weights)
+    _append_argument(tracer, layer, name)
+
+
 def _append_depthwise(tracer: _Tracer, layer: Any, name: str) -> None:
     _append_depthwise_node(tracer, layer, name, _kernel_and_bias(layer.kernel, layer.bias))
     _append_argument(tracer, layer, name)
@@ -272,6 +291,10 @@ def _append_leaky_relu(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.append_activation(layer, name, Activation("leaky_relu", slope) if slope else Activation("relu"))
 
 
+def _append_prelu(tracer: _Tracer, layer: Any, name: str) -> None:
+    tracer.append(name, PRelu(), tracer.shape, {"slope": _array(layer.alpha).reshape(-1)})
+
+
 def _append_softmax(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.append_activation(layer, name, Activation("softmax"))
 
@@ -299,6 +322,18 @@ def _append_zero_padding(tracer: _Tracer, layer: Any, name: str) -> None:
     rows, columns = ((int(before), int(after)) for before, after in layer.padding)
     height, width, channels = tracer.shape
     tracer.append(name, Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
+
+
+def _append_upsampling(tracer: _Tracer, layer: Any, name: str) -> None:
+    size = (int(layer.size[0]), int(layer.size[1]))
+    height, width, channels = tracer.shape
+    tracer.append(name, Upsample(size), (height * size[0], width * size[1], channels), {})
+
+
+def _append_cropping(tracer: _Tracer, layer: Any, name: str) -> None:
+    rows, columns = ((int(before), int(after)) for before, after in layer.cropping)
+    height, width, channels = tracer.shape
+    tracer.append(name, Crop(rows, columns), (height - sum(rows), width - sum(columns), channels), {})
 
 
 def _append_reshape(tracer: _Tracer, layer: Any, name: str) -> None:
@@ -345,12 +380,24 @@ def _append_flatten(tracer: _Tracer, layer: Any, name: str) -> None:
     tracer.flatten()
 
 
-def _append_add(tracer: _Tracer, layer: Any, name: str) -> None:
-    total, *others = tracer.values
-    for number, value in enumerate(others, start=1):
-        tracer.values = (total, value)
-        tracer.append(name if number == len(others) else f"{name}/{number}", Add(), value.shape, {})
-        total = tracer.values[0]
+def _append_all(operation: type[Add] | type[Multiply]) -> Callable[[_Tracer, Any, str], None]:
+    """Appends operations on two for all inputs, whose order does not matter: whole maps come first."""
+
+    def append(tracer: _Tracer, layer: Any, name: str) -> None:
+        total, *others = sorted(tracer.values, key=lambda value: -math.prod(value.shape))
+        for number, value in enumerate(others, start=1):
+            tracer.values = (total, value)
+            spread = value.shape != total.shape
+            own = name if number == len(others) else f"{name}/{number}"
+            tracer.append(own, operation(spread), total.shape, {})
+            total = tracer.values[0]
+
+    return append
+
+
+def _append_subtract(tracer: _Tracer, layer: Any, name: str) -> None:
+    first, second = tracer.values
+    tracer.append(name, Subtract(first.shape != second.shape), first.shape, {})
 
 
 def _append_concatenate(tracer: _Tracer, layer: Any, name: str) -> None:
@@ -394,6 +441,16 @@ def _input_shapes(layer: Any) -> list[tuple[int | None, ...]]:
     return [tuple(tensor.shape) for tensor in layer._inbound_nodes[0].input_tensors]
 
 
+def _input_maps(layer: Any) -> list[Shape]:
+    return [as_map(tuple(int(size or 0) for size in shape[1:])) for shape in _input_shapes(layer)]
+
+
+def _fits(maps: Sequence[Shape]) -> bool:
+    """Whether all maps have the shape of the largest, or one position with its channels."""
+    largest = max(maps, key=math.prod)
+    return all(shape in (largest, (1, 1, largest[2])) for shape in maps)
+
+
 def _input_rank(layer: Any) -> int:
     return len(_input_shapes(layer)[0])
 
@@ -404,15 +461,33 @@ _ACTIVATION = Requirement(
     "an activation of linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, softmax",
     lambda layer: layer.activation in _ACTIVATIONS,
 )
+_UNDILATED = Requirement(
+    "output_padding=None, dilation_rate=1",
+    lambda layer: layer.output_padding is None and set(layer.dilation_rate) == {1},
+)
 _PLAIN_RELU = Requirement(
     "threshold 0 and max_value None, or 6 with negative_slope 0",
     lambda layer: not layer.threshold and layer.max_value in ((None,) if layer.negative_slope else (None, 6)),
 )
+_SLOPE_PER_CHANNEL = Requirement(
+    "a slope per channel, as shared_axes=[1, 2] gives it on maps",
+    lambda layer: math.prod(layer.alpha.shape) == layer.alpha.shape[-1],
+)
 _CHANNEL_AXIS = Requirement("axis=-1", lambda layer: layer.axis in (-1, _input_rank(layer) - 1))
-_ONE_SHAPE = Requirement("inputs of one shape", lambda layer: len(set(_input_shapes(layer))) == 1)
+_ONE_SHAPE = Requirement(
+    "inputs of one shape, some of which may have one position for all", lambda layer: _fits(_input_maps(layer))
+)
+_FIRST_WHOLE = Requirement(
+    "inputs of one shape, the second of which may have one position for all",
+    lambda layer: _fits(_input_maps(layer)) and _input_maps(layer)[0] == max(_input_maps(layer), key=math.prod),
+)
 _FEW_INPUTS = Requirement(
     f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs",
     lambda layer: len(_input_shapes(layer)) <= conventions.MAXIMUM_CONCATENATION_INPUTS,
+)
+_NEAREST = Requirement(
+    f"interpolation 'nearest', size up to {LARGEST_UPSAMPLING}",
+    lambda layer: layer.interpolation == "nearest" and max(layer.size) <= LARGEST_UPSAMPLING,
 )
 _WINDOW = (_CHANNELS_LAST, _PADDING)
 _GROUPED = "with groups above 1, its input and its output keep all channels: their groups are fixed"
@@ -430,15 +505,21 @@ _ONLY_IN_TRAINING = (
 SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
     keras.layers.InputLayer: SupportedLayer((), _append_nothing),
     keras.layers.Conv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_convolution, _GROUPED),
+    keras.layers.Conv2DTranspose: SupportedLayer((*_WINDOW, _UNDILATED, _ACTIVATION), _append_transposed),
     keras.layers.DepthwiseConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_depthwise, _MULTIPLIED),
     keras.layers.SeparableConv2D: SupportedLayer((*_WINDOW, _ACTIVATION), _append_separable, _MULTIPLIED),
     keras.layers.Dense: SupportedLayer((_ACTIVATION,), _append_dense),
     keras.layers.BatchNormalization: SupportedLayer((_CHANNEL_AXIS,), _append_batch_normalization),
     keras.layers.ReLU: SupportedLayer((_PLAIN_RELU,), _append_relu),
     keras.layers.LeakyReLU: SupportedLayer((), _append_leaky_relu),
+    keras.layers.PReLU: SupportedLayer((_SLOPE_PER_CHANNEL,), _append_prelu),
     keras.layers.Softmax: SupportedLayer((_CHANNEL_AXIS,), _append_softmax),
     keras.layers.Activation: SupportedLayer((_ACTIVATION,), _append_activation_layer),
-    keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_add, "all that it adds is narrowed alike"),
+    keras.layers.Add: SupportedLayer((_ONE_SHAPE,), _append_all(Add), "all that it adds is narrowed alike"),
+    keras.layers.Multiply: SupportedLayer(
+        (_ONE_SHAPE,), _append_all(Multiply), "all that it multiplies is narrowed alike"
+    ),
+    keras.layers.Subtract: SupportedLayer((_FIRST_WHOLE,), _append_subtract, "both are narrowed alike"),
     keras.layers.Concatenate: SupportedLayer(
         (_CHANNEL_AXIS, _FEW_INPUTS),
         _append_concatenate,
@@ -453,6 +534,8 @@ SUPPORTED_LAYERS: Mapping[type[keras.layers.Layer], SupportedLayer] = {
         (), _append_reshape, "must flatten, undo a Flatten, or make a map of the network's input"
     ),
     keras.layers.Rescaling: SupportedLayer((), _append_rescaling),
+    keras.layers.UpSampling2D: SupportedLayer((_CHANNELS_LAST, _NEAREST), _append_upsampling),
+    keras.layers.Cropping2D: SupportedLayer((_CHANNELS_LAST,), _append_cropping),
     keras.layers.ZeroPadding2D: SupportedLayer((_CHANNELS_LAST,), _append_zero_padding),
     **{layer: SupportedLayer((), _append_nothing) for layer in _ONLY_IN_TRAINING},
 }

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
-from reds.graph import INPUT, Activation, Add, Dense, DepthwiseConv2D
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Dense,
+    DepthwiseConv2D,
+    Multiply,
+    PRelu,
+    Subtract,
+)
 from reds.inspecting import ModelReport, inspect
 from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT, lookup_table
 from reds.model_file import decode, read_model_file
@@ -139,9 +148,9 @@ def verify(
 def _litert_units(content: bytes) -> int:
     """Units by which LiteRT's int8 output may differ from TFLite Micro's.
 
-    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off, and its
-    sigmoid and tanh are computed in floating point; every other operation is equal on equal inputs. From there on each
-    layer passes differences on, see `_units_passed_on`.
+    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off. LiteRT makes
+    the factors of a difference in double precision, and computes sigmoid and tanh in floating point; every other
+    operation is equal on equal inputs. From there on each layer passes differences on, see `_units_passed_on`.
     """
     network = decode(read_model_file(content))
     if network.element_type is not ElementType.INT8:
@@ -159,7 +168,7 @@ def _units_after(layer: CompiledLayer, step: CompiledStep, units: Sequence[int])
         assert step.input_quantization is not None and step.output_quantization is not None
         return largest_table_difference(layer.operation, step.input_quantization, step.output_quantization, units[0])
     passed_on = _units_passed_on(layer, step, units)
-    rounding = 1 if passed_on > 0 or isinstance(layer.operation, Dense) else 0
+    rounding = 1 if any(units) or isinstance(layer.operation, Dense) else 0
     return math.ceil(passed_on) + rounding
 
 
@@ -168,14 +177,16 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
 
     A weighted layer multiplies it by at most the largest sum of the magnitudes of an output's weights, a softmax by
     half; a ReLU by the ratio of its scales, and what keeps its input's quantisation passes the largest one on. A sum
-    adds the differences, and rounds each input twice before, which in its fixed point can move either by up to two.
+    adds the differences, and rounds each input twice before, which in its fixed point can move either by up to two. A
+    difference does so too, and TFLite Micro's factors, made in single precision, can move either by 16 more. A product
+    multiplies the difference of each input by the largest magnitude of the other.
     """
     assert step.output_quantization is not None
     output_scale = float(step.output_quantization.scale)
     scales = [float(quantization.scale) for quantization in step.input_quantizations]
     if layer.is_softmax:
         return units[0] * scales[0] / output_scale / 2
-    if step.weight_scales is not None:
+    if step.bias is not None:
         return units[0] * scales[0] / output_scale * _largest_weight_sum(layer, step)
     if isinstance(layer.operation, Add):
         fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
@@ -183,7 +194,22 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
             sum(unit * scale + 2 * fixed_point if unit else 0.0 for unit, scale in zip(units, scales, strict=True))
             / output_scale
         )
+    if isinstance(layer.operation, Subtract):
+        fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
+        return sum(unit * scale + 18 * fixed_point for unit, scale in zip(units, scales, strict=True)) / output_scale
+    if isinstance(layer.operation, PRelu):
+        assert step.weight_scales is not None
+        slopes = np.abs(layer.sliced_weights(step.input_channels, step.output_channels).astype(np.float64))
+        return units[0] * scales[0] / output_scale * max(1.0, float(slopes.max() * step.weight_scales[0]))
+    if isinstance(layer.operation, Multiply):
+        first, second = map(_largest_magnitude, step.input_quantizations)
+        return (units[0] * second + units[1] * first + units[0] * units[1]) * scales[0] * scales[1] / output_scale
     return max(units) * scales[0] / output_scale
+
+
+def _largest_magnitude(quantization: Quantization) -> int:
+    """Largest distance of an int8 value from the zero point."""
+    return max(quantization.zero_point - INT8_MINIMUM, INT8_MAXIMUM - quantization.zero_point)
 
 
 def largest_table_difference(activation: Activation, source: Quantization, target: Quantization, units: int) -> int:

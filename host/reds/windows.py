@@ -4,7 +4,21 @@ from dataclasses import dataclass
 
 from reds.compiled import CompiledLayer
 from reds.fold import FusedLayer
-from reds.graph import Activation, Add, Concatenate, Dense, Pad, Pool2D
+from reds.graph import (
+    Activation,
+    Concatenate,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    Mean,
+    Pad,
+    Pair,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Upsample,
+)
 
 
 @dataclass(frozen=True)
@@ -21,10 +35,16 @@ class WindowGeometry:
 def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense | Add | Concatenate):
+    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice):
         return WindowGeometry()
-    if isinstance(operation, Pad):
+    if isinstance(operation, Pad | Crop):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))
+    if isinstance(operation, Upsample):
+        return WindowGeometry(strides=operation.size)
+    if isinstance(operation, Conv2DTranspose):
+        return _transposed_geometry(layer, operation)
+    if isinstance(operation, Mean):
+        return WindowGeometry(kernel=layer.input_shape[:2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size
     dilation = (1, 1) if isinstance(operation, Pool2D) else operation.dilation
     padding = (0, 0)
@@ -34,6 +54,18 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
             _same_padding(layer.input_shape[1], layer.output_shape[1], kernel[1], operation.strides[1], dilation[1]),
         )
     return WindowGeometry(kernel, operation.strides, dilation, padding)
+
+
+def _transposed_geometry(layer: CompiledLayer | FusedLayer, operation: Conv2DTranspose) -> WindowGeometry:
+    """That of the convolution from the output to the input."""
+    padding = (0, 0)
+    if operation.padding == "same":
+        source, target = layer.output_shape, layer.input_shape
+        padding = (
+            _same_padding(source[0], target[0], operation.kernel_size[0], operation.strides[0], 1),
+            _same_padding(source[1], target[1], operation.kernel_size[1], operation.strides[1], 1),
+        )
+    return WindowGeometry(operation.kernel_size, operation.strides, padding=padding)
 
 
 def _same_padding(size: int, output: int, kernel: int, stride: int, dilation: int) -> int:

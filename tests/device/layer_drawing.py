@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reds.graph import Activation, Conv2D, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import Activation, Conv2D, Conv2DTranspose, Crop, DepthwiseConv2D, Pad, Pool2D
 
 
 class Draw:
@@ -33,11 +33,17 @@ class Draw:
     def grouped_convolution(self) -> Conv2D:
         return Conv2D(**vars(self.convolution(Conv2D)) | {"groups": 1 + self.size(6)})
 
+    def transposed(self) -> Conv2DTranspose:
+        return Conv2DTranspose(self.pair(4, 5), self.pair(3, 3), self.choice("valid", "same"))
+
     def pool(self, kind: Literal["average", "max"]) -> Pool2D:
         return Pool2D(kind, self.pair(5, 4), self.pair(3, 3), self.choice("valid", "same"))
 
     def pad(self) -> Pad:
         return Pad(self._border(), self._border())
+
+    def crop(self) -> Crop:
+        return Crop(self._border(), self._border())
 
     def _border(self) -> tuple[int, int]:
         before, after = self._random.integers(0, 4, 2)

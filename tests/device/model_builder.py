@@ -22,12 +22,21 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Mean,
+    Multiply,
     Pad,
+    Pair,
     Pool2D,
+    PRelu,
+    Requantize,
     Shape,
+    Slice,
+    Upsample,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import Quantization
@@ -38,6 +47,9 @@ INT8_DEVIATION = 256 / math.sqrt(12)
 
 FIXED_OUTPUTS = {"softmax": Quantization(np.float32(1 / 256), -128), "sigmoid": SIGMOID_OUTPUT, "tanh": TANH_OUTPUT}
 
+ACTIVATED = (Conv2D, DepthwiseConv2D, Dense, Pool2D, Pair)
+"""Operations that take in an activation."""
+
 
 @dataclass(frozen=True)
 class LayerSpec:
@@ -45,7 +57,7 @@ class LayerSpec:
 
     operation: DeviceOperation
     channels: int = 0
-    """Output channels of a convolution or fully connected layer."""
+    """Output channels of a convolution, fully connected layer or slice."""
     activation: str = "none"
     depth_multiplier: int = 1
     inputs: tuple[int, ...] = ()
@@ -131,8 +143,11 @@ class NetworkBuilder:
             shape: tuple[int, ...] = (target[2], source[2])
         elif isinstance(operation, DepthwiseConv2D):
             shape = (1, *operation.kernel_size, target[2])
-        elif isinstance(operation, Conv2D):
-            shape = (target[2], *operation.kernel_size, source[2] // operation.groups)
+        elif isinstance(operation, PRelu):
+            shape = (target[2],)
+        elif isinstance(operation, Conv2D | Conv2DTranspose):
+            groups = operation.groups if isinstance(operation, Conv2D) else 1
+            shape = (target[2], *operation.kernel_size, source[2] // groups)
         else:
             return None
         if self._type is ElementType.INT8:
@@ -144,8 +159,10 @@ class NetworkBuilder:
         for layer, width in zip(layers, wanted, strict=True):
             sources = [self._input_shape[2] if source == INPUT else widths[source] for source in layer.inputs]
             channels = sum(sources) if isinstance(layer.operation, Concatenate) else sources[0]
-            if isinstance(layer.operation, Conv2D | Dense):
+            if isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose):
                 channels = layer.output_shape[2] if layer is layers[-1] else width
+            elif isinstance(layer.operation, Slice):
+                channels = layer.output_shape[2]
             elif isinstance(layer.operation, DepthwiseConv2D):
                 channels *= layer.output_shape[2] // layer.input_shape[2]
             widths.append(channels)
@@ -168,15 +185,20 @@ class NetworkBuilder:
 
     def _output_quantization(self, layer: CompiledLayer, sources: Sequence[Quantization]) -> Quantization:
         """A scale that spreads the sums over the int8 range with few of them clipped."""
-        if isinstance(layer.operation, Add):
+        if isinstance(layer.operation, Multiply):
+            first, second = (math.hypot(INT8_DEVIATION, source.zero_point) * source.scale for source in sources)
+            scale = np.float32(first * second / (self._loudness * self._random.uniform(30, 60)))
+            return Quantization(scale, int(self._random.integers(-128, 128)))
+        if isinstance(layer.operation, Pair):
             factor = np.exp2(self._random.uniform(-3, 3)) / self._loudness
             scale = np.float32(max(source.scale for source in sources) * factor)
             return Quantization(scale, int(self._random.integers(-128, 128)))
         source = sources[0]
-        if isinstance(layer.operation, Activation):
+        if isinstance(layer.operation, Activation | Mean | PRelu | Requantize):
             scale = np.float32(source.scale * self._random.uniform(0.1, 2))
             own = Quantization(scale, int(self._random.integers(-128, 128)))
-            return FIXED_OUTPUTS.get(layer.operation.function, own)
+            function = layer.operation.function if isinstance(layer.operation, Activation) else "none"
+            return FIXED_OUTPUTS.get(function, own)
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
         return Quantization(scale, int(self._random.integers(-60, 60)))
@@ -205,6 +227,9 @@ class NetworkBuilder:
     ) -> tuple[NDArray | None, NDArray | None]:
         if layer.weights is None:
             return None, None
+        if isinstance(layer.operation, PRelu):
+            scale = self._random.uniform(0.001, 0.02, 1).astype(np.float32)
+            return (None if source is None else scale), None
         spread = self._random.uniform(0.5, 1.5, channels)
         bias = self._random.normal(size=channels)
         if source is None:
@@ -256,7 +281,7 @@ def _activation(spec: LayerSpec) -> str:
     """What is fused into the operation; the file also marks a standalone ReLU so."""
     if isinstance(spec.operation, Activation):
         return spec.operation.function if spec.operation.clamps else "none"
-    return "none" if isinstance(spec.operation, Pad) else spec.activation
+    return spec.activation if isinstance(spec.operation, ACTIVATED) else "none"
 
 
 def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
@@ -272,7 +297,7 @@ def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
 def _keeps_quantization(layer: CompiledLayer) -> bool:
     if isinstance(layer.operation, Activation):
         return layer.operation.clamps
-    return isinstance(layer.operation, Pool2D | Pad | Concatenate)
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice)
 
 
 def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
@@ -282,8 +307,24 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (*source[:2], source[2] + sum(shape[2] for shape in others))
     if isinstance(operation, Dense):
         return (1, 1, spec.channels)
-    if isinstance(operation, Activation | Add):
+    if isinstance(operation, Activation | Pair | PRelu | Requantize):
         return source
+    if isinstance(operation, Mean):
+        return (1, 1, source[2])
+    if isinstance(operation, Conv2DTranspose):
+        strides, kernel = operation.strides, operation.kernel_size
+        same = operation.padding == "same"
+        height, width = (
+            source[i] * strides[i] if same else (source[i] - 1) * strides[i] + max(kernel[i], strides[i])
+            for i in (0, 1)
+        )
+        return (height, width, spec.channels)
+    if isinstance(operation, Crop):
+        return (source[0] - sum(operation.rows), source[1] - sum(operation.columns), source[2])
+    if isinstance(operation, Slice):
+        return (*source[:2], spec.channels)
+    if isinstance(operation, Upsample):
+        return (source[0] * operation.size[0], source[1] * operation.size[1], source[2])
     if isinstance(operation, Pad):
         return (source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2])
     kernel = operation.pool_size if isinstance(operation, Pool2D) else operation.kernel_size

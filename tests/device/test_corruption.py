@@ -11,7 +11,25 @@ from model_builder import LayerSpec, NetworkBuilder, network_with_views
 
 from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import (
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    Pad,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
+)
 from reds.model_file import read_model_file
 from reds.schema.conventions import ARENA_ALIGNMENT
 
@@ -32,6 +50,22 @@ SPECS = [
     LayerSpec(Dense(), 3),
     LayerSpec(Activation("softmax")),
 ]
+MORE_SPECS = [
+    LayerSpec(Conv2D((1, 1)), 4),
+    LayerSpec(Mean()),
+    LayerSpec(Multiply(spread=True), inputs=(0, 1)),
+    LayerSpec(Subtract(), inputs=(2, 0)),
+    LayerSpec(PRelu()),
+    LayerSpec(Conv2DTranspose((3, 2), (2, 1), "same"), 3),
+    LayerSpec(Slice(1), 2),
+    LayerSpec(Crop((3, 2), (1, 0))),
+    LayerSpec(Upsample((2, 1))),
+]
+
+
+def specs_of(element_type: ElementType, specs: list[LayerSpec]) -> list[LayerSpec]:
+    """The layers, and at the end of int8 networks another quantisation."""
+    return [*specs, LayerSpec(Requantize())] if element_type is ElementType.INT8 else specs
 
 
 WIDTHS = [6 if spec.channels == 6 else 3 for spec in SPECS]
@@ -45,11 +79,20 @@ def program() -> Path:
     return ROOT / "build/x86-sanitize/tests/corruption"
 
 
-def network_with_subnetworks(element_type: ElementType) -> CompiledNetwork:
+def weights_and_sums(element_type: ElementType) -> CompiledNetwork:
     return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(SPECS, [WIDTHS])
 
 
-@pytest.mark.parametrize("make", [network_with_subnetworks, lambda element_type: network_with_views(element_type)[0]])
+def pairs_and_resizing(element_type: ElementType) -> CompiledNetwork:
+    specs = specs_of(element_type, MORE_SPECS)
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs, [[3] * len(specs)])
+
+
+def views(element_type: ElementType) -> CompiledNetwork:
+    return network_with_views(element_type)[0]
+
+
+@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, views])
 @pytest.mark.parametrize("element_type", ElementType)
 def test_damaged_models(
     program: Path, tmp_path: Path, element_type: ElementType, make: Callable[[ElementType], CompiledNetwork]

@@ -17,7 +17,24 @@ from test_overlap import drawn_chain as drawn_overlapping_chain
 
 from reds.compiled import CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import encode
-from reds.graph import INPUT, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pool2D, Shape
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    Pad,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Shape,
+    Subtract,
+    Upsample,
+)
 from reds.requantize import Quantization
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
@@ -155,11 +172,21 @@ def test_outputs_that_overlap_their_inputs(folder: Path, side: Side, seed: int) 
 @given(seed=seeds)
 def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
     draw = Draw(seed)
-    specs = [LayerSpec(Conv2D((1, 1)), draw.size(24))]
+    specs = [LayerSpec(Conv2D((1, 1)), draw.size(24)), LayerSpec(Upsample(draw.pair(3, 2)))]
     for _ in range(3):
-        specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled())]
+        specs += [LayerSpec(Pad((3, 3), (3, 3))), LayerSpec(draw.crop())]
+        specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu()), LayerSpec(Requantize())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)
+
+
+@examples
+@given(seed=seeds)
+def test_transposed_convolutions(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    specs = [LayerSpec(Conv2D((1, 1)), draw.size(24)), LayerSpec(draw.transposed(), draw.size(24))]
+    specs += [LayerSpec(draw.transposed(), draw.size(9)), LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (*draw.pair(5, 5), draw.size(3)), specs, narrow(draw, specs), seed)
 
 
 @examples
@@ -334,4 +361,21 @@ def test_sums_and_concatenations(folder: Path, channels: int, loudness: float) -
         LayerSpec(Conv2D((1, 1)), 3),
     ]
     narrow_widths = [[width, width, 0, 0, 0, 3] for width in (max(1, channels - 3), 1)]
+    check(folder / "model", (5, 3, 2), specs, narrow_widths, channels, loudness)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 16])
+@pytest.mark.parametrize("loudness", [1.0, 16.0])
+def test_differences_means_and_products(folder: Path, channels: int, loudness: float) -> None:
+    specs = [
+        LayerSpec(Conv2D((1, 1)), channels),
+        LayerSpec(Conv2D((3, 3), padding="same"), channels, inputs=(INPUT,)),
+        LayerSpec(Subtract(), inputs=(0, 1)),
+        LayerSpec(Multiply(), activation="relu", inputs=(2, 1)),
+        LayerSpec(Mean(), inputs=(2,)),
+        LayerSpec(Activation("sigmoid")),
+        LayerSpec(Multiply(spread=True), inputs=(3, 5)),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    narrow_widths = [[width, width, *[0] * 5, 3] for width in (max(1, channels - 3), 1)]
     check(folder / "model", (5, 3, 2), specs, narrow_widths, channels, loudness)

@@ -11,7 +11,25 @@ from model_builder import LayerSpec, NetworkBuilder, output_shape
 
 from reds.compiled import ElementType
 from reds.emitting import encode, extract
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Shape
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    DeviceOperation,
+    Mean,
+    Multiply,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Shape,
+    Slice,
+    Subtract,
+    Upsample,
+)
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
 
@@ -103,6 +121,12 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
+    def test_transpose_conv(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.transposed(), seed)
+
+    @examples
+    @given(seed=seeds)
     def test_average_pool2d(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.pool("average"), seed)
@@ -115,6 +139,12 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
+    def test_mean(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, Mean(), seed)
+
+    @examples
+    @given(seed=seeds)
     def test_relu(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, Activation(draw.choice("relu", "relu6")), seed)
@@ -124,6 +154,52 @@ class TestOperation:
     def test_tabled_activations(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.tabled(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_upsample(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, Upsample(draw.pair(3, 2)), seed)
+
+    @pytest.mark.parametrize("size", [(40, 1), (1, 39)])
+    def test_upsample_far(self, element_type: ElementType, size: tuple[int, int]) -> None:
+        specs = [LayerSpec(Conv2D((1, 1)), 2), LayerSpec(Upsample(size)), LayerSpec(Conv2D((1, 1)), 1)]
+        check(element_type, (5, 7, 1), specs, [1, 0, 1], 1)
+
+    @examples
+    @given(seed=seeds)
+    def test_crop(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, draw.crop(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_slices_of_channels(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        first, others, rest = draw.size(9) - 1, draw.size(9), draw.size(9)
+        channels = first + others + rest
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Slice(first), others),
+            LayerSpec(Slice(first + others), rest, inputs=(0,)),
+            LayerSpec(Concatenate(), inputs=(2, 1)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        check(element_type, (*draw.pair(5, 5), 2), specs, [channels, 0, 0, 0, 3], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_prelu(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        check_hidden(element_type, draw, PRelu(), seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_prelu_of_vectors(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        hidden = draw.size(20)
+        specs = [LayerSpec(Dense(), hidden), LayerSpec(PRelu()), LayerSpec(Dense(), 3)]
+        check(element_type, (1, 1, 5), specs, [draw.size(hidden), 0, 3], seed)
 
     @examples
     @given(seed=seeds)
@@ -149,19 +225,53 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
-    def test_add(self, element_type: ElementType, seed: int) -> None:
+    def test_sums(self, element_type: ElementType, seed: int) -> None:
         """Of two maps with scales of their own, and of what comes out with itself, loud or nearly silent."""
         draw = Draw(seed)
+        pair = draw.choice(Add, Subtract)
         channels, width = draw.size(11), draw.size(11)
         specs = [
             LayerSpec(Conv2D((1, 1)), channels),
             LayerSpec(Conv2D((1, 1)), channels, inputs=draw.choice((INPUT,), (0,))),
-            LayerSpec(Add(), activation=draw.activation(), inputs=draw.choice((0, 1), (1, 0))),
-            LayerSpec(Add(), activation=draw.activation(), inputs=draw.choice((2, 2), (2, 0))),
+            LayerSpec(pair(), activation=draw.activation(), inputs=draw.choice((0, 1), (1, 0))),
+            LayerSpec(pair(), activation=draw.activation(), inputs=draw.choice((2, 2), (2, 0))),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
         widths = [min(width, channels)] * 4 + [3]
         check(element_type, (*draw.pair(5, 5), 2), specs, widths, seed, draw.choice(1e-2, 1.0, 30.0))
+
+    @examples
+    @given(seed=seeds)
+    def test_multiply(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        channels = draw.size(11)
+        # Six is too many units of a loud product's scale for TFLite Micro.
+        loudness, activation = draw.choice((1e-2, "relu6"), (1e-2, "none"), (1.0, "relu"), (30.0, "none"))
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Conv2D((1, 1)), channels, inputs=draw.choice((INPUT,), (0,))),
+            LayerSpec(Multiply(), activation=activation, inputs=draw.choice((0, 1), (1, 0), (1, 1))),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        widths = [draw.size(channels)] * 3 + [3]
+        check(element_type, (*draw.pair(5, 5), 2), specs, widths, seed, loudness)
+
+    @examples
+    @given(seed=seeds)
+    def test_pairs_with_one_position(self, element_type: ElementType, seed: int) -> None:
+        """What one position says of each channel meets every position of a map."""
+        draw = Draw(seed)
+        pair = draw.choice(Add, Subtract, Multiply)
+        channels, size = draw.size(11), (1 + draw.size(5), draw.size(5))
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Pool2D("average", size, size)),
+            LayerSpec(draw.tabled()),
+            LayerSpec(pair(spread=True), activation=draw.activation(), inputs=(0, draw.choice(1, 2))),
+            LayerSpec(pair(spread=True), activation=draw.activation(), inputs=(3, 1)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        check(element_type, (*size, 2), specs, [draw.size(channels), 0, 0, 0, 0, 3], seed)
 
     @examples
     @given(seed=seeds)
@@ -180,3 +290,10 @@ class TestOperation:
         specs = [*joined, LayerSpec(Concatenate(), inputs=order), LayerSpec(Conv2D((1, 1)), 3)]
         widths = [draw.size(spec.channels) for spec in joined] + [0, 3]
         check(element_type, (*draw.pair(4, 4), draw.size(3)), specs, widths, seed)
+
+
+@examples
+@given(seed=seeds)
+def test_requantize(seed: int) -> None:
+    draw = Draw(seed)
+    check_hidden(ElementType.INT8, draw, Requantize(), seed)

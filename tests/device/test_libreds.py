@@ -13,7 +13,26 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode, extract
 from reds.emitting.standard import AlignedBuffer, pack
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    Pad,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
+)
 from reds.model_file import read_model_file, with_checksum
 from reds.plan import Measurements, TargetCosts, pack_plan
 from reds.reference import run_tflite_micro
@@ -206,7 +225,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.Pad + 1),
+    "operation": change_layer(0, operation=schema.Operation.StridedSlice + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -271,6 +290,11 @@ BORDERED = encode(
             LayerSpec(Conv2D((1, 1)), 4),
             LayerSpec(Pad((1, 0), (0, 2))),
             LayerSpec(Activation("leaky_relu", 0.25)),
+            LayerSpec(Requantize()),
+            LayerSpec(Upsample((2, 1))),
+            LayerSpec(Conv2DTranspose((3, 2), (2, 1), "same"), 3),
+            LayerSpec(Crop((30, 1), (2, 1))),
+            LayerSpec(Slice(1), 2),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
@@ -284,6 +308,21 @@ BROKEN_RULES_OF_BORDERED = {
     "border in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
     "rows of a function": change_layer(2, outputHeight=8),
     "channels of a function": change_tensor(3, channels=3),
+    "channels of another quantisation": change_tensor(4, channels=3),
+    "table of a quantisation behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 63)(plan),
+    "part of a repeated row": change_layer(4, strideHeight=3),
+    "columns of a repeated map": change_layer(4, outputWidth=21),
+    "channels of a repeated map": change_layer(4, outputChannels=5),
+    "no stride of a transposed kernel": change_layer(5, strideWidth=0),
+    "dilated transposed kernel": change_layer(5, dilationHeight=2),
+    "size of a transposed kernel": change_layer(5, kernelWidth=3),
+    "no transposed kernel": change_layer(5, weights=0),
+    "shift of a transposed kernel": change_constant(5, 2 * 3, 0x0000001F),
+    "rows behind a cropped map": change_layer(6, paddingTop=32),
+    "columns behind a cropped map": change_layer(6, paddingLeft=4),
+    "channels behind a cropped map": change_layer(6, kernelWidth=1),
+    "channels behind a slice": change_layer(7, kernelWidth=2),
+    "some of a slice": change_tensor(8, channels=1),
     "table behind the end": lambda plan: change_step(2, constants=len(plan.constants) - 63)(plan),
 }
 
@@ -421,7 +460,50 @@ def test_broken_rule_of_views(rule: str) -> None:
     assert Opening.of(with_plan(VIEWS, BROKEN_VIEWS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
-@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED, VIEWS])
+SPREAD = encode(
+    NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
+        [
+            LayerSpec(Conv2D((1, 1)), 4),
+            LayerSpec(Mean()),
+            LayerSpec(Multiply(spread=True), inputs=(0, 1)),
+            LayerSpec(Subtract(), inputs=(2, 0)),
+            LayerSpec(PRelu()),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+    )
+)
+MEAN, PRODUCT, DIFFERENCE, SLOPES = 1, 2, 3, 4
+BROKEN_PAIRS = {
+    "mean of a part": change_layer(MEAN, kernelHeight=2),
+    "several means": change_layer(MEAN, outputHeight=2),
+    "channels of a mean": change_layer(MEAN, outputChannels=5),
+    "left shift of a mean": change_constant(MEAN, 1, 31),
+    "constants of a mean behind the end": lambda plan: change_step(MEAN, constants=len(plan.constants) - 1)(plan),
+    "shape of a product": change_layer(PRODUCT, outputChannels=5),
+    "second of a product has more than one position": change_constant(PRODUCT, 0, 1),
+    "spread over a part of the map": change_layer(PRODUCT, kernelHeight=2),
+    "spread over nothing": change_layer(PRODUCT, kernelHeight=0),
+    "not spread": change_layer(PRODUCT, kernelHeight=1, kernelWidth=1),
+    "spread of a whole map": change_layer(DIFFERENCE, kernelHeight=4, kernelWidth=3),
+    "left shift of a product": change_constant(PRODUCT, 2, 31),
+    "right shift of a product": change_constant(PRODUCT, 2, (1 << 32) - 32),
+    "constants of a product behind the end": lambda plan: change_step(PRODUCT, constants=len(plan.constants) - 2)(plan),
+    "no slopes": change_layer(SLOPES, weights=0),
+    "slopes of other channels": change_layer(SLOPES, weights=1),
+    "channels of slopes": change_layer(SLOPES, outputChannels=5),
+    "left shift of what is positive": change_constant(SLOPES, 1, 31),
+    "left shift of what is negative": change_constant(SLOPES, 3, 31),
+    "constants of slopes behind the end": lambda plan: change_step(SLOPES, constants=len(plan.constants) - 3)(plan),
+    "left shift of a difference": change_constant(DIFFERENCE, 7, 1),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_PAIRS)
+def test_broken_rule_of_pairs(rule: str) -> None:
+    assert Opening.of(with_plan(SPREAD, BROKEN_PAIRS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED, VIEWS, SPREAD])
 def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
     assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK

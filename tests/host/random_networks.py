@@ -15,19 +15,27 @@ from reds.graph import (
     BatchNormWeights,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Exit,
     Family,
     Graph,
+    Mean,
+    Multiply,
     Node,
     Operation,
     Pad,
     Padding,
     Pool2D,
+    PRelu,
     Shape,
+    Slice,
     Subnetwork,
+    Subtract,
     Supernet,
+    Upsample,
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, with_groups
@@ -128,6 +136,40 @@ class GraphBuilder:
         height, width, channels = self.shape
         self.append(Pad(rows, columns), (height + sum(rows), width + sum(columns), channels), {})
 
+    def crop(self) -> None:
+        """Some of the rows and columns."""
+        height, width, channels = self.shape
+        rows, columns = ((self.upto((size + 1) // 2) - 1, self.upto((size + 1) // 2) - 1) for size in (height, width))
+        self.append(Crop(rows, columns), (height - sum(rows), width - sum(columns), channels), {})
+
+    def slice(self) -> None:
+        """Some of the channels, where there are several."""
+        height, width, channels = self.shape
+        first = self.upto(channels) - 1
+        kept = self.upto(channels - first)
+        if kept < channels:
+            self.append(Slice(first), (height, width, kept), {})
+
+    def transposed(self) -> None:
+        """A transposed convolution, and perhaps what follows it."""
+        height, width, channels = self.shape
+        kernel, strides = (self.upto(3), self.upto(3)), (self.upto(2), self.upto(2))
+        padding: Padding = "same" if self.generator.random() < 0.5 else "valid"
+        filters = self.upto(9) + 1
+        weights = self.weights((*kernel, channels, filters), filters, kernel[0] * kernel[1] * channels)
+        out = tuple(
+            size * stride if padding == "same" else (size - 1) * stride + max(taps, stride)
+            for size, stride, taps in zip((height, width), strides, kernel, strict=True)
+        )
+        self.append(Conv2DTranspose(kernel, strides, padding), (out[0], out[1], filters), weights)
+        self.decorate()
+
+    def upsample(self) -> None:
+        """Repeated rows and columns."""
+        size = (self.upto(2), self.upto(2))
+        height, width, channels = self.shape
+        self.append(Upsample(size), (height * size[0], width * size[1], channels), {})
+
     def dense(self, units: int) -> None:
         """A dense layer on a 1 x 1 map, and perhaps what follows it."""
         weights = self.weights((self.shape[2], units), units, self.shape[2])
@@ -147,7 +189,7 @@ class GraphBuilder:
         self.decorate()
         return self.source
 
-    def sum(self) -> None:
+    def pair(self) -> None:
         """A residual block: one or two layers and a shortcut, which is a layer where the shape changes."""
         source = self.source
         keeps_shape = self.generator.random() < 0.6
@@ -160,7 +202,20 @@ class GraphBuilder:
         twice = self.generator.random() < 0.1
         shortcut = last if twice else source if keeps_shape else self.branch(channels, strides)
         pair = self.generator.permutation([last, shortcut])
-        self.append(Add(), self.shape_of(last), {}, tuple(int(node) for node in pair))
+        operation = (Add, Add, Subtract, Multiply)[self.generator.integers(4)]
+        self.append(operation(), self.shape_of(last), {}, tuple(int(node) for node in pair))
+        self.activate()
+
+    def gate(self) -> None:
+        """Squeeze and excitation: what all positions say of each channel scales, shifts or offsets it."""
+        source, shape = self.source, self.shape
+        whole = Mean() if self.generator.random() < 0.5 else Pool2D("average", shape[:2], shape[:2])
+        self.append(whole, (1, 1, shape[2]), {})
+        if self.generator.random() < 0.7:
+            self.append(Dense(), (1, 1, shape[2]), self.weights((shape[2], shape[2]), shape[2], shape[2]))
+            self.append(Activation("sigmoid"), self.shape, {})
+        operation = (Multiply, Multiply, Add, Subtract)[self.generator.integers(4)]
+        self.append(operation(spread=shape[:2] != (1, 1)), shape, {}, (source, self.source))
         self.activate()
 
     def concatenation(self) -> None:
@@ -210,6 +265,9 @@ class GraphBuilder:
 
     def activate(self) -> None:
         """An activation in two of three cases."""
+        if self.generator.random() < 0.1:
+            slopes = self.generator.normal(0, 0.5, self.shape[2]).astype(np.float32)
+            return self.append(PRelu(), self.shape, {"slope": slopes})
         function = self.generator.choice([*self.functions, *["none"] * (len(self.functions) // 2)])
         if function != "none":
             slope = float(np.float32(self.generator.uniform(0, 1))) if function == "leaky_relu" else 0.0
@@ -276,11 +334,13 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
 
 
 def _append_any(builder: GraphBuilder, branches: bool) -> None:
-    kinds = ["conv", "conv", "depthwise", "pool", "pad", "scale"]
-    kinds += ["sum", "sum", "sum", "concatenation"] if branches else []
+    kinds = ["conv", "conv", "depthwise", "pool", "pad", "upsample", "crop", "slice", "transposed", "scale"]
+    kinds += ["pair", "pair", "pair", "gate", "concatenation"] if branches else []
     kind = builder.generator.choice(kinds)
-    if kind == "sum":
-        builder.sum()
+    if kind == "pair":
+        builder.pair()
+    elif kind == "gate":
+        builder.gate()
     elif kind == "concatenation":
         builder.concatenation()
     elif kind == "scale":
@@ -291,6 +351,14 @@ def _append_any(builder: GraphBuilder, branches: bool) -> None:
         builder.pool()
     elif kind == "pad":
         builder.pad()
+    elif kind == "upsample":
+        builder.upsample()
+    elif kind == "crop":
+        builder.crop()
+    elif kind == "slice":
+        builder.slice()
+    elif kind == "transposed":
+        builder.transposed()
     else:
         builder.convolution(depthwise=kind == "depthwise")
 

@@ -9,7 +9,7 @@ from keras import layers
 
 from reds.errors import UsageError
 from reds.forward import predict
-from reds.graph import INPUT, Add, Conv2D, Dense, DepthwiseConv2D, Graph, Pad, Pool2D
+from reds.graph import INPUT, Add, Conv2D, Dense, DepthwiseConv2D, Graph, Multiply, Pad, Pool2D, Subtract
 from reds.tracing import SUPPORTED_LAYERS, trace
 
 
@@ -112,6 +112,18 @@ def joined() -> keras.Model:
     return keras.Model(inputs, layers.Dense(4)(x), name="joined")
 
 
+def gated() -> keras.Model:
+    """Squeeze and excitation with a vector and with a 1 x 1 map, and a difference and a product of maps."""
+    inputs = layers.Input((6, 5, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(inputs)
+    squeezed = layers.Dense(3, activation="relu", name="squeeze")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply(name="excite")([layers.Dense(8, activation="sigmoid", name="gate")(squeezed), x])
+    x = layers.Subtract(name="less")([x, layers.GlobalMaxPooling2D(keepdims=True)(x)])
+    y = layers.Conv2D(8, 1, name="side")(x)
+    x = layers.ReLU()(layers.Multiply(name="product")([x, y, layers.Subtract(name="difference")([x, y])]))
+    return keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)), name="gated")
+
+
 def activated() -> keras.Model:
     return keras.Sequential(
         [
@@ -127,9 +139,11 @@ def activated() -> keras.Model:
             layers.Conv2D(4, 1),
             layers.ReLU(negative_slope=0.5),
             layers.GaussianDropout(0.1),
+            layers.PReLU(shared_axes=[1, 2]),
             layers.Flatten(),
             layers.Activation("hard_silu"),
             layers.Dense(3),
+            layers.PReLU(),
             layers.Activation("sigmoid"),
         ]
     )
@@ -157,6 +171,22 @@ def scaled() -> keras.Model:
     )
 
 
+def decoder() -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input((4, 3, 2)),
+            layers.Conv2D(5, 3, padding="same", activation="relu"),
+            layers.Conv2DTranspose(6, 3, strides=2, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2DTranspose(4, (2, 3), strides=(3, 1), activation="relu6"),
+            layers.Conv2DTranspose(3, 2, strides=2, padding="same"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+
+
 def padded() -> keras.Model:
     return keras.Sequential(
         [
@@ -166,6 +196,8 @@ def padded() -> keras.Model:
             layers.ZeroPadding2D(1),
             layers.DepthwiseConv2D(3),
             layers.ZeroPadding2D(((0, 2), (1, 0))),
+            layers.UpSampling2D((2, 3)),
+            layers.Cropping2D(((1, 2), (0, 3))),
             layers.MaxPooling2D(2),
             layers.ZeroPadding2D((1, 0)),
             layers.ReLU(),
@@ -233,7 +265,7 @@ def grouped() -> keras.Model:
 MODELS = [
     *(depthwise_separable, flattened, nested, dense_on_map, dense_only),
     *(activated, scaled, padded, reshaped, matrix, multiplied, grouped),
-    *(residual, joined),
+    *(residual, joined, gated, decoder),
 ]
 
 
@@ -372,6 +404,18 @@ def test_a_sum_of_three_is_two_sums_and_shares_one_group() -> None:
     assert {graph.nodes[index].output_group for index in sums[:2]} == {0}
 
 
+def test_what_gates_a_map_is_spread_over_it_and_shares_its_group() -> None:
+    graph = trace(gated())
+
+    by_name = {node.name: node for node in graph.nodes}
+    assert by_name["excite"].operation == Multiply(spread=True)
+    assert graph.nodes[by_name["excite"].inputs[0]].name == "stem/relu"
+    assert by_name["less"].operation == Subtract(spread=True)
+    assert by_name["product/1"].operation == by_name["product"].operation == Multiply()
+    assert {by_name[name].output_group for name in ("gate", "excite", "less", "side", "product")} == {0}
+    assert [group.name for group in graph.groups] == ["stem", "squeeze"]
+
+
 def test_what_is_concatenated_belongs_to_no_group() -> None:
     graph = trace(joined())
     assert graph.groups == ()
@@ -397,12 +441,15 @@ def chain(*middle: keras.layers.Layer, shape: tuple[int, ...] = (6, 6, 4)) -> ke
     ("model", "words"),
     [
         (lambda: chain(layers.Conv2D(4, 3, activation="selu")), "an activation of"),
-        (lambda: chain(layers.Conv2D(4, 3), layers.PReLU()), "PReLU"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.PReLU()), "a slope per channel"),
         (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=4)), "max_value"),
         (lambda: chain(layers.Conv2D(4, 3), layers.ReLU(max_value=6, negative_slope=0.1)), "negative_slope"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Reshape((8, 8)), layers.Flatten()), "reshape"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Reshape((2, 8, 4))), "reshape"),
         (lambda: chain(layers.Conv2D(4, 3), layers.BatchNormalization(axis=1)), "axis=-1"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.UpSampling2D(interpolation="bilinear")), "'nearest'"),
+        (lambda: chain(layers.Conv2DTranspose(4, 3, 2, output_padding=1)), "output_padding=None"),
+        (lambda: chain(layers.Conv2D(4, 3), layers.UpSampling2D(41)), "size up to 40"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.BatchNormalization()), "Flatten"),
         (lambda: chain(layers.Conv2D(4, 3), layers.Flatten(), layers.Softmax()), "flattened"),
         (lambda: chain(layers.MaxPooling2D(2)), "must have a convolution"),
@@ -426,10 +473,14 @@ def two_of(join: Callable[[list[keras.KerasTensor]], keras.KerasTensor], filters
 @pytest.mark.parametrize(
     ("join", "words"),
     [
-        (layers.Multiply(name="join"), r"'join' \(Multiply\).*no operation"),
+        (layers.Maximum(name="join"), r"'join' \(Maximum\).*no operation"),
         (layers.Concatenate(axis=1, name="join"), r"'join' \(Concatenate\).*axis=-1"),
         (lambda pair: layers.Concatenate(name="join")([pair[0]] * 11), r"'join' \(Concatenate\).*up to 10 inputs"),
         (lambda pair: layers.Add(name="join")([pair[0], layers.Conv2D(1, 1)(pair[1])]), r"'join'.*one shape"),
+        (
+            lambda pair: layers.Subtract(name="join")([layers.GlobalMaxPooling2D(keepdims=True)(pair[0]), pair[1]]),
+            r"'join'.*one shape, the second",
+        ),
         (lambda pair: pair[0] + pair[1], "outside of a layer.*keras.layers.Add"),
         (lambda pair: layers.Add(name="join")([layers.Flatten()(x) for x in pair]), r"'join'.*Flatten"),
     ],

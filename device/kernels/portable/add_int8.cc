@@ -31,21 +31,22 @@ class Scale {
 
 void Run(const Add<int8_t>& sum) {
   // Copies: the compiler cannot know that the output does not overwrite the operands.
-  const Scale first_scale(sum.first.factor);
-  const Scale second_scale(sum.second.factor);
+  const Scale first_scale(sum.first_addend.factor);
+  const Scale second_scale(sum.second_addend.factor);
   const Scale output_scale(sum.factor);
-  const int32_t first_zero_point = sum.first.zero_point;
-  const int32_t second_zero_point = sum.second.zero_point;
+  const int32_t first_zero_point = sum.first_addend.zero_point;
+  const int32_t second_zero_point = sum.second_addend.zero_point;
   const int32_t zero_point = sum.zero_point;
   const int32_t left_shift = sum.left_shift;
+  const int32_t sign = sum.sign;
   const Clamp<int32_t> clamp = sum.clamp;
-  const int8_t* first = sum.first.elements;
-  const int8_t* second = sum.second.elements;
+  const int8_t* first = sum.first;
+  const int8_t* second = sum.second;
   int8_t* output = sum.output;
   for (int32_t left = sum.elements; left > 0; --left) {
     const int32_t first_value = WrappingShiftLeft(*first++ - first_zero_point, left_shift);
     const int32_t second_value = WrappingShiftLeft(*second++ - second_zero_point, left_shift);
-    const int32_t total = first_scale.Of(first_value) + second_scale.Of(second_value);
+    const int32_t total = first_scale.Of(first_value) + sign * second_scale.Of(second_value);
     const int32_t shifted = output_scale.Of(total) + zero_point;
     *output++ = static_cast<int8_t>(Clamped(shifted, clamp.minimum, clamp.maximum));
   }

@@ -9,7 +9,7 @@ void Run(const CopyChannels& copy) {
   uint8_t* output = copy.output;
   for (int32_t position = 0; position < copy.positions; ++position) {
     std::memcpy(output, input, static_cast<size_t>(copy.bytes));
-    input += copy.bytes;
+    input += copy.input_pitch;
     output += copy.pitch;
   }
 }

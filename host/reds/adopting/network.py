@@ -84,7 +84,8 @@ class _Reader:
 
     def _check_type(self, site: OperatorSite) -> None:
         if site.element_type is not self._element_type:
-            site.refuse(f"it writes {site.output.type_name}, but the model's input is {self._input.type_name}")
+            hint = f". {_HINTS[site.code]}" if site.code in _HINTS else ""
+            site.refuse(f"it writes {site.output.type_name}, but the model's input is {self._input.type_name}{hint}")
 
     def _reshape(self, site: OperatorSite) -> None:
         source = site.input(0)

@@ -19,10 +19,16 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    Mean,
+    Multiply,
     Pad,
     Padding,
     Pool2D,
+    PRelu,
+    Requantize,
     Shape,
+    Subtract,
+    Upsample,
 )
 from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import Quantization
@@ -41,11 +47,13 @@ class Weights:
     """What a weighted operator multiplies with and adds."""
 
     values: NDArray
-    """In TFLite's layout: OHWI, depthwise 1HWC, fully connected OI."""
+    """In TFLite's layout: OHWI, depthwise 1HWC, fully connected OI, slopes C."""
     buffer: int
     """Index of the TFLite buffer that holds them."""
-    scales: NDArray[np.float32]
-    bias: NDArray
+    scales: NDArray[np.float32] | None
+    """None for slopes in float32."""
+    bias: NDArray | None
+    """None for slopes."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +199,7 @@ def _conv_2d(site: OperatorSite) -> ReadOperator:
     groups = source[2] // kernel[3] if kernel[3] > 0 else 0
     site.require(
         groups > 0 and groups * kernel[3] == source[2] and target[2] % groups == 0,
-        f"its weights are for {kernel[3]} input channels in each group, of {source[2]}, and {target[2]} output channels",
+        f"its weights for {kernel[3]} input channels do not make groups of {source[2]} and of {target[2]} channels",
     )
     return ReadOperator(
         Conv2D(window.kernel, window.strides, window.padding, window.dilation, groups),
@@ -271,14 +279,55 @@ def _pool(kind: Literal["average", "max"]) -> Callable[[OperatorSite], ReadOpera
     return read
 
 
-def _add(site: OperatorSite) -> ReadOperator:
-    first, second = site.input(0), site.input(1)
-    site.require(
-        first.shape == second.shape == site.output.shape,
-        f"it adds the shapes {first.shape} and {second.shape}; only equal ones are supported",
-    )
-    activation = _fused_activation(site, site.options(tflite.AddOptionsT).fusedActivationFunction)
-    return ReadOperator(Add(), site.inputs[:2], first.map, first.map, activation)
+def _pair(kind: type[Add] | type[Subtract] | type[Multiply], options: type) -> Callable[[OperatorSite], ReadOperator]:
+    """An operation on the elements of two maps, the second one perhaps of one position."""
+
+    def read(site: OperatorSite) -> ReadOperator:
+        first, second = site.input(0), site.input(1)
+        spread = first.map != second.map
+        site.require(
+            first.shape == site.output.shape and (not spread or second.map == (1, 1, first.map[2])),
+            f"it takes the shapes {first.shape} and {second.shape}; supported are equal ones, and one position as the "
+            "second",
+        )
+        activation = _fused_activation(site, site.options(options).fusedActivationFunction)
+        return ReadOperator(kind(spread), site.inputs[:2], first.map, first.map, activation)
+
+    return read
+
+
+def _mean(site: OperatorSite) -> ReadOperator:
+    source = _map(site, site.input(0))
+    axes = site.input(1).constant
+    in_the_plane = axes is not None and {int(axis) % 4 for axis in axes.reshape(-1)} == {1, 2}
+    site.require(in_the_plane, "it must average over the rows and columns of a map")
+    site.require(site.output.size == source[2], f"its output has the shape {site.output.shape}")
+    return ReadOperator(Mean(), site.inputs[:1], source, (1, 1, source[2]))
+
+
+def _prelu(site: OperatorSite) -> ReadOperator:
+    source = site.input(0).map
+    slopes = site.input(1)
+    site.require(slopes.size == source[2], "it needs one slope per channel")
+    values = _constant(site, slopes, "slopes")
+    scales = slopes.scales if site.element_type is ElementType.INT8 else None
+    weights = Weights(values.reshape(-1), slopes.buffer, scales, None)
+    return ReadOperator(PRelu(), site.inputs[:1], source, source, "none", weights)
+
+
+def _quantize(site: OperatorSite) -> ReadOperator:
+    site.require(site.input(0).quantization is not None, "it quantises what is no int8")
+    source = site.input(0).map
+    return ReadOperator(Requantize(), site.inputs[:1], source, source)
+
+
+def _upsample(site: OperatorSite) -> ReadOperator:
+    source, target = _map(site, site.input(0)), _map(site, site.output)
+    options = site.options(tflite.ResizeNearestNeighborOptionsT)
+    site.require(not options.alignCorners, "it aligns corners")
+    site.require(target[0] % source[0] == target[1] % source[1] == 0, "it repeats not all positions alike")
+    size = (target[0] // source[0], target[1] // source[1])
+    return ReadOperator(Upsample(size), site.inputs[:1], source, target)
 
 
 def _concatenation(site: OperatorSite) -> ReadOperator:
@@ -410,7 +459,19 @@ _ONE_QUANTIZATION = "in int8, one quantisation of input and output"
 _FIXED_QUANTIZATION = "in int8, the quantisation that TFLite fixes for the output"
 
 OPERATORS: Mapping[int, SupportedOperator] = {
-    tflite.BuiltinOperator.ADD: SupportedOperator(_add, f"two inputs of one shape, {FUSED_NEEDS}"),
+    tflite.BuiltinOperator.ADD: SupportedOperator(
+        _pair(Add, tflite.AddOptionsT), f"two inputs of one shape, {FUSED_NEEDS}"
+    ),
+    tflite.BuiltinOperator.SUB: SupportedOperator(
+        _pair(Subtract, tflite.SubOptionsT), f"two inputs of one shape, {FUSED_NEEDS}"
+    ),
+    tflite.BuiltinOperator.MUL: SupportedOperator(
+        _pair(Multiply, tflite.MulOptionsT), f"two inputs of one shape, {FUSED_NEEDS}"
+    ),
+    tflite.BuiltinOperator.MEAN: SupportedOperator(_mean, "rows and columns"),
+    tflite.BuiltinOperator.PRELU: SupportedOperator(_prelu, "a slope per channel"),
+    tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, "int8 to int8"),
+    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(_upsample, "whole factors"),
     tflite.BuiltinOperator.AVERAGE_POOL_2D: SupportedOperator(
         _pool("average"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"
     ),

@@ -12,7 +12,28 @@ from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D, Shape, as_map
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    Pad,
+    Pair,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
+    as_map,
+)
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -49,9 +70,21 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.RESHAPE: 1,
     tflite.BuiltinOperator.ADD: 2,
     tflite.BuiltinOperator.CONCATENATION: 2,
+    tflite.BuiltinOperator.SUB: 2,
+    tflite.BuiltinOperator.MEAN: 2,
+    tflite.BuiltinOperator.PRELU: 1,
+    tflite.BuiltinOperator.STRIDED_SLICE: 2,
+    tflite.BuiltinOperator.TRANSPOSE_CONV: 3,
+    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: 3,
+    tflite.BuiltinOperator.QUANTIZE: 1,
+    tflite.BuiltinOperator.MUL: 2,
 }
 
 _GROUPED_CONVOLUTION_VERSION = 6
+
+
+_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice)
+"""Operations that need maps, with height and width."""
 
 
 class AlignedBuffer(tflite.BufferT):
@@ -173,10 +206,24 @@ class SubgraphBuilder:
         layer = self._network.layers[step.layer]
         inputs = self._sources(layer, step)
         batch_shape = self._output_shape(inputs[0], layer, step)
-        if layer.weights is not None:
+        if isinstance(layer.operation, PRelu):
+            inputs.append(self._add_slopes(layer, step, len(batch_shape) - 2))
+        elif layer.weights is not None:
             inputs += self._add_constants(layer, step)
+        if isinstance(layer.operation, Conv2DTranspose):
+            source, weights, bias = inputs
+            shape = self._add_int32(f"{layer.name}/shape", np.array(batch_shape, np.int32))
+            inputs = [shape, weights, source, bias]
         if isinstance(layer.operation, Pad):
             inputs.append(self._add_int32(f"{layer.name}/paddings", paddings(layer.operation)))
+        if isinstance(layer.operation, Mean):
+            inputs.append(self._add_int32(f"{layer.name}/axes", np.array([1, 2], np.int32)))
+        if isinstance(layer.operation, Crop | Slice):
+            begin = slice_begin(layer.operation)
+            for name, values in (("begin", begin), ("end", begin + batch_shape), ("strides", np.ones_like(begin))):
+                inputs.append(self._add_int32(f"{layer.name}/{name}", values.astype(np.int32)))
+        if isinstance(layer.operation, Upsample):
+            inputs.append(self._add_int32(f"{layer.name}/size", np.array(layer.output_shape[:2], np.int32)))
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options, _version(builtin, layer))
@@ -186,19 +233,19 @@ class SubgraphBuilder:
     def _sources(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
         """The tensors that a step reads: vectors, or maps of the height and width that the layer reads."""
         sources = [self.outputs[source] for source in layer.inputs]
-        on_maps = isinstance(layer.operation, Conv2D | DepthwiseConv2D | Pool2D | Pad)
+        on_maps = isinstance(layer.operation, _ON_MAPS)
         are_vectors = all(len(self.shape(source)) == 2 for source in sources)
         if are_vectors and layer.input_shape[:2] == (1, 1) and not on_maps:
             return sources
         quantizations = step.input_quantizations or (None,) * len(sources)
         return [
-            self._as_map(source, f"{layer.name}/map{index}", layer.input_shape, quantization)
+            self._as_map(source, f"{layer.name}/map{index}", layer.read_map(index), quantization)
             for index, (source, quantization) in enumerate(zip(sources, quantizations, strict=True))
         ]
 
-    def _as_map(self, source: int, name: str, read: Shape, quantization: Quantization | None) -> int:
+    def _as_map(self, source: int, name: str, read: tuple[int, int], quantization: Quantization | None) -> int:
         """A tensor as a map of the height and width that are read."""
-        height, width, _ = read
+        height, width = read
         shape = (1, height, width, math.prod(self.shape(source)) // (height * width))
         return source if self.shape(source) == shape else self.add_reshape(source, name, shape, quantization)
 
@@ -231,8 +278,9 @@ class SubgraphBuilder:
 
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
+        elementwise = isinstance(layer.operation, Activation | Pair | Concatenate | PRelu | Requantize)
         is_vector = (isinstance(layer.operation, Dense) and (height, width) == (1, 1)) or (
-            isinstance(layer.operation, Activation | Add | Concatenate) and len(self.shape(source)) == 2
+            elementwise and len(self.shape(source)) == 2
         )
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
 
@@ -255,6 +303,14 @@ class SubgraphBuilder:
             self._add_tensor(f"{layer.name}/weights", weights.shape, weights.dtype, buffer, weight_parameters),
             self._add_tensor(f"{layer.name}/bias", step.bias.shape, step.bias.dtype, bias, bias_parameters),
         ]
+
+    def _add_slopes(self, layer: CompiledLayer, step: CompiledStep, leading: int) -> int:
+        """Adds the slopes of a PReLU, with so many dimensions of one before the channels; returns their tensor."""
+        slopes = layer.sliced_weights(step.input_channels, step.output_channels)
+        parameters = None if step.weight_scales is None else _symmetric_parameters(step.weight_scales, 0)
+        buffer = self.weight_buffers[step.layer] = self._model.add_buffer(slopes)
+        shape = (*(1,) * leading, len(slopes))
+        return self._add_tensor(f"{layer.name}/slopes", shape, slopes.dtype, buffer, parameters)
 
     def _add_int32(self, name: str, values: NDArray[np.int32]) -> int:
         """Adds a constant tensor of integers, such as a shape; returns its index."""
@@ -382,10 +438,36 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         add = tflite.AddOptionsT()
         add.fusedActivationFunction = activation
         return builtin.ADD, options_type.AddOptions, add
+    if isinstance(operation, Subtract):
+        difference = tflite.SubOptionsT()
+        difference.fusedActivationFunction = activation
+        return builtin.SUB, options_type.SubOptions, difference
+    if isinstance(operation, Multiply):
+        product = tflite.MulOptionsT()
+        product.fusedActivationFunction = activation
+        return builtin.MUL, options_type.MulOptions, product
     if isinstance(operation, Concatenate):
         concatenation = tflite.ConcatenationOptionsT()
         concatenation.axis = -1
         return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
+    if isinstance(operation, Requantize):
+        return builtin.QUANTIZE, options_type.QuantizeOptions, tflite.QuantizeOptionsT()
+    if isinstance(operation, Upsample):
+        resize = tflite.ResizeNearestNeighborOptionsT()
+        resize.halfPixelCenters = True
+        return builtin.RESIZE_NEAREST_NEIGHBOR, options_type.ResizeNearestNeighborOptions, resize
+    if isinstance(operation, Conv2DTranspose):
+        transposed = tflite.TransposeConvOptionsT()
+        _set_window(transposed, operation)
+        return builtin.TRANSPOSE_CONV, options_type.TransposeConvOptions, transposed
+    if isinstance(operation, Crop | Slice):
+        return builtin.STRIDED_SLICE, options_type.StridedSliceOptions, tflite.StridedSliceOptionsT()
+    if isinstance(operation, PRelu):
+        return builtin.PRELU, options_type.NONE, None
+    if isinstance(operation, Mean):
+        mean = tflite.ReducerOptionsT()
+        mean.keepDims = True
+        return builtin.MEAN, options_type.ReducerOptions, mean
     if isinstance(operation, Pad):
         return builtin.PAD, options_type.PadOptions, tflite.PadOptionsT()
     return _activation_operator(operation)
@@ -419,9 +501,19 @@ def paddings(pad: Pad) -> NDArray[np.int32]:
     return np.array([(0, 0), pad.rows, pad.columns, (0, 0)], np.int32)
 
 
+def slice_begin(operation: Crop | Slice) -> NDArray[np.int32]:
+    """The first element that stays in the batch, the height, the width and the channels."""
+    if isinstance(operation, Slice):
+        return np.array([0, 0, 0, operation.first], np.int32)
+    return np.array([0, operation.rows[0], operation.columns[0], 0], np.int32)
+
+
 def _set_window(
-    options: tflite.Conv2DOptionsT | tflite.DepthwiseConv2DOptionsT | tflite.Pool2DOptionsT,
-    operation: Conv2D | DepthwiseConv2D | Pool2D,
+    options: tflite.Conv2DOptionsT
+    | tflite.DepthwiseConv2DOptionsT
+    | tflite.Pool2DOptionsT
+    | tflite.TransposeConvOptionsT,
+    operation: Conv2D | DepthwiseConv2D | Pool2D | Conv2DTranspose,
 ) -> None:
     options.strideH, options.strideW = operation.strides
     options.padding = tflite.Padding.SAME if operation.padding == "same" else tflite.Padding.VALID

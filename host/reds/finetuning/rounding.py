@@ -101,9 +101,14 @@ def round_to_grid(x: Tensor, grid: Tensor) -> Tensor:
 def round_kernel(layer: FusedLayer, kernel: Tensor) -> Tensor:
     """Values of the int8 kernel that stand for a folded one in Keras' layout, with a scale per output channel."""
     axes = (0, 1) if isinstance(layer.operation, DepthwiseConv2D) else tuple(range(len(kernel.shape) - 1))
-    largest = ops.max(ops.abs(kernel), axis=axes, keepdims=True)
+    return _round_to_largest(kernel, axes)
+
+
+def _round_to_largest(weights: Tensor, axes: tuple[int, ...] | None = None) -> Tensor:
+    """Values of int8 weights, of which the largest along the axes, or of all, is on the grid."""
+    largest = ops.max(ops.abs(weights), axis=axes, keepdims=True)
     scale = ops.stop_gradient(ops.maximum(largest / INT8_WEIGHT_MAXIMUM, SMALLEST_WEIGHT_SCALE))
-    return _straight_through(kernel, ops.round(kernel / scale) * scale)
+    return _straight_through(weights, ops.round(weights / scale) * scale)
 
 
 def _straight_through(x: Tensor, rounded: Tensor) -> Tensor:
@@ -121,10 +126,11 @@ def _fold(
     folded: dict[str, dict[str, Tensor]] = {}
     normalizing: dict[str, dict[str, Tensor]] = {}
     for layer in layers:
-        if not layer.weighted:
-            continue
         name = graph.nodes[layer.first_node].name
-        own = weights[name]
+        own = weights.get(name, {})
+        if not layer.weighted:
+            folded[name] = {key: _round_to_largest(ops.convert_to_tensor(value)) for key, value in own.items()}
+            continue
         if layer.batch_norm_node is None:
             folded[name] = {**own, "kernel": round_kernel(layer, ops.convert_to_tensor(own["kernel"]))}
             continue

@@ -21,7 +21,23 @@ from reds.arena import place
 from reds.cost import Channels
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Graph, Node
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Graph,
+    Mean,
+    Multiply,
+    Node,
+    PRelu,
+    Requantize,
+    Subtract,
+)
 from reds.lookup import TABLED
 from reds.overlapping import sharing
 from reds.plan import STEP_BYTES, TENSOR_BYTES, WORD_BYTES
@@ -43,6 +59,9 @@ TABLE_WORDS = 64
 
 SUM_WORDS = 7
 """Constants of an int8 sum: a shift, and a multiplier and a shift each for both inputs and the output."""
+
+FACTOR_WORDS = 2
+"""Constants of an int8 product or mean, and of each side of a PReLU: a multiplier and a shift."""
 
 
 @dataclass(frozen=True)
@@ -309,7 +328,7 @@ class _Tables:
 def _node_terms(graph: Graph, indices: Iterable[int]) -> Iterable[Term]:
     for index in indices:
         node = graph.nodes[index]
-        if isinstance(node.operation, Conv2D | Dense):
+        if isinstance(node.operation, Conv2D | Dense | Conv2DTranspose):
             yield _node_term(graph, node, partial(cost.node_macs, graph, index))
         elif isinstance(node.operation, DepthwiseConv2D):
             yield _of_outputs(node, partial(cost.node_macs, graph, index, 0))
@@ -353,6 +372,8 @@ def _flash_terms(layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
             yield _layer_term(layer, lambda inputs, outputs: taps * (inputs // groups) * outputs)
         case Dense():
             yield _layer_term(layer, lambda inputs, outputs: element_bytes * inputs * outputs)
+        case PRelu():
+            yield _of_outputs(layer, lambda outputs: element_bytes * outputs)
         case DepthwiseConv2D(kernel_size=(height, width)):
             taps = height * width * element_bytes
             yield _of_outputs(layer, lambda outputs: taps * outputs)
@@ -375,8 +396,14 @@ def _constant_words(layer: FusedLayer, element_bytes: int) -> int:
     match layer.operation:
         case Concatenate():
             return 1 + further
-        case Add() if element_bytes == 1:
+        case Add() | Subtract() if element_bytes == 1:
             return further + SUM_WORDS
+        case Multiply() | Mean() if element_bytes == 1:
+            return further + FACTOR_WORDS
+        case Requantize():
+            return TABLE_WORDS
+        case PRelu() if element_bytes == 1:
+            return 2 * FACTOR_WORDS
         case Activation(function="softmax") if element_bytes == 1:
             return SOFTMAX_WORDS
         case Activation(function=function) if element_bytes == 1 and function in TABLED:

@@ -35,7 +35,25 @@ import numpy as np
 from reds.compiled import CompiledLayer
 from reds.errors import UsageError
 from reds.fold import FusedLayer
-from reds.graph import Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import (
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    DepthwiseConv2D,
+    Mean,
+    Multiply,
+    Pad,
+    Pool2D,
+    PRelu,
+    Requantize,
+    Slice,
+    Subtract,
+    Upsample,
+)
 from reds.lookup import TABLED
 from reds.windows import geometry
 
@@ -142,7 +160,7 @@ def kind_of(layer: Layer) -> str:
             return "grouped_conv2d"
         case Conv2D(kernel_size=(1, 1), strides=(1, 1)):
             return "pointwise"
-        case Conv2D():
+        case Conv2D() | Conv2DTranspose():
             return "conv2d"
         case DepthwiseConv2D():
             return "depthwise_conv2d"
@@ -156,11 +174,17 @@ def kind_of(layer: Layer) -> str:
             return "lookup"
         case Activation():
             return "relu"
-        case Add():
+        case Mean():
+            return "average_pool2d"
+        case PRelu():
+            return "add"
+        case Requantize():
+            return "lookup"
+        case Add() | Subtract() | Multiply():
             return "add"
         case Concatenate():
             return "concatenate"
-        case Pad():
+        case Pad() | Upsample() | Crop() | Slice():
             return "pad"
 
 
@@ -194,7 +218,7 @@ def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) 
     taps = _taps(layer)
     groups = _groups(layer)
     left = groups * (np.asarray(outputs) // groups % LEFT_BEHIND)
-    mixes = isinstance(layer.operation, Conv2D | Dense)
+    mixes = isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose)
     inputs = _rounded_up(np.asarray(inputs) // groups, lanes[0])
     outputs = groups * _rounded_up(np.asarray(outputs) // groups, lanes[1])
     fan_in = taps * inputs if mixes else taps
@@ -207,7 +231,7 @@ def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) 
         "outputs": positions * outputs,
         "reads": layer.input_shape[0] * layer.input_shape[1] * (groups * inputs if mixes else outputs),
         "window": positions * fan_in if isinstance(layer.operation, Conv2D) else 0,
-        "macs": positions * fan_in * outputs,
+        "macs": _kernel_places(layer) * fan_in * outputs,
         "inside": inside * (inputs if mixes else 1) * outputs,
         "runs": inside * outputs,
         "left_inside": inside * (inputs if mixes else 1) * left,
@@ -273,6 +297,10 @@ def _taps(layer: Layer) -> int:
     match layer.operation:
         case Conv2D(kernel_size=size) | DepthwiseConv2D(kernel_size=size) | Pool2D(pool_size=size):
             return size[0] * size[1]
+        case Conv2DTranspose(kernel_size=size):
+            return size[0] * size[1]
+        case Mean():
+            return layer.input_shape[0] * layer.input_shape[1]
         case _:
             return 1
 
@@ -282,14 +310,23 @@ def _groups(layer: Layer) -> int:
     return layer.operation.groups if isinstance(layer.operation, Conv2D) else 1
 
 
+def _kernel_places(layer: Layer) -> int:
+    """Where a kernel is applied: at every output, a transposed one at every input."""
+    shape = layer.input_shape if isinstance(layer.operation, Conv2DTranspose) else layer.output_shape
+    return shape[0] * shape[1]
+
+
 def _taps_inside(layer: Layer) -> int:
-    """Taps of all output positions that lie on the map."""
+    """Taps of all output positions that lie on the map; of a transposed kernel, of all inputs that reach the output."""
     window = geometry(layer)
+    places, reached = layer.output_shape, layer.input_shape
+    if isinstance(layer.operation, Conv2DTranspose):
+        places, reached = reached, places
     result = 1
     for axis in (0, 1):
-        first = np.arange(layer.output_shape[axis]) * window.strides[axis] - window.padding[axis]
+        first = np.arange(places[axis]) * window.strides[axis] - window.padding[axis]
         taps = first[:, np.newaxis] + np.arange(window.kernel[axis]) * window.dilation[axis]
-        result *= int(((taps >= 0) & (taps < layer.input_shape[axis])).sum())
+        result *= int(((taps >= 0) & (taps < reached[axis])).sum())
     return result
 
 

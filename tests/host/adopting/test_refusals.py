@@ -158,7 +158,7 @@ REFUSED = {
         set_quantization(SOFTMAX, 0, scale=np.array([1e-12], np.float32)),
         "too small",
     ),
-    "shapes that are not equal": ("residual", "int8", set_inputs(ADD, 16, 20), "adds"),
+    "shapes that are not equal": ("residual", "int8", set_inputs(ADD, 16, 20), "takes the shapes"),
     "a sum with what comes later": ("residual", "int8", set_inputs(ADD, 16, 22), "not computed before"),
     "a fused concatenation": ("residual", "int8", set_option(JOIN, fusedActivationFunction=FUSED.RELU), "fused"),
     "what is joined does not fit": ("residual", "int8", set_option(JOIN, axis=1), "joins"),

@@ -18,7 +18,7 @@ from reds.graph import Supernet
 from reds.quantizing import SubnetworkGrids, activation_grids
 from reds.runtime import Runtime
 
-NETWORKS = 12
+NETWORKS = 30
 
 
 def _outputs(supernet: Supernet, index: int, x: np.ndarray, grids: SubnetworkGrids) -> np.ndarray:
