@@ -370,6 +370,9 @@ def _flash_terms(layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
         case Conv2D(kernel_size=(height, width), groups=groups):
             taps = height * width * element_bytes
             yield _layer_term(layer, lambda inputs, outputs: taps * (inputs // groups) * outputs)
+        case Conv2DTranspose(kernel_size=(height, width)):
+            taps = height * width * element_bytes
+            yield _layer_term(layer, lambda inputs, outputs: taps * inputs * outputs)
         case Dense():
             yield _layer_term(layer, lambda inputs, outputs: element_bytes * inputs * outputs)
         case PRelu():
