@@ -8,7 +8,8 @@
 //   - sums of products of int8 values fit int32_t;
 //   - inputs and output do not overlap, except that Softmax and functions of one element may get one and the
 //     same place;
-//   - activations and weights begin at 4-byte boundaries.
+//   - activations and weights begin at 4-byte boundaries;
+//   - weights lie in the model behind the word with their size, so that the four bytes before them can be read.
 //
 // An int8 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The
 // biases that it is given have the input's zero point folded in, bias[o] - zero_point * sum(weights of o over

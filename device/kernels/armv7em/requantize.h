@@ -22,13 +22,6 @@
 namespace reds {
 namespace armv7em {
 
-// addend + round(a * b / 2^32), half up.
-inline int32_t MultiplyHighAdd(int32_t a, int32_t b, int32_t addend) {
-  int32_t result;
-  __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(addend));
-  return result;
-}
-
 // How the sums of one output channel are scaled.
 struct Scale {
   int32_t doubled_multiplier;  // modulo 2^32
@@ -49,30 +42,35 @@ inline bool HaveScales(const OutputStage<int8_t>& stage, int32_t channels) {
   return true;
 }
 
-// From the sum, with its bias, to the value before the clamp.
-inline int32_t Requantized(int32_t sum, const Scale& scale, int32_t zero_point) {
-  const int32_t product = MultiplyHighAdd(sum, scale.doubled_multiplier, sum);
-  return MultiplyHighAdd(product + (product >> 31), scale.shift_factor, zero_point);
-}
-
-inline int32_t SaturatedToInt8(int32_t value) {
+inline int8_t SaturatedToInt8(int32_t value) {
   int32_t result;
   __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
-  return result;
+  return static_cast<int8_t>(result);
 }
 
 inline bool IsWholeRange(const Clamp<int32_t>& clamp) {
   return clamp.minimum == INT8_MIN && clamp.maximum == INT8_MAX;
 }
 
-// Clamps four values. A range that is all of int8, as after most activations, needs no comparison.
-inline void ClampFour(const Clamp<int32_t>& clamp, int32_t (&values)[4]) {
-  if (IsWholeRange(clamp)) {
-#pragma GCC unroll 4
-    for (int32_t& value : values) value = SaturatedToInt8(value);
-  } else {
-#pragma GCC unroll 4
-    for (int32_t& value : values) value = Clamped(value, clamp.minimum, clamp.maximum);
+// Narrows what was clamped to all of int8. `count` is a multiple of four.
+inline __attribute__((noinline)) void ClampElements(const Clamp<int32_t>& clamp, int8_t* elements,
+                                                    int32_t count) {
+  constexpr uint32_t kEveryByte = 0x01010101;
+  const uint32_t minimum = static_cast<uint8_t>(clamp.minimum) * kEveryByte;
+  const uint32_t maximum = static_cast<uint8_t>(clamp.maximum) * kEveryByte;
+  for (; count > 0; count -= 4) {
+    uint32_t word, difference;
+    // SSUB8 notes of which bytes the difference is not negative, by which SEL chooses.
+    __asm__ volatile(
+        "ldr    %[word], [%[elements]]\n"
+        "ssub8  %[difference], %[word], %[maximum]\n"
+        "sel    %[word], %[maximum], %[word]\n"
+        "ssub8  %[difference], %[word], %[minimum]\n"
+        "sel    %[word], %[word], %[minimum]\n"
+        "str    %[word], [%[elements]], #4\n"
+        : [elements] "+&r"(elements), [word] "=&r"(word), [difference] "=&r"(difference)
+        : [minimum] "r"(minimum), [maximum] "r"(maximum)
+        : "cc", "memory");
   }
 }
 
