@@ -84,9 +84,9 @@ inline __attribute__((noinline)) void RowPart::AddPairs(const int8_t* row, int32
   const int32_t* bias = biases;
   // Registers: r0 to r3 the sums; r4 a word of a row and then its odd bytes, r5 its even bytes; r6, r7 the rows; r8 to
   // r11 a group of the columns; r12 where to go on in them; lr how many groups are left. That is all of them, so what
-  // a pair begins with lies on the stack. The inner loop is entered where a multiple of kUnrolled groups is left. All
-  // its instructions are words, so that adding to the program counter, which reads as the address behind the NOP,
-  // skips whole groups.
+  // a pair begins with lies on the stack. The inner loop is entered where a multiple of kUnrolled groups is left: all
+  // its instructions are words, so that adding to the program counter, which reads as the address two bytes behind
+  // label 5, skips whole groups.
   // clang-format off
 #define REDS_ADD_GROUP               \
   "ldr    r4, [r6], #4\n"            \
