@@ -157,8 +157,8 @@ def test_chains_of_fully_connected_layers_in_float32(folder: Path, seed: int) ->
 @pytest.mark.parametrize(
     ("inputs", "channels"),
     [
-        pytest.param(640, (71, 250, 33), id="as many inputs as fit"),
-        pytest.param(642, (32, 8, 7), id="more than fit"),
+        pytest.param(640, (71, 250, 33), id="five parts of the inputs"),
+        pytest.param(642, (32, 8, 7), id="inputs after the last group"),
         pytest.param(641, (34, 6), id="odd rows"),
     ],
 )
@@ -179,6 +179,11 @@ def test_fully_connected_layers_of_every_alignment(
         pytest.param([LayerSpec(Conv2D((1, 1)), 64), LayerSpec(Conv2D((1, 1)), 65)], id="a window of 64 and of 65"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 10), LayerSpec(Conv2D((3, 2), (1, 1), "same"), 5)], id="6 padded taps"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 33), LayerSpec(Conv2D((3, 3), (2, 1), "same"), 18)], id="many chunks"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 16), LayerSpec(Conv2D((3, 3), (1, 1), "same"), 35)], id="two parts"),
+        pytest.param(
+            [LayerSpec(Conv2D((1, 1)), 40), LayerSpec(Conv2D((3, 2), (1, 1), "same", dilation=(1, 2)), 9)],
+            id="dilated parts",
+        ),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((5, 5), (1, 1), "same"))], id="5 x 5"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((7, 7), (1, 1), "same"))], id="7 x 7"),
     ],

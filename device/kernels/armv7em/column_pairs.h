@@ -71,17 +71,26 @@ class RowPart {
 inline __attribute__((noinline)) void RowPart::AddPairs(const int8_t* row, int32_t partner, int32_t pairs,
                                                         const uint32_t* columns, const int32_t* biases,
                                                         int32_t* sums) const {
+  // In pairs of words, as LDRD reads them.
+  struct {
+    const int32_t* bias;
+    const uint32_t* columns;
+  } begin = {biases, columns};
+  const struct {
+    int32_t skipped;
+    int32_t entered;
+  } run = {skipped_, entered_};
+  const struct {
+    const uint32_t* columns;
+    int32_t to_next_pair;
+  } end = {columns + groups_ * kPairWords, to_next_pair_};
+  struct {
+    int32_t* next;
+    const int32_t* end;
+  } stored = {sums, sums + kRows * kColumns * pairs};
   const int8_t* const row0 = row;
   const int8_t* const row1 = row + partner;
   const int32_t to_next_run = to_next_run_;
-  const int32_t to_next_pair = to_next_pair_;
-  const int32_t entered = entered_;
-  const int32_t skipped = skipped_;
-  const uint32_t* const columns_begin = columns;
-  const uint32_t* const columns_end = columns + groups_ * kPairWords;
-  int32_t* sum = sums;
-  const int32_t* const sums_end = sums + kRows * kColumns * pairs;
-  const int32_t* bias = biases;
   // Registers: r0 to r3 the sums; r4 a word of a row and then its odd bytes, r5 its even bytes; r6, r7 the rows; r8 to
   // r11 a group of the columns; r12 where to go on in them; lr how many groups are left. That is all of them, so what
   // a pair begins with lies on the stack. The inner loop is entered where a multiple of kUnrolled groups is left: all
@@ -108,35 +117,31 @@ inline __attribute__((noinline)) void RowPart::AddPairs(const int8_t* row, int32
       "ldr    r6, %[row0]\n"
       "ldr    r7, %[row1]\n"
       "1:\n"
-      "ldr    r5, %[bias]\n"
-      "ldr    r12, %[columns]\n"
+      "ldrd   r5, r12, %[begin]\n"
       "cbz    r5, 5f\n"
       "ldrd   r0, r2, [r5], #8\n"
       "str    r5, %[bias]\n"
       "mov    r1, r0\n"
       "mov    r3, r2\n"
       "2:\n"
-      "ldr    r4, %[skipped]\n"
-      "ldr    lr, %[entered]\n"
+      "ldrd   r4, lr, %[run]\n"
       "add    pc, r4\n"
       "5:\n"
-      "ldr.w  r4, %[sum]\n"
+      "ldr.w  r4, %[next]\n"
       "ldmia.w r4, {r0-r3}\n"
       "b.n    2b\n"
       "3:\n"
       REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP
       "subs   lr, #4\n"
       "bne    3b\n"
-      "ldr    r4, %[columns_end]\n"
+      "ldrd   r4, r5, %[end]\n"
       "cmp    r12, r4\n"
       "bne    4f\n"
-      "ldr    r4, %[to_next_pair]\n"
-      "ldr    r5, %[sum]\n"
-      "add    r6, r4\n"
-      "add    r7, r4\n"
-      "ldr    r4, %[sums_end]\n"
+      "add    r6, r5\n"
+      "add    r7, r5\n"
+      "ldrd   r5, r4, %[stored]\n"
       "stmia  r5!, {r0-r3}\n"
-      "str    r5, %[sum]\n"
+      "str    r5, %[next]\n"
       "cmp    r5, r4\n"
       "bne    1b\n"
       "b      6f\n"
@@ -146,10 +151,8 @@ inline __attribute__((noinline)) void RowPart::AddPairs(const int8_t* row, int32
       "add    r7, r4\n"
       "b      2b\n"
       "6:\n"
-      : [bias] "+m"(bias), [sum] "+m"(sum)
-      : [row0] "m"(row0), [row1] "m"(row1), [columns] "m"(columns_begin), [columns_end] "m"(columns_end),
-        [skipped] "m"(skipped), [entered] "m"(entered), [to_next_run] "m"(to_next_run),
-        [to_next_pair] "m"(to_next_pair), [sums_end] "m"(sums_end)
+      : [begin] "+m"(begin), [bias] "+m"(begin.bias), [stored] "+m"(stored), [next] "+m"(stored.next)
+      : [row0] "m"(row0), [row1] "m"(row1), [run] "m"(run), [end] "m"(end), [to_next_run] "m"(to_next_run)
       : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
   // clang-format on
 #undef REDS_ADD_GROUP

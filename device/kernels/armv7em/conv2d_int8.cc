@@ -309,13 +309,15 @@ class Convolution {
         from += tap * (window.dilation_width - 1) * channels;
         if (cut_.AreTapsRuns()) end = AppendEqual(0, MissingTo(piece_end - first), end);
       }
-      const bool is_inside = tap_y >= rows.first && tap_y < rows.end;
-      const int32_t inside = Clamped(columns.first * channels, first, piece_end);
-      const int32_t inside_end = is_inside ? Clamped(columns.end * channels, inside, piece_end) : inside;
-      end = AppendEqual(conv_.input_zero_point, inside - first, end);
-      end = Append(from + inside, inside_end - inside, end);
-      end = AppendEqual(conv_.input_zero_point, piece_end - inside_end, end);
       left -= piece_end - first;
+      if (tap_y >= rows.first && tap_y < rows.end) {
+        const int32_t inside = Clamped(columns.first * channels, first, piece_end);
+        const int32_t inside_end = Clamped(columns.end * channels, inside, piece_end);
+        end = AppendEqual(conv_.input_zero_point, inside - first, end);
+        end = Append(from + inside, inside_end - inside, end);
+        first = inside_end;
+      }
+      end = AppendEqual(conv_.input_zero_point, piece_end - first, end);
       first = piece_end;
       if (first == row_elements) {
         first = 0;
@@ -351,7 +353,7 @@ class Convolution {
   Part part_;
   armv7em::RowPart rows_;  // the part in the weights
   Position positions_[kColumns];
-  alignas(8) int32_t buffer_[kBufferWords];  // sums, then columns
+  int32_t buffer_[kBufferWords];  // sums, then columns
 };
 
 }  // namespace

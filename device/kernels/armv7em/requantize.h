@@ -84,13 +84,12 @@ inline __attribute__((noinline)) void FinishOneByOne(const OutputStage<int8_t>& 
 inline __attribute__((noinline)) void FinishChannels(const OutputStage<int8_t>& stage, int32_t channel,
                                                      int32_t end, const int32_t* sums, int8_t* output) {
   const int32_t fours = IsWholeRange(stage.clamp) ? (end - channel) / 4 * 4 : 0;
-  const int32_t* multipliers = stage.multiplier + channel;
-  const int8_t* shifts = stage.shift + channel;
-  const int8_t* const fours_end = shifts + fours;
-  while (shifts != fours_end) {
+  const int8_t* const fours_end = stage.shift + channel + fours;
+  for (const int8_t* shifts = stage.shift + channel; shifts != fours_end;) {
+    const int32_t* multipliers = stage.multiplier + (shifts - stage.shift);
     uint32_t exponents, factor, value;
-    // Bytes of `exponents`: 32 - e, at most 30 where there is a Scale. Multipliers: r8 to r11, all of them from
-    // 2^30 up where their common bits say so and none is negative. `factor` stays 0 where one has no Scale.
+    // Goes on up to the first four of which one has no Scale. Bytes of `exponents`: 32 - e, at most 30 where there is a
+    // Scale. Multipliers: r8 to r11, all of them from 2^30 up where their common bits say so and none is negative.
     // clang-format off
 #define REDS_FINISH(multiplier, byte)                               \
   "ldr    %[value], [%[sums]], #4\n"                                \
@@ -103,37 +102,40 @@ inline __attribute__((noinline)) void FinishChannels(const OutputStage<int8_t>& 
   "ssat   %[value], #8, %[value]\n"                                 \
   "strb   %[value], [%[output]], #1\n"
     __asm__ volatile(
+        "1:\n"
+        "ldr    %[exponents], [%[shifts]]\n"
         "ldmia  %[multipliers]!, {r8-r11}\n"
-        "ldr    %[exponents], [%[shifts]], #4\n"
         "mov    %[factor], #0x20202020\n"
         "uadd8  %[exponents], %[exponents], %[factor]\n"
         "add    %[value], %[exponents], #0x01010101\n"
-        "mov    %[factor], #0\n"
         "tst    %[value], #0xE0E0E0E0\n"
-        "bne    1f\n"
+        "bne    2f\n"
         "orr    %[value], r8, r9\n"
         "orr    %[value], %[value], r10\n"
         "orrs   %[value], %[value], r11\n"
-        "bmi    1f\n"
+        "bmi    2f\n"
         "and    %[value], r8, r9\n"
         "and    %[value], %[value], r10\n"
         "and    %[value], %[value], r11\n"
         "tst    %[value], #0x40000000\n"
-        "beq    1f\n"
+        "beq    2f\n"
+        "add    %[shifts], #4\n"
         REDS_FINISH("r8", "0") REDS_FINISH("r9", "8") REDS_FINISH("r10", "16") REDS_FINISH("r11", "24")
-        "1:\n"
+        "cmp    %[shifts], %[fours_end]\n"
+        "bne    1b\n"
+        "2:\n"
         : [multipliers] "+&r"(multipliers), [shifts] "+&r"(shifts), [sums] "+&r"(sums), [output] "+&r"(output),
           [exponents] "=&r"(exponents), [factor] "=&r"(factor), [value] "=&r"(value)
-        : [one] "r"(1), [zero_point] "r"(stage.zero_point)
+        : [one] "r"(1), [zero_point] "r"(stage.zero_point), [fours_end] "r"(fours_end)
         : "r8", "r9", "r10", "r11", "cc", "memory");
     // clang-format on
 #undef REDS_FINISH
-    if (factor == 0) {
-      const int32_t first = static_cast<int32_t>(shifts - stage.shift) - 4;
-      FinishOneByOne(stage, first, first + 4, sums, output);
-      sums += 4;
-      output += 4;
-    }
+    if (shifts == fours_end) break;
+    const int32_t first = static_cast<int32_t>(shifts - stage.shift);
+    FinishOneByOne(stage, first, first + 4, sums, output);
+    shifts += 4;
+    sums += 4;
+    output += 4;
   }
   FinishOneByOne(stage, channel + fours, end, sums, output);
 }
