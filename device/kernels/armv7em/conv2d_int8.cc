@@ -356,8 +356,32 @@ class Convolution {
   int32_t buffer_[kBufferWords];  // sums, then columns
 };
 
+// Whether the window is the whole map, and what it covers one run of the weights.
+bool IsFullyConnected(const Conv2D<int8_t>& conv) {
+  const Window& window = conv.window;
+  return window.output_height == 1 && window.output_width == 1 && window.padding_top == 0 &&
+         window.padding_left == 0 && window.kernel_height == window.input_height &&
+         window.kernel_width == window.input_width &&
+         (conv.input_channels == conv.weights_pitch || window.kernel_height * window.kernel_width == 1);
+}
+
+// Functions of their own, so that their frames do not lie under each other.
+__attribute__((noinline)) void RunFullyConnected(const Conv2D<int8_t>& conv) {
+  const int32_t taps = conv.window.kernel_height * conv.window.kernel_width;
+  Run(FullyConnected<int8_t>{conv.input, conv.weights, conv.output, 1, taps * conv.input_channels,
+                             conv.output_channels, taps * conv.weights_pitch, conv.stage});
+}
+
+__attribute__((noinline)) void RunConvolution(const Conv2D<int8_t>& conv) { Convolution(conv).Run(); }
+
 }  // namespace
 
-void Run(const Conv2D<int8_t>& conv) { Convolution(conv).Run(); }
+void Run(const Conv2D<int8_t>& conv) {
+  if (IsFullyConnected(conv)) {
+    RunFullyConnected(conv);
+  } else {
+    RunConvolution(conv);
+  }
+}
 
 }  // namespace reds

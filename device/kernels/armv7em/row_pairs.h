@@ -32,11 +32,11 @@ class RowPairs {
   explicit RowPairs(const FullyConnected<int8_t>& layer)
       : layer_(layer),
         groups_(layer.input_channels / kGroupInputs),
-        part_(groups_ < kMostGroups ? groups_ : kMostGroups),
+        part_(groups_ <= kMostWhole ? groups_ : kPartGroups),
         sums_(reinterpret_cast<int32_t*>(buffer_ + part_ * kGroupWords)) {}
 
   void Run() {
-    const int32_t block = kBufferWords - part_ * kGroupWords;
+    const int32_t block = kBufferWords - part_ * kGroupWords;  // an even number
     for (int32_t channel = 0; channel < layer_.output_channels; channel += block) {
       const int32_t left = layer_.output_channels - channel;
       const int32_t count = left < block ? left : block;
@@ -48,8 +48,9 @@ class RowPairs {
  private:
   static constexpr int32_t kGroupInputs = 2 * kGroup;
   static constexpr int32_t kGroupWords = 4;
-  static constexpr int32_t kMostGroups = 16;  // of a part
-  static constexpr int32_t kBufferWords = 136;
+  static constexpr int32_t kMostWhole = 20;  // groups that are not parted, to leave room for sums
+  static constexpr int32_t kPartGroups = 16;
+  static constexpr int32_t kBufferWords = 128;
 
   // Which rows begin at a word boundary.
   enum class Rows { kAligned, kEvenAligned };
@@ -91,12 +92,9 @@ class RowPairs {
     const int32_t pitch = layer_.weights_pitch;
     if (count > 1) AddGroups(row, pitch, groups, from, sums_, count / 2);
     if (count % 2 == 0) return;
-    // An odd last row is its own partner.
+    // An odd last row is its own partner, for which `from` has a word to read and the sums have room.
     const int32_t last = count - 1;
-    const int32_t begin[2] = {from[last], 0};
-    int32_t pair[2];
-    AddGroups(row + last * pitch, 0, groups, begin, pair, 1);
-    sums_[last] = pair[0];
+    AddGroups(row + last * pitch, 0, groups, from + last, sums_ + last, 1);
   }
 
   void AddGroups(const int8_t* row, int32_t pitch, int32_t groups, const int32_t* from, int32_t* sums,
