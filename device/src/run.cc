@@ -17,6 +17,9 @@ using schema::Operation;
 using schema::Step;
 using schema::Tensor;
 
+// The operands of a kernel lie under its frame; those of the others should not.
+#define REDS_OWN_FRAME __attribute__((noinline))
+
 // One step with everything that it refers to.
 struct Task {
   const Context& context;
@@ -108,7 +111,7 @@ int32_t PaddingValue(const Task& task) {
 }
 
 template <typename Element>
-void RunGroupedConv2D(const Task& task) {
+REDS_OWN_FRAME void RunGroupedConv2D(const Task& task) {
   Run(GroupedConv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
                              task.Output<Element>(), task.layer.groups(),
                              task.layer.input_channels() / task.layer.groups(),
@@ -117,15 +120,14 @@ void RunGroupedConv2D(const Task& task) {
 }
 
 template <typename Element>
-void RunConv2D(const Task& task) {
-  if (task.layer.groups() > 1) return RunGroupedConv2D<Element>(task);
+REDS_OWN_FRAME void RunConv2D(const Task& task) {
   Run(Conv2D<Element>{MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(),
                       task.Output<Element>(), task.source.channels(), task.destination.channels(),
                       task.layer.input_channels(), PaddingValue<Element>(task), MakeStage<Element>(task)});
 }
 
 template <typename Element>
-void RunDepthwiseConv2D(const Task& task) {
+REDS_OWN_FRAME void RunDepthwiseConv2D(const Task& task) {
   Run(DepthwiseConv2D<Element>{
       MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
       task.source.channels(), task.layer.output_channels() / task.layer.input_channels(),
@@ -133,7 +135,7 @@ void RunDepthwiseConv2D(const Task& task) {
 }
 
 template <typename Element>
-void RunFullyConnected(const Task& task) {
+REDS_OWN_FRAME void RunFullyConnected(const Task& task) {
   Run(FullyConnected<Element>{task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
                               task.Positions(), task.source.channels(), task.destination.channels(),
                               task.layer.input_channels(), MakeStage<Element>(task)});
@@ -143,6 +145,16 @@ template <typename Element>
 Pool2D<Element> MakePool(const Task& task) {
   return {MakeWindow(task.layer), task.Input<Element>(), task.Output<Element>(), task.destination.channels(),
           MakeClamp<Element>(task)};
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunAveragePool(const Task& task) {
+  RunAverage(MakePool<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunMaxPool(const Task& task) {
+  RunMaximum(MakePool<Element>(task));
 }
 
 template <typename Element>
@@ -173,7 +185,7 @@ void RunElementwise<float>(const Task& task) {
 #endif
 
 template <typename Element>
-void RunRelu(const Task& task) {
+REDS_OWN_FRAME void RunRelu(const Task& task) {
   // In int8 it is a clamp, or a table where it also changes the quantisation.
   if (std::is_same<Element, int8_t>::value && !HaveOneQuantization(task.source, task.destination)) {
     return RunElementwise<Element>(task);
@@ -183,7 +195,7 @@ void RunRelu(const Task& task) {
 }
 
 template <typename Element>
-void RunPad(const Task& task) {
+REDS_OWN_FRAME void RunPad(const Task& task) {
   const Layer& layer = task.layer;
   const int32_t position = task.source.channels() * static_cast<int32_t>(sizeof(Element));
   const int32_t row = layer.output_width() * position;
@@ -242,7 +254,17 @@ Add<float> MakeAdd<float>(const Task& task) {
 #endif
 
 template <typename Element>
-void RunConcatenation(const Task& task) {
+REDS_OWN_FRAME void RunSoftmax(const Task& task) {
+  Run(MakeSoftmax<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunAdd(const Task& task) {
+  Run(MakeAdd<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunConcatenation(const Task& task) {
   const ConcatenationConstants constants(task.Constants());
   const int32_t pitch = task.destination.channels() * static_cast<int32_t>(sizeof(Element));
   uint8_t* place = task.Output<uint8_t>();
@@ -258,21 +280,21 @@ template <typename Element>
 void RunTask(const Task& task) {
   switch (task.layer.operation()) {
     case Operation::Conv2D:
-      return RunConv2D<Element>(task);
+      return task.layer.groups() > 1 ? RunGroupedConv2D<Element>(task) : RunConv2D<Element>(task);
     case Operation::DepthwiseConv2D:
       return RunDepthwiseConv2D<Element>(task);
     case Operation::FullyConnected:
       return RunFullyConnected<Element>(task);
     case Operation::AveragePool2D:
-      return RunAverage(MakePool<Element>(task));
+      return RunAveragePool<Element>(task);
     case Operation::MaxPool2D:
-      return RunMaximum(MakePool<Element>(task));
+      return RunMaxPool<Element>(task);
     case Operation::Relu:
       return RunRelu<Element>(task);
     case Operation::Softmax:
-      return Run(MakeSoftmax<Element>(task));
+      return RunSoftmax<Element>(task);
     case Operation::Add:
-      return Run(MakeAdd<Element>(task));
+      return RunAdd<Element>(task);
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:
