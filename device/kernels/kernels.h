@@ -7,7 +7,8 @@
 //   - every window meets the map in at least one tap where the dilation is 1;
 //   - sums of products of int8 values fit int32_t;
 //   - inputs and output overlap only as said below;
-//   - activations and weights begin at 4-byte boundaries.
+//   - activations and weights begin at 4-byte boundaries;
+//   - weights lie in the model behind the word with their size, so that the four bytes before them can be read.
 //
 // Where input and output overlap, a kernel must not write what it has yet to read. src/overlap.h says how near they
 // may lie, from how kernels walk:

@@ -17,6 +17,9 @@ using schema::Operation;
 using schema::Step;
 using schema::Tensor;
 
+// The operands of a kernel lie under its frame; those of the others should not.
+#define REDS_OWN_FRAME __attribute__((noinline))
+
 // One step with everything that it refers to.
 struct Task {
   const Context& context;
@@ -128,9 +131,18 @@ Conv2D<Element> MakeConv2D(const Task& task) {
 }
 
 template <typename Element>
-void RunConv2D(const Task& task) {
+REDS_OWN_FRAME void RunConv2D(const Task& task) {
+  Run(MakeConv2D<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunTransposeConv(const Task& task) {
+  Run(TransposeConv<Element>{MakeConv2D<Element>(task)});
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunGroupedConv2D(const Task& task) {
   const Layer& layer = task.layer;
-  if (layer.groups() <= 1) return Run(MakeConv2D<Element>(task));
   Run(GroupedConv2D<Element>{MakeWindow(layer), task.Input<Element>(), task.Weights<Element>(),
                              task.Output<Element>(), layer.groups(), layer.input_channels() / layer.groups(),
                              layer.output_channels() / layer.groups(), PaddingValue<Element>(task),
@@ -138,7 +150,7 @@ void RunConv2D(const Task& task) {
 }
 
 template <typename Element>
-void RunDepthwiseConv2D(const Task& task) {
+REDS_OWN_FRAME void RunDepthwiseConv2D(const Task& task) {
   Run(DepthwiseConv2D<Element>{
       MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
       task.source.channels(), task.layer.output_channels() / task.layer.input_channels(),
@@ -146,7 +158,7 @@ void RunDepthwiseConv2D(const Task& task) {
 }
 
 template <typename Element>
-void RunFullyConnected(const Task& task) {
+REDS_OWN_FRAME void RunFullyConnected(const Task& task) {
   Run(FullyConnected<Element>{task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
                               task.Positions(), task.source.channels(), task.destination.channels(),
                               task.layer.input_channels(), MakeStage<Element>(task)});
@@ -156,6 +168,16 @@ template <typename Element>
 Pool2D<Element> MakePool(const Task& task) {
   return {MakeWindow(task.layer), task.Input<Element>(), task.Output<Element>(), task.destination.channels(),
           MakeClamp<Element>(task)};
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunAveragePool(const Task& task) {
+  RunAverage(MakePool<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunMaxPool(const Task& task) {
+  RunMaximum(MakePool<Element>(task));
 }
 
 template <typename Element>
@@ -186,7 +208,7 @@ void RunElementwise<float>(const Task& task) {
 #endif
 
 template <typename Element>
-void RunRelu(const Task& task) {
+REDS_OWN_FRAME void RunRelu(const Task& task) {
   // In int8 it is a clamp, or a table where it also changes the quantisation.
   if (std::is_same<Element, int8_t>::value && !HaveOneQuantization(task.source, task.destination)) {
     return RunElementwise<Element>(task);
@@ -196,7 +218,7 @@ void RunRelu(const Task& task) {
 }
 
 template <typename Element>
-void RunPad(const Task& task) {
+REDS_OWN_FRAME void RunPad(const Task& task) {
   const Layer& layer = task.layer;
   const int32_t position = task.source.channels() * static_cast<int32_t>(sizeof(Element));
   const int32_t row = layer.output_width() * position;
@@ -298,7 +320,7 @@ template <typename Element>
 void RunMean(const Task& task);
 
 template <>
-void RunMean<int8_t>(const Task& task) {
+REDS_OWN_FRAME void RunMean<int8_t>(const Task& task) {
   const FactorConstants factor(task.Constants());
   Run(Mean{task.Input<int8_t>(),
            task.Output<int8_t>(),
@@ -344,7 +366,7 @@ PRelu<float> MakePRelu<float>(const Task& task) {
 #endif
 
 template <typename Element>
-void RunResize(const Task& task) {
+REDS_OWN_FRAME void RunResize(const Task& task) {
   const Layer& layer = task.layer;
   Run(Repeat{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width(),
              task.source.channels() * static_cast<int32_t>(sizeof(Element)), layer.stride_height(),
@@ -352,7 +374,7 @@ void RunResize(const Task& task) {
 }
 
 template <typename Element>
-void RunSlice(const Task& task) {
+REDS_OWN_FRAME void RunSlice(const Task& task) {
   const Layer& layer = task.layer;
   constexpr int32_t kBytes = sizeof(Element);
   const int32_t from = task.source.channels() * kBytes;
@@ -368,7 +390,27 @@ void RunSlice(const Task& task) {
 }
 
 template <typename Element>
-void RunConcatenation(const Task& task) {
+REDS_OWN_FRAME void RunSoftmax(const Task& task) {
+  Run(MakeSoftmax<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunSum(const Task& task) {
+  RunPair(task, MakeAdd<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunProduct(const Task& task) {
+  RunPair(task, MakeMul<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunPRelu(const Task& task) {
+  Run(MakePRelu<Element>(task));
+}
+
+template <typename Element>
+REDS_OWN_FRAME void RunConcatenation(const Task& task) {
   const ConcatenationConstants constants(task.Constants());
   const int32_t pitch = task.destination.channels() * static_cast<int32_t>(sizeof(Element));
   uint8_t* place = task.Output<uint8_t>();
@@ -384,30 +426,30 @@ template <typename Element>
 void RunTask(const Task& task) {
   switch (task.layer.operation()) {
     case Operation::Conv2D:
-      return RunConv2D<Element>(task);
+      return task.layer.groups() > 1 ? RunGroupedConv2D<Element>(task) : RunConv2D<Element>(task);
     case Operation::TransposeConv:
-      return Run(TransposeConv<Element>{MakeConv2D<Element>(task)});
+      return RunTransposeConv<Element>(task);
     case Operation::DepthwiseConv2D:
       return RunDepthwiseConv2D<Element>(task);
     case Operation::FullyConnected:
       return RunFullyConnected<Element>(task);
     case Operation::AveragePool2D:
-      return RunAverage(MakePool<Element>(task));
+      return RunAveragePool<Element>(task);
     case Operation::MaxPool2D:
-      return RunMaximum(MakePool<Element>(task));
+      return RunMaxPool<Element>(task);
     case Operation::Relu:
       return RunRelu<Element>(task);
     case Operation::Softmax:
-      return Run(MakeSoftmax<Element>(task));
+      return RunSoftmax<Element>(task);
     case Operation::Add:
     case Operation::Sub:
-      return RunPair(task, MakeAdd<Element>(task));
+      return RunSum<Element>(task);
     case Operation::Mul:
-      return RunPair(task, MakeMul<Element>(task));
+      return RunProduct<Element>(task);
     case Operation::Mean:
       return RunMean<Element>(task);
     case Operation::PRelu:
-      return Run(MakePRelu<Element>(task));
+      return RunPRelu<Element>(task);
     case Operation::ResizeNearestNeighbor:
       return RunResize<Element>(task);
     case Operation::StridedSlice:

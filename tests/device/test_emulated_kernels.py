@@ -211,8 +211,8 @@ def test_chains_of_fully_connected_layers_in_float32(folder: Path, seed: int) ->
 @pytest.mark.parametrize(
     ("inputs", "channels"),
     [
-        pytest.param(640, (71, 250, 33), id="as many inputs as fit"),
-        pytest.param(642, (32, 8, 7), id="more than fit"),
+        pytest.param(640, (71, 250, 33), id="five parts of the inputs"),
+        pytest.param(642, (32, 8, 7), id="inputs after the last group"),
         pytest.param(641, (34, 6), id="odd rows"),
     ],
 )
@@ -227,12 +227,19 @@ def test_fully_connected_layers_of_every_alignment(
     "specs",
     [
         pytest.param([LayerSpec(Conv2D((10, 4), (2, 2), "same"), 17)], id="many taps of one channel"),
-        pytest.param([LayerSpec(Conv2D((1, 1)), 184), LayerSpec(Conv2D((1, 1)), 5)], id="as wide as the buffer"),
-        pytest.param([LayerSpec(Conv2D((1, 1)), 213), LayerSpec(Conv2D((1, 1)), 7)], id="wider than the buffer"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 76), LayerSpec(Conv2D((1, 1)), 5)], id="as wide as the buffer"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 77), LayerSpec(Conv2D((1, 1)), 5)], id="wider than the buffer"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 213), LayerSpec(Conv2D((1, 1)), 7)], id="many parts"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 89)], id="just room for few channels"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 45), LayerSpec(Conv2D((3, 3)), 9)], id="large window"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 64), LayerSpec(Conv2D((1, 1)), 65)], id="a window of 64 and of 65"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 10), LayerSpec(Conv2D((3, 2), (1, 1), "same"), 5)], id="6 padded taps"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 33), LayerSpec(Conv2D((3, 3), (2, 1), "same"), 18)], id="many chunks"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 16), LayerSpec(Conv2D((3, 3), (1, 1), "same"), 35)], id="two parts"),
+        pytest.param(
+            [LayerSpec(Conv2D((1, 1)), 40), LayerSpec(Conv2D((3, 2), (1, 1), "same", dilation=(1, 2)), 9)],
+            id="dilated parts",
+        ),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((5, 5), (1, 1), "same"))], id="5 x 5"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((7, 7), (1, 1), "same"))], id="7 x 7"),
     ],
@@ -313,6 +320,18 @@ def test_depthwise_convolutions_that_overlap_large_maps(folder: Path, convolutio
     specs = [LayerSpec(Conv2D((1, 1)), 9), LayerSpec(convolution), LayerSpec(Conv2D((1, 1)), 3)]
     builder = NetworkBuilder(ElementType.INT8, (21, 83, 2), 7)
     compare(folder / "model", builder.build(specs, [[5, 5, 3]]), builder.input(SAMPLES), side="before")
+
+
+@pytest.mark.parametrize("side", ["before", "behind"])
+@pytest.mark.parametrize("kernel_size", [(1, 1), (3, 3)])
+def test_convolutions_that_overlap_and_read_windows_again(
+    folder: Path, side: Side, kernel_size: tuple[int, int]
+) -> None:
+    """What does not fit the buffer is gathered again for every block of output channels."""
+    specs = [LayerSpec(Conv2D(kernel_size, (1, 1), "same"), channels) for channels in (81, 131, 79)]
+    builder = NetworkBuilder(ElementType.INT8, (5, 9, 2), 3)
+    network = builder.build([*specs, LayerSpec(Conv2D((1, 1)), 3)], [[78, 80, 77, 3]])
+    compare(folder / "model", network, builder.input(SAMPLES), side=side)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,17 @@ def smmlar(n: int, m: int, addend: int) -> int:
     return signed(((addend << 32) + n * m + (1 << 31)) >> 32)
 
 
+def smmlsr(n: int, m: int, addend: int) -> int:
+    """The instruction SMMLSR."""
+    return signed(((addend << 32) - n * m + (1 << 31)) >> 32)
+
+
+def armv7em_sum(value: int, doubled_multiplier: int, right_shift: int, addend: int) -> int:
+    """`NegativeScale::Add` of armv7em/add_int8.cc, instruction by instruction."""
+    product = smmlar(value, signed(doubled_multiplier), value)
+    return smmlsr(signed(product + (product >> 31)), -1 << (32 - right_shift), addend)
+
+
 def armv7em(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
     """`armv7em::Requantized`, instruction by instruction."""
     product = smmlar(value, signed(multiplier << 1), value)
@@ -81,6 +92,21 @@ def test_armv7em_rounds_twice(value: int, multiplier: int, right_shift: int, zer
     assert armv7em(value, multiplier, right_shift, zero_point) == rounded_twice(
         value, multiplier, right_shift, zero_point
     )
+
+
+@settings(max_examples=5000, deadline=None, derandomize=True)
+@given(st.integers(-(1 << 29), 1 << 29), multipliers, st.integers(1, 31), st.integers(-(1 << 28), 1 << 28))
+@example(-1, 1 << 30, 1, 0)
+@example(-(1 << 29), HIGHEST, 1, -(1 << 28))
+def test_armv7em_sums_round_twice(value: int, multiplier: int, right_shift: int, addend: int) -> None:
+    assert armv7em_sum(value, multiplier << 1, right_shift, addend) == rounded_twice(
+        value, multiplier, right_shift, addend
+    )
+
+
+@given(st.integers(-255, 255))
+def test_armv7em_halves_without_a_product(value: int) -> None:
+    assert armv7em_sum(value << 20, 0, 1, 0) == value << 19
 
 
 @settings(max_examples=5000, deadline=None, derandomize=True)

@@ -1,4 +1,5 @@
-// Four channels at a time: a word of the map is added to two pairs of int16 sums.
+// Four channels at a time: a word of the map is added to two pairs of int16 sums. Positions are written in the order of
+// the output, each of them group of channels by group of channels as they are read.
 
 #include "kernels/average_pool2d_int8.h"
 

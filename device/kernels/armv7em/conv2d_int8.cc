@@ -1,11 +1,14 @@
-// Two positions of the output at a time: their windows are gathered into a buffer on the stack, widened to
-// int16, and multiplied with two rows of weights at a time, which stay where they are. A product of two rows
-// and two columns loads every word for two uses. Windows that do not fit the buffer are walked where they lie.
-
-#include "kernels/conv2d_int8.h"
+// Two positions of the output at a time, the columns: their windows are gathered into a buffer on the stack, widened
+// to int16, and multiplied with two rows of weights at a time, which stay where they are. What does not fit the buffer
+// is gathered part by part while the sums wait in the buffer, and again for every block of output channels.
+//
+// A pair's windows are read again between its blocks of output channels. Once another pair is written they are not.
+//
+// Pointwise convolutions whose positions fit the stack take four of them at a time (pointwise_int8.h).
 
 #include <cstdint>
 
+#include "kernels/armv7em/column_pairs.h"
 #include "kernels/armv7em/dual_products.h"
 #include "kernels/armv7em/pointwise_int8.h"
 #include "kernels/armv7em/requantize.h"
@@ -16,236 +19,371 @@
 namespace reds {
 namespace {
 
+using armv7em::kColumns;
 using armv7em::kGroup;
+using armv7em::kGroupWords;
+using armv7em::kPairWords;
 
-constexpr int32_t kBufferWords = 188;  // all frames together stay below 1 kB
-constexpr int32_t kColumns = 2;
-constexpr int32_t kGroupWords = 2;                 // of one widened column
-constexpr int32_t kStep = kColumns * kGroupWords;  // words from group to group of one column
-constexpr int32_t kGroupBytes = kStep * sizeof(uint32_t);
+constexpr int32_t kBufferWords = 128;
+// Output channels of a block, where the sums leave room for the whole window, and where they do not.
+constexpr int32_t kFewChannels = 8;
+constexpr int32_t kMostChannels = 32;
 
-// The elements of a window come in runs that are contiguous in the weights: the whole window where no input
-// channel is left out, otherwise its taps. A run's groups are its full words and, where elements remain, the
-// word that ends with the run, in which what came before counts as 0.
-struct Runs {
-  bool is_gathered;  // whether they lie together in the map as in the weights
-  int32_t count;
-  int32_t elements;   // of one run
-  int32_t full;       // groups of one run that are full words
-  int32_t remainder;  // elements after them, less than a group
-  int32_t pitch;      // elements from run to run in the weights
-  int32_t row_pitch;  // elements from output channel to output channel in the weights
+int32_t Smaller(int32_t a, int32_t b) { return a < b ? a : b; }
 
-  int32_t Groups() const { return count * (full + (remainder != 0 ? 1 : 0)); }
+int32_t GroupsOf(int32_t elements) { return (elements + kGroup - 1) / kGroup; }
+
+// How many elements are missing to whole groups.
+int32_t MissingTo(int32_t elements) { return GroupsOf(elements) * kGroup - elements; }
+
+// Part of a window: elements [first, end) of its rows of taps, one after the other.
+struct Part {
+  int32_t first;
+  int32_t end;
 };
 
-Runs MakeRuns(const Conv2D<int8_t>& conv) {
-  const int32_t taps = conv.window.kernel_height * conv.window.kernel_width;
-  const bool contiguous = taps == 1 || conv.input_channels == conv.weights_pitch;
-  const int32_t elements = contiguous ? taps * conv.input_channels : conv.input_channels;
-  return {armv7em::Pointwise::IsPointwise(conv.window),
-          contiguous ? 1 : taps,
-          elements,
-          elements / kGroup,
-          elements % kGroup,
-          conv.weights_pitch,
-          taps * conv.weights_pitch};
+// How windows are cut to parts. Elements that are contiguous in the weights are a run: a whole part where no input
+// channel is left out, otherwise a tap or what a part has of it. A run is preceded by as many zeros as it needs to be
+// whole groups.
+class Cut {
+ public:
+  __attribute__((noinline)) explicit Cut(const Conv2D<int8_t>& conv)
+      : elements_(conv.window.kernel_height * conv.window.kernel_width * conv.input_channels),
+        is_contiguous_(conv.input_channels == conv.weights_pitch || conv.input_channels == elements_),
+        are_whole_groups_(conv.input_channels % kGroup == 0),
+        is_by_tap_(conv.window.dilation_width != 1 || AreTapsRuns()) {
+    const int32_t channels = conv.output_channels + conv.output_channels % 2;
+    const int32_t tap_groups = GroupsOf(conv.input_channels);
+    const int32_t groups =
+        is_contiguous_ ? GroupsOf(elements_) : elements_ / conv.input_channels * tap_groups;
+    // Elements that are not whole groups are first gathered as they are, behind the groups.
+    const int32_t words = are_whole_groups_ ? kPairWords : kPairWords + 1;
+    const int32_t few = Smaller(channels, kFewChannels);
+    if (groups <= (kBufferWords - kColumns * few) / words) {
+      const int32_t left = kBufferWords - groups * words;
+      block_ = Smaller(channels, left / (kColumns * few) * few);
+      most_elements_ = elements_;
+      return;
+    }
+    block_ = Smaller(channels, kMostChannels);
+    const int32_t fitting = (kBufferWords - kColumns * block_) / words;
+    most_elements_ = is_contiguous_ || tap_groups > fitting ? fitting * kGroup
+                                                            : fitting / tap_groups * conv.input_channels;
+  }
+
+  // The part of a window that begins there.
+  Part PartAt(const Conv2D<int8_t>& conv, int32_t first) const {
+    const int32_t channels = conv.input_channels;
+    const bool splits_taps = !is_contiguous_ && most_elements_ < channels;
+    const int32_t limit = splits_taps ? (first / channels + 1) * channels : elements_;
+    return {first, Smaller(first + most_elements_, limit)};
+  }
+
+  // Whether the part ends with the window.
+  bool IsLast(const Part& part) const { return part.end == elements_; }
+
+  // Where the elements of a part lie in the weights.
+  armv7em::RowPart InWeights(const Conv2D<int8_t>& conv, const Part& part) const {
+    const int32_t channels = conv.input_channels;
+    const int32_t pitch = conv.weights_pitch;
+    const int32_t elements = part.end - part.first;
+    const int32_t run = is_contiguous_ || elements < channels ? elements : channels;
+    const int32_t tap = part.first / channels;
+    const int32_t offset = part.first + tap * (pitch - channels);
+    const int32_t row_pitch = conv.window.kernel_height * conv.window.kernel_width * pitch;
+    return {conv.weights + offset - MissingTo(run), row_pitch, pitch, elements / run, GroupsOf(run)};
+  }
+
+  // Output channels that are computed together, an even number.
+  int32_t Block() const { return block_; }
+
+  // Whether the whole window is one part.
+  bool IsWhole() const { return most_elements_ == elements_; }
+
+  bool AreWholeGroups() const { return are_whole_groups_; }
+
+  // Whether taps do not lie next to each other, in the map or as runs of their own.
+  bool IsByTap() const { return is_by_tap_; }
+
+  bool AreTapsRuns() const { return !is_contiguous_ && !are_whole_groups_; }
+
+ private:
+  int32_t elements_;       // of a window
+  int32_t most_elements_;  // of a part
+  int32_t block_;
+  bool is_contiguous_;
+  bool are_whole_groups_;
+  bool is_by_tap_;
+};
+
+// Widens `count` elements, whole groups, to where a group of one column begins. Returns where its next group does.
+inline uint32_t* Widen(const int8_t* from, int32_t count, uint32_t* to) {
+  uint32_t even, odd;
+#define REDS_WIDEN_GROUP            \
+  "ldr    %[odd], [%[from]], #4\n"  \
+  "sxtb16 %[even], %[odd]\n"        \
+  "sxtb16 %[odd], %[odd], ror #8\n" \
+  "strd   %[even], %[odd], [%[to]], #16\n"
+  for (; count >= 4 * kGroup; count -= 4 * kGroup) {
+    __asm__ volatile(REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP
+                     : [from] "+r"(from), [to] "+r"(to), [even] "=&r"(even), [odd] "=&r"(odd)
+                     :
+                     : "memory");
+  }
+  for (; count > 0; count -= kGroup) {
+    __asm__ volatile(REDS_WIDEN_GROUP
+                     : [from] "+r"(from), [to] "+r"(to), [even] "=&r"(even), [odd] "=&r"(odd)
+                     :
+                     : "memory");
+  }
+#undef REDS_WIDEN_GROUP
+  return to;
 }
 
-// The window of one position, element by element as in the weights.
-class Gatherer {
- public:
-  explicit Gatherer(const Conv2D<int8_t>& conv) : conv_(conv) {}
+inline void CopyWord(const int8_t* from, int8_t* to) {
+  const uint32_t word = armv7em::LoadWord(from);
+  memcpy(to, &word, sizeof word);
+}
 
-  __attribute__((noinline)) void Gather(int32_t y, int32_t x, int8_t* to) const {
-    const Window& window = conv_.window;
-    const TapRange rows = RowsInside(window, y);
-    const TapRange columns = ColumnsInside(window, x);
-    const int32_t row_elements = window.kernel_width * conv_.input_channels;
-    for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
-      if (tap_y < rows.first || tap_y >= rows.end) {
-        Fill(to, row_elements);
-      } else {
-        GatherRow(rows.origin + tap_y * window.dilation_height, columns, to);
-      }
-      to += row_elements;
+// What remains after the full words is copied with the word that ends with it.
+inline int8_t* Copy(const int8_t* from, int32_t count, int8_t* to) {
+  if (count < kGroup) {
+    for (; count > 0; --count) *to++ = *from++;
+    return to;
+  }
+  for (; count > kGroup; count -= kGroup) {
+    CopyWord(from, to);
+    from += kGroup;
+    to += kGroup;
+  }
+  CopyWord(from + count - kGroup, to + count - kGroup);
+  return to + count;
+}
+
+int8_t* Fill(int32_t element, int32_t count, int8_t* to) {
+  for (; count > 0; --count) *to++ = static_cast<int8_t>(element);
+  return to;
+}
+
+// A position of the output.
+struct Position {
+  int32_t y;
+  int32_t x;
+};
+
+class Convolution {
+ public:
+  explicit Convolution(const Conv2D<int8_t>& conv)
+      : conv_(conv),
+        row_step_(conv.window.dilation_height * conv.window.input_width * conv.input_channels),
+        last_whole_{
+            LastWhole(conv.window.input_height, conv.window.kernel_height, conv.window.dilation_height),
+            LastWhole(conv.window.input_width, conv.window.kernel_width, conv.window.dilation_width)},
+        cut_(conv),
+        have_scales_(armv7em::HaveScales(conv.stage, conv.output_channels)),
+        positions_() {
+    BeginPart(0);
+  }
+
+  void Run() {
+    const int32_t channels = conv_.output_channels;
+    const int32_t positions = conv_.window.output_height * conv_.window.output_width;
+    const bool is_backward = IsBackward(conv_);
+    for (int32_t left = positions; left > 0; left -= kColumns) {
+      // An odd last position fills both columns.
+      const int32_t next = left > 1 ? 1 : 0;
+      const int32_t first = is_backward ? left - 1 - next : positions - left;
+      positions_[0] = first;
+      positions_[1] = first + next;
+      int8_t* const output = conv_.output + first * channels;
+      WritePair(output, output + next * channels);
     }
   }
 
  private:
-  const int8_t* At(int32_t y, int32_t x) const {
-    return conv_.input + (y * conv_.window.input_width + x) * conv_.input_channels;
+  // Where the last window begins that has no tap behind the map.
+  static int32_t LastWhole(int32_t input, int32_t kernel, int32_t dilation) {
+    return input - (kernel - 1) * dilation - 1;
   }
 
-  void GatherRow(int32_t y, const TapRange& columns, int8_t* to) const {
+  Position PositionAt(int32_t index) const {
+    return {index / conv_.window.output_width, index % conv_.window.output_width};
+  }
+
+  void WritePair(int8_t* output0, int8_t* output1) {
+    const int32_t block = cut_.Block();
+    if (cut_.IsWhole()) FillColumns();
+    for (int32_t channel = 0; channel < conv_.output_channels; channel += block) {
+      const int32_t count = Smaller(block, conv_.output_channels - channel);
+      const int32_t* const bias = conv_.stage.bias + channel;
+      if (cut_.IsWhole()) {
+        rows_.AddProducts(channel, count, Columns(), bias, buffer_);
+      } else {
+        AddParts(channel, count, bias);
+      }
+      armv7em::FinishColumns(conv_.stage, have_scales_, channel, channel + count, buffer_, output0, output1);
+    }
+  }
+
+  void AddParts(int32_t channel, int32_t count, const int32_t* bias) {
+    part_.end = 0;
+    do {
+      BeginPart(part_.end);
+      FillColumns();
+      rows_.AddProducts(channel, count, Columns(), bias, buffer_);
+      bias = nullptr;
+    } while (!cut_.IsLast(part_));
+  }
+
+  __attribute__((noinline)) void BeginPart(int32_t first) {
+    part_ = cut_.PartAt(conv_, first);
+    rows_ = cut_.InWeights(conv_, part_);
+  }
+
+  uint32_t* Columns() { return reinterpret_cast<uint32_t*>(buffer_ + kColumns * cut_.Block()); }
+
+  // Gathers and widens the part of both windows.
+  void FillColumns() {
+    uint32_t* const columns = Columns();
+    int8_t* const elements = reinterpret_cast<int8_t*>(columns + rows_.Groups() * kPairWords);
+    FillColumn(PositionAt(positions_[0]), elements, columns);
+    FillColumn(PositionAt(positions_[1]), elements, columns + kGroupWords);
+  }
+
+  // `elements` is where those are gathered that are not whole groups.
+  void FillColumn(const Position& position, int8_t* elements, uint32_t* to) const {
+    const Window& window = conv_.window;
+    const int32_t y = position.y * window.stride_height - window.padding_top;
+    const int32_t x = position.x * window.stride_width - window.padding_left;
+    if (y < 0 || y > last_whole_.y || x < 0 || x > last_whole_.x || cut_.IsByTap()) {
+      FillColumnByPieces(position, elements, to);
+    } else {
+      FillColumnByRows(conv_.input + (y * window.input_width + x) * conv_.input_channels, elements, to);
+    }
+  }
+
+  // A part of a window without padding whose tap (0, 0) lies at `row`.
+  __attribute__((noinline)) void FillColumnByRows(const int8_t* row, int8_t* elements, uint32_t* to) const {
+    const int32_t row_elements = conv_.window.kernel_width * conv_.input_channels;
+    const int32_t tap_y = part_.first / row_elements;
+    row += tap_y * row_step_;
+    int32_t first = part_.first - tap_y * row_elements;
+    int32_t left = part_.end - part_.first;
+    int8_t* end = elements;
+    if (!cut_.AreWholeGroups()) end = Fill(0, MissingTo(left), end);
+    while (left > 0) {
+      const int32_t count = Smaller(left, row_elements - first);
+      if (cut_.AreWholeGroups()) {
+        to = Widen(row + first, count, to);
+      } else {
+        end = Copy(row + first, count, end);
+      }
+      row += row_step_;
+      first = 0;
+      left -= count;
+    }
+    if (!cut_.AreWholeGroups()) Widen(elements, rows_.Groups() * kGroup, to);
+  }
+
+  // A part of any window, in pieces that are contiguous in the map.
+  __attribute__((noinline)) void FillColumnByPieces(const Position& position, int8_t* elements,
+                                                    uint32_t* to) const {
     const Window& window = conv_.window;
     const int32_t channels = conv_.input_channels;
-    if (columns.end - columns.first != window.kernel_width) {
-      Fill(to, columns.first * channels);
-      Fill(to + columns.end * channels, (window.kernel_width - columns.end) * channels);
+    const TapRange rows = RowsInside(window, position.y);
+    const TapRange columns = ColumnsInside(window, position.x);
+    const int32_t row_elements = window.kernel_width * channels;
+    int32_t tap_y = part_.first / row_elements;
+    int32_t first = part_.first - tap_y * row_elements;
+    int32_t left = part_.end - part_.first;
+    // Where tap 0 of a row lies, inside the map or not.
+    const int8_t* row =
+        conv_.input + (rows.origin * window.input_width + columns.origin) * channels + tap_y * row_step_;
+    void* end = elements;
+    if (cut_.AreWholeGroups()) end = to;
+    if (!cut_.AreTapsRuns()) end = AppendEqual(0, MissingTo(left), end);
+    while (left > 0) {
+      int32_t piece_end = Smaller(row_elements, first + left);
+      const int8_t* from = row;
+      if (cut_.IsByTap()) {
+        const int32_t tap = first / channels;
+        piece_end = Smaller(piece_end, (tap + 1) * channels);
+        from += tap * (window.dilation_width - 1) * channels;
+        if (cut_.AreTapsRuns()) end = AppendEqual(0, MissingTo(piece_end - first), end);
+      }
+      left -= piece_end - first;
+      if (tap_y >= rows.first && tap_y < rows.end) {
+        const int32_t inside = Clamped(columns.first * channels, first, piece_end);
+        const int32_t inside_end = Clamped(columns.end * channels, inside, piece_end);
+        end = AppendEqual(conv_.input_zero_point, inside - first, end);
+        end = Append(from + inside, inside_end - inside, end);
+        first = inside_end;
+      }
+      end = AppendEqual(conv_.input_zero_point, piece_end - first, end);
+      first = piece_end;
+      if (first == row_elements) {
+        first = 0;
+        row += row_step_;
+        ++tap_y;
+      }
     }
-    const int8_t* from = At(y, columns.origin + columns.first * window.dilation_width);
-    to += columns.first * channels;
-    if (window.dilation_width == 1) return Copy(from, (columns.end - columns.first) * channels, to);
-    for (int32_t tap_x = columns.first; tap_x < columns.end; ++tap_x) {
-      Copy(from, channels, to);
-      from += window.dilation_width * channels;
-      to += channels;
-    }
+    if (!cut_.AreWholeGroups()) Widen(elements, rows_.Groups() * kGroup, to);
   }
 
-  void Fill(int8_t* to, int32_t count) const {
-    for (; count > 0; --count) *to++ = static_cast<int8_t>(conv_.input_zero_point);
+  // Puts elements where a column is gathered, widened if they are whole groups. Returns where the next ones go.
+  __attribute__((noinline)) void* Append(const int8_t* from, int32_t count, void* to) const {
+    if (cut_.AreWholeGroups()) return Widen(from, count, static_cast<uint32_t*>(to));
+    return Copy(from, count, static_cast<int8_t*>(to));
   }
 
-  static void CopyWord(const int8_t* from, int8_t* to) {
-    const uint32_t word = armv7em::LoadWord(from);
-    memcpy(to, &word, sizeof word);
-  }
-
-  // What remains after the full words is copied with the word that ends with it.
-  static void Copy(const int8_t* from, int32_t count, int8_t* to) {
-    if (count < kGroup) {
-      for (; count > 0; --count) *to++ = *from++;
-      return;
+  __attribute__((noinline)) void* AppendEqual(int32_t element, int32_t count, void* to) const {
+    if (!cut_.AreWholeGroups()) return Fill(element, count, static_cast<int8_t*>(to));
+    const uint32_t half = static_cast<uint16_t>(element);
+    uint32_t* group = static_cast<uint32_t*>(to);
+    for (; count > 0; count -= kGroup) {
+      group[0] = group[1] = half << 16 | half;
+      group += kPairWords;
     }
-    for (; count > kGroup; count -= kGroup) {
-      CopyWord(from, to);
-      from += kGroup;
-      to += kGroup;
-    }
-    CopyWord(from + count - kGroup, to + count - kGroup);
+    return group;
   }
 
   const Conv2D<int8_t>& conv_;
+  const int32_t row_step_;     // elements of the input from row to row of a window
+  const Position last_whole_;  // of the input: where the last windows begin that have no tap behind it
+  const Cut cut_;
+  const bool have_scales_;
+  Part part_;
+  armv7em::RowPart rows_;         // the part in the weights
+  int32_t positions_[kColumns];   // of the output, counted by rows
+  int32_t buffer_[kBufferWords];  // sums, then columns
 };
 
-inline uint32_t* StoreGroup(uint32_t word, uint32_t* to) {
-  to[0] = armv7em::WidenedEvenBytes(word);
-  to[1] = armv7em::WidenedOddBytes(word);
-  return to + kStep;
+// Whether the window is the whole map, and what it covers one run of the weights.
+bool IsFullyConnected(const Conv2D<int8_t>& conv) {
+  const Window& window = conv.window;
+  return window.output_height == 1 && window.output_width == 1 && window.padding_top == 0 &&
+         window.padding_left == 0 && window.kernel_height == window.input_height &&
+         window.kernel_width == window.input_width &&
+         (conv.input_channels == conv.weights_pitch || window.kernel_height * window.kernel_width == 1);
 }
 
-// Widens one column. `to` is its first group in the buffer.
-void Widen(const Runs& runs, const int8_t* from, uint32_t* to) {
-  for (int32_t run = 0; run < runs.count; ++run) {
-    for (int32_t group = 0; group < runs.full; ++group) {
-      to = StoreGroup(armv7em::LoadWord(from), to);
-      from += kGroup;
-    }
-    if (runs.remainder == 0) continue;
-    from += runs.remainder;
-    const uint32_t last = UINT32_MAX << (kGroup - runs.remainder) * 8;
-    to = StoreGroup(armv7em::LoadWord(from - kGroup) & last, to);
-  }
+// Functions of their own, so that their frames do not lie under each other.
+__attribute__((noinline)) void RunFullyConnected(const Conv2D<int8_t>& conv) {
+  const int32_t taps = conv.window.kernel_height * conv.window.kernel_width;
+  Run(FullyConnected<int8_t>{conv.input, conv.weights, conv.output, 1, taps * conv.input_channels,
+                             conv.output_channels, taps * conv.weights_pitch, conv.stage});
 }
 
-// Adds the products of all runs of two rows.
-inline void AddRuns(const Runs& runs, const int8_t* row0, const int8_t* row1, const uint32_t* columns,
-                    armv7em::Sums2x2& sums) {
-  for (int32_t left = runs.count;;) {
-    const int8_t* run0 = row0;
-    const int8_t* run1 = row1;
-    armv7em::AddProducts2x2(run0, run1, columns, runs.full, sums);
-    if (runs.remainder != 0) {
-      const int32_t back = kGroup - runs.remainder;
-      armv7em::AddGroup2x2(run0 - back, run1 - back, columns, sums);
-    }
-    if (--left == 0) return;
-    row0 += runs.pitch;
-    row1 += runs.pitch;
-  }
-}
+__attribute__((noinline)) void RunPointwise(const Conv2D<int8_t>& conv) { armv7em::Pointwise::Run(conv); }
 
-// All channels of two positions of the output, which may be the same. An odd last channel is computed twice.
-__attribute__((noinline)) void WriteColumns(const OutputStage<int8_t>& stage, const Runs& runs,
-                                            const int8_t* row, int32_t channels, const uint32_t* columns,
-                                            int8_t* output0, int8_t* output1) {
-  int32_t channel = 0;
-  do {
-    const int32_t next = channel + 1 < channels ? 1 : 0;
-    const int32_t bias0 = stage.bias[channel];
-    const int32_t bias1 = stage.bias[channel + next];
-    armv7em::Sums2x2 sums = {bias0, bias0, bias1, bias1};
-    AddRuns(runs, row, row + next * runs.row_pitch, columns, sums);
-    const armv7em::Scale scale0 = armv7em::MakeScale(stage.multiplier[channel], stage.shift[channel]);
-    const armv7em::Scale scale1 =
-        armv7em::MakeScale(stage.multiplier[channel + next], stage.shift[channel + next]);
-    int32_t values[4] = {armv7em::Requantized(sums.s00, scale0, stage.zero_point),
-                         armv7em::Requantized(sums.s01, scale0, stage.zero_point),
-                         armv7em::Requantized(sums.s10, scale1, stage.zero_point),
-                         armv7em::Requantized(sums.s11, scale1, stage.zero_point)};
-    armv7em::ClampFour(stage.clamp, values);
-    output0[channel] = static_cast<int8_t>(values[0]);
-    output1[channel] = static_cast<int8_t>(values[1]);
-    output0[channel + next] = static_cast<int8_t>(values[2]);
-    output1[channel + next] = static_cast<int8_t>(values[3]);
-    row += 2 * runs.row_pitch;
-    channel += 2;
-  } while (channel < channels);
-}
-
-struct Products {
-  static void Add(const int8_t* input, const int8_t* weights, int32_t row_pitch, int32_t count,
-                  int32_t (&sums)[4]) {
-    armv7em::AddProducts4Rows(input, weights, row_pitch, count, sums);
-  }
-
-  static void Add(const int8_t* input, const int8_t* weights, int32_t, int32_t count, int32_t (&sums)[1]) {
-    armv7em::AddProducts1Row(input, weights, count, sums[0]);
-  }
-};
-
-void RunBuffered(const Conv2D<int8_t>& conv, const Runs& runs) {
-  alignas(8) uint32_t buffer[kBufferWords];
-  int8_t* const gathered = reinterpret_cast<int8_t*>(buffer + runs.Groups() * kStep);
-  const Gatherer gatherer(conv);
-  const int32_t width = conv.window.output_width;
-  const int32_t positions = conv.window.output_height * width;
-  const bool is_backward = IsBackward(conv);
-  for (int32_t left = positions; left > 0; left -= kColumns) {
-    // An odd last position fills both columns.
-    const int32_t next = left > 1 ? 1 : 0;
-    const int32_t first = is_backward ? left - 1 - next : positions - left;
-    for (int32_t column = 0; column < kColumns; ++column) {
-      const int32_t position = first + column * next;
-      const int8_t* elements = gathered;
-      if (runs.is_gathered) {
-        elements = conv.input + position * conv.input_channels;
-      } else {
-        gatherer.Gather(position / width, position % width, gathered);
-      }
-      Widen(runs, elements, buffer + column * kGroupWords);
-    }
-    int8_t* const output = conv.output + first * conv.output_channels;
-    WriteColumns(conv.stage, runs, conv.weights, conv.output_channels, buffer, output,
-                 output + next * conv.output_channels);
-  }
-}
-
-// A function of its own, so that its frame does not lie under the buffer.
-__attribute__((noinline)) void RunUnbuffered(const Conv2D<int8_t>& conv) {
-  conv2d_int8::Walk<Products>(conv);
-}
-
-// Whether both widened columns and one gathered window fit the buffer, and no run is shorter than a word.
-bool FitsBuffer(const Runs& runs) {
-  constexpr int32_t kRoom = kBufferWords * static_cast<int32_t>(sizeof(uint32_t));
-  if (runs.full == 0 || runs.count > kRoom || runs.full > kRoom) return false;
-  const int32_t gathered = runs.is_gathered ? 0 : runs.count * runs.elements;
-  return int64_t{runs.Groups()} * kGroupBytes + gathered <= kRoom;
-}
+__attribute__((noinline)) void RunPairs(const Conv2D<int8_t>& conv) { Convolution(conv).Run(); }
 
 }  // namespace
 
 void Run(const Conv2D<int8_t>& conv) {
-  if (armv7em::Pointwise::Supports(conv)) return armv7em::Pointwise::Run(conv);
-  const Runs runs = MakeRuns(conv);
-  if (FitsBuffer(runs) && armv7em::HaveScales(conv.stage, conv.output_channels)) {
-    RunBuffered(conv, runs);
-  } else {
-    RunUnbuffered(conv);
-  }
+  if (IsFullyConnected(conv)) return RunFullyConnected(conv);
+  if (armv7em::Pointwise::Supports(conv)) return RunPointwise(conv);
+  RunPairs(conv);
 }
 
 }  // namespace reds

@@ -2,6 +2,9 @@
 // on the stack: padded, and widened to int16 once for all windows. It lies there column by column, as do the
 // weights of the four channels, so that the taps of a window's column are one run of words.
 //
+// A tile is read before it is written, and tiles follow each other by rows of tiles: the rows above a tile's windows are
+// not read again.
+//
 // What does not fit, and scales of unusual size, are left to the walk without a buffer, one channel at a time to
 // keep it small.
 
@@ -21,11 +24,11 @@ namespace {
 constexpr int32_t kChannels = armv7em::kGroup;
 constexpr int32_t kTapWords = 2;  // a widened group: channels 0 and 2, channels 1 and 3
 // Room for the parameters and the patch. All frames together stay below 1 kB.
-constexpr int32_t kBufferWords = 184;
+constexpr int32_t kBufferWords = 147;
 constexpr int32_t kMostTaps = 25;
 
-// What four channels are computed with, in the order in which it is read below: the biases, for each column of
-// the window its taps and the bytes from its end to the next column in the patch, and this.
+// What four channels are computed with, in the order in which it is read below: which of them are kept (Kept), the
+// biases, for each column of the window its taps and the bytes from its end to the next column in the patch, and this.
 struct Stage {
   armv7em::Scale scale[kChannels];
   int32_t zero_point;
@@ -34,7 +37,7 @@ struct Stage {
 constexpr int32_t kStageWords = sizeof(Stage) / sizeof(int32_t);
 
 int32_t ParameterWords(const Window& window) {
-  return kChannels + window.kernel_width * (window.kernel_height * kTapWords + 1) + kStageWords;
+  return 1 + kChannels + window.kernel_width * (window.kernel_height * kTapWords + 1) + kStageWords;
 }
 
 // Registers: r0 to r3 the sums, r4 to r7 two taps of the map, r8 to r11 two taps of the weights, r12 where to go
@@ -64,7 +67,7 @@ int32_t ParameterWords(const Window& window) {
   REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9")           \
   "add r12, r12, r10\n"
 
-// armv7em::Requantized of the four sums, clamped to int8; r4 to r11 hold the scales, then r4 the zero point.
+// The four sums requantised and clamped to int8; r4 to r11 hold the scales, then r4 the zero point.
 #define REDS_FINISH           \
   "ldmia lr!, {r4-r11}\n"     \
   "smmlar r0, r0, r4, r0\n"   \
@@ -85,50 +88,84 @@ int32_t ParameterWords(const Window& window) {
   "ssat r2, #8, r2\n"         \
   "ssat r3, #8, r3\n"
 
-// The outputs of four channels, before a clamp that is narrower than int8. kTaps is 9 for a window of 3 x 3, or
-// 0 for any.
+// Stores the sums but those that are kept, and goes on to the next position.
+#define REDS_STORE         \
+  "ldrd r4, r5, %[at]\n"   \
+  "ldrd r6, r7, %[step]\n" \
+  "ldr r8, [r5]\n"         \
+  "bfi r0, r1, #8, #8\n"   \
+  "bfi r0, r2, #16, #8\n"  \
+  "bfi r0, r3, #24, #8\n"  \
+  "sel r0, r8, r0\n"       \
+  "str r0, [r5]\n"         \
+  "add r12, r4, r6\n"      \
+  "add r5, r7\n"           \
+  "ldr r4, %[end]\n"       \
+  "strd r12, r5, %[at]\n"  \
+  "cmp r5, r4\n"           \
+  "bne 1b\n"
+
+// Four channels of `count` > 0 positions of a row, before a clamp that is narrower than int8. kTaps is 9 for a window of
+// 3 x 3, or 0 for any. SEL chooses what is kept by the carries of UADD8.
 template <int32_t kTaps>
-inline void Compute(const uint32_t* patch, const uint32_t* parameters, const Window& window,
-                    int32_t (&values)[kChannels]) {
-  register int32_t value0 __asm__("r0");
-  register int32_t value1 __asm__("r1");
-  register int32_t value2 __asm__("r2");
-  register int32_t value3 __asm__("r3");
-  register const uint32_t* in_patch __asm__("r12") = patch;
-  register const uint32_t* in_parameters __asm__("lr") = parameters;
+inline void ComputeRow(const Window& window, const uint32_t* parameters, const uint32_t* patch,
+                       int32_t patch_step, int8_t* output, int32_t output_step, int32_t count) {
+  // In pairs of words, as LDRD reads them.
+  struct {
+    const uint32_t* patch;
+    int8_t* output;
+  } at = {patch, output};
+  const struct {
+    int32_t patch_bytes;
+    int32_t output;
+  } step = {patch_step * static_cast<int32_t>(sizeof(uint32_t)), output_step};
+  const struct {
+    int32_t width;
+    int32_t height;
+  } kernel = {window.kernel_width, window.kernel_height};
+  const int8_t* const end = output + count * output_step;
+  const uint32_t* const biases = parameters + 1;
   if (kTaps == 9) {
-    __asm__ volatile(                       //
+    __asm__ volatile(
+        "ldr r12, %[patch]\n"
+        "ldr lr, %[biases]\n"
+        "ldr r4, [lr, #-4]\n"
+        "uadd8 r4, r4, r4\n"
+        "1:\n"
+        "ldr lr, %[biases]\n"               //
         REDS_LOAD_BIAS ".rept 3\n"          //
         REDS_ADD_COLUMN_OF_THREE ".endr\n"  //
-        REDS_FINISH
-        : "=r"(value0), "=r"(value1), "=r"(value2), "=r"(value3), "+r"(in_patch), "+r"(in_parameters)
-        :
-        : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "memory");
+        REDS_FINISH REDS_STORE
+        : [at] "+m"(at), [patch] "+m"(at.patch)
+        : [biases] "m"(biases), [step] "m"(step), [end] "m"(end)
+        : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
+          "memory");
   } else {
-    register int32_t columns __asm__("r6") = window.kernel_width;
-    register int32_t rows __asm__("r7") = window.kernel_height;
-    __asm__ volatile(  //
-        REDS_LOAD_BIAS
+    __asm__ volatile(
+        "ldr r12, %[patch]\n"
+        "ldr lr, %[biases]\n"
+        "ldr r4, [lr, #-4]\n"
+        "uadd8 r4, r4, r4\n"
         "1:\n"
+        "ldr lr, %[biases]\n"
+        "ldrd r6, r7, %[kernel]\n"  //
+        REDS_LOAD_BIAS
+        "2:\n"
         "mov r10, r7\n"
-        "2:\n"  //
+        "3:\n"  //
         REDS_ADD_TAP
         "subs r10, #1\n"
-        "bne 2b\n"
+        "bne 3b\n"
         "ldr r8, [lr], #4\n"
         "add r12, r12, r8\n"
         "subs r6, #1\n"
-        "bne 1b\n"  //
-        REDS_FINISH
-        : "=r"(value0), "=r"(value1), "=r"(value2), "=r"(value3), "+r"(in_patch), "+r"(in_parameters),
-          "+r"(columns), "+r"(rows)
-        :
-        : "r4", "r5", "r8", "r9", "r10", "r11", "cc", "memory");
+        "bne 2b\n"  //
+        REDS_FINISH REDS_STORE
+        : [at] "+m"(at), [patch] "+m"(at.patch)
+        : [biases] "m"(biases), [step] "m"(step), [end] "m"(end), [kernel] "m"(kernel)
+        : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
+          "memory");
   }
-  values[0] = value0;
-  values[1] = value1;
-  values[2] = value2;
-  values[3] = value3;
 }
 
 #undef REDS_LOAD_BIAS
@@ -136,6 +173,7 @@ inline void Compute(const uint32_t* patch, const uint32_t* parameters, const Win
 #undef REDS_ADD_TAP
 #undef REDS_ADD_COLUMN_OF_THREE
 #undef REDS_FINISH
+#undef REDS_STORE
 
 inline uint32_t* StoreGroup(uint32_t word, uint32_t* to) {
   to[0] = armv7em::WidenedEvenBytes(word);
@@ -161,7 +199,7 @@ constexpr int32_t kTileRows = kDepthwiseLookbackRows + 1;
 
 // The tile size, no larger than the output, with the fewest tiles among those whose patch fits; no rows where
 // none fits.
-Tile ChooseTile(const Window& window) {
+__attribute__((noinline)) Tile ChooseTile(const Window& window) {
   const int32_t patch_groups = (kBufferWords - ParameterWords(window)) / kTapWords;
   Tile best = {};
   int32_t fewest = INT32_MAX;
@@ -186,11 +224,19 @@ int32_t ColumnWords(const Window& window, const Tile& tile) {
   return Covered(tile.rows, window.stride_height, window.kernel_height) * kTapWords;
 }
 
-void FillParameters(const DepthwiseConv2D<int8_t>& conv, int32_t channel, int32_t column_words,
-                    uint32_t* to) {
+// Of the four channels from this one on, those that the groups before have written: what they were computed from may not
+// be there any more. Their bytes are 255, others 0.
+uint32_t Kept(int32_t channel) {
+  const int32_t count = (kChannels - channel % kChannels) % kChannels;
+  return ~(UINT32_MAX << count * 8);
+}
+
+__attribute__((noinline)) void FillParameters(const DepthwiseConv2D<int8_t>& conv, int32_t channel,
+                                              int32_t column_words, uint32_t* to) {
   const Window& window = conv.window;
   const int32_t row_pitch = window.kernel_width * conv.weights_pitch;
   const int32_t to_next_column = column_words - window.kernel_height * kTapWords;
+  *to++ = Kept(channel);
   memcpy(to, conv.stage.bias + channel, kChannels * sizeof(int32_t));
   to += kChannels;
   for (int32_t tap_x = 0; tap_x < window.kernel_width; ++tap_x) {
@@ -213,18 +259,34 @@ void FillParameters(const DepthwiseConv2D<int8_t>& conv, int32_t channel, int32_
 inline void CopyGroups(const int8_t* from, int32_t from_step, int32_t count, uint32_t* to, int32_t to_step) {
 #pragma GCC unroll 2
   for (; count > 0; --count) {
-    StoreGroup(armv7em::LoadWord(from), to);
+    uint32_t even, odd;
+    __asm__ volatile(
+        "ldr    %[odd], [%[from]]\n"
+        "sxtb16 %[even], %[odd]\n"
+        "sxtb16 %[odd], %[odd], ror #8\n"
+        "strd   %[even], %[odd], [%[to]]\n"
+        : [even] "=&r"(even), [odd] "=&r"(odd)
+        : [from] "r"(from), [to] "r"(to)
+        : "memory");
     from += from_step;
     to += to_step;
   }
 }
 
+// Stores `count` groups of the same element.
+inline void FillGroups(int32_t element, int32_t count, uint32_t* to, int32_t to_step) {
+  const uint32_t half = static_cast<uint16_t>(element);
+  for (; count > 0; --count) {
+    to[0] = to[1] = half << 16 | half;
+    to += to_step;
+  }
+}
+
 // Fills the patch with what the windows of a tile cover.
-void FillPatch(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile& tile, int32_t column_words,
-               uint32_t* patch) {
+__attribute__((noinline)) void FillPatch(const DepthwiseConv2D<int8_t>& conv, int32_t channel,
+                                         const Tile& tile, int32_t column_words, uint32_t* patch) {
   const Window& window = conv.window;
-  const int8_t zero_point = static_cast<int8_t>(conv.input_zero_point);
-  const int8_t padding[kChannels] = {zero_point, zero_point, zero_point, zero_point};
+  const int32_t padding = conv.input_zero_point;
   const int32_t rows = Covered(tile.rows, window.stride_height, window.kernel_height);
   const int32_t columns = Covered(tile.columns, window.stride_width, window.kernel_width);
   const int32_t y = tile.y * window.stride_height - window.padding_top;
@@ -234,79 +296,54 @@ void FillPatch(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile&
   for (int32_t row = 0; row < rows; ++row) {
     uint32_t* to = patch + row * kTapWords;
     if (y + row < 0 || y + row >= window.input_height) {
-      CopyGroups(padding, 0, columns, to, column_words);
+      FillGroups(padding, columns, to, column_words);
       continue;
     }
     const int8_t* from =
         conv.input + ((y + row) * window.input_width + x + left) * conv.input_channels + channel;
-    CopyGroups(padding, 0, left, to, column_words);
+    FillGroups(padding, left, to, column_words);
     CopyGroups(from, conv.input_channels, right - left, to + left * column_words, column_words);
-    CopyGroups(padding, 0, columns - right, to + right * column_words, column_words);
+    FillGroups(padding, columns - right, to + right * column_words, column_words);
   }
 }
 
-// Four channels of the map, of which the first `repeated` have been written before: what they were computed from
-// may not be there any more.
-struct Group {
-  int32_t channel;
-  int32_t repeated;
-};
-
-// Computes a row of a tile.
-template <int32_t kTaps>
-void WriteRow(const DepthwiseConv2D<int8_t>& conv, const Group& group, const uint32_t* patch,
-              int32_t patch_step, const uint32_t* parameters, int8_t* output, int32_t count) {
-  const int32_t output_step = conv.input_channels;
-  const Clamp<int32_t> clamp = conv.stage.clamp;
-  const int32_t repeated = group.repeated;
-  const bool is_usual = repeated == 0 && armv7em::IsWholeRange(clamp);
-  for (; count > 0; --count) {
-    int32_t values[kChannels];
-    Compute<kTaps>(patch, parameters, conv.window, values);
-    if (!is_usual) {
-#pragma GCC unroll 4
-      for (int32_t& value : values) value = Clamped(value, clamp.minimum, clamp.maximum);
-#pragma GCC unroll 4
-      for (int32_t i = 0; i < kChannels; ++i) values[i] = i < repeated ? output[i] : values[i];
-    }
-#pragma GCC unroll 4
-    for (int32_t i = 0; i < kChannels; ++i) output[i] = static_cast<int8_t>(values[i]);
-    patch += patch_step;
-    output += output_step;
-  }
-}
-
-void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Group& group, const Tile& tile,
-               int32_t column_words, const uint32_t* patch, const uint32_t* parameters) {
+__attribute__((noinline)) void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile,
+                                         int32_t column_words, const uint32_t* patch,
+                                         const uint32_t* parameters, int8_t* output) {
   const Window& window = conv.window;
-  const bool is_3x3 = window.kernel_height == 3 && window.kernel_width == 3;
+  const int32_t channels = conv.input_channels;
   const int32_t patch_step = window.stride_width * column_words;
-  int8_t* output =
-      conv.output + (tile.y * window.output_width + tile.x) * conv.input_channels + group.channel;
+  const bool is_3x3 = window.kernel_height == 3 && window.kernel_width == 3;
   for (int32_t row = 0; row < tile.rows; ++row) {
     if (is_3x3) {
-      WriteRow<9>(conv, group, patch, patch_step, parameters, output, tile.columns);
+      ComputeRow<9>(window, parameters, patch, patch_step, output, channels, tile.columns);
     } else {
-      WriteRow<0>(conv, group, patch, patch_step, parameters, output, tile.columns);
+      ComputeRow<0>(window, parameters, patch, patch_step, output, channels, tile.columns);
+    }
+    if (!armv7em::IsWholeRange(conv.stage.clamp)) {
+      for (int32_t x = 0; x < tile.columns; ++x) {
+        armv7em::ClampElements(conv.stage.clamp, output + x * channels, kChannels);
+      }
     }
     patch += window.stride_height * kTapWords;
-    output += window.output_width * conv.input_channels;
+    output += window.output_width * channels;
   }
 }
 
 // Four channels of the whole map.
-void RunGroup(const DepthwiseConv2D<int8_t>& conv, const Group& group, const Tile& whole) {
+void RunGroup(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile& whole) {
   const Window& window = conv.window;
   const int32_t column_words = ColumnWords(window, whole);
   uint32_t parameters[kBufferWords];
   uint32_t* const patch = parameters + ParameterWords(window);
-  FillParameters(conv, group.channel, column_words, parameters);
+  FillParameters(conv, channel, column_words, parameters);
   for (int32_t y = 0; y < window.output_height; y += whole.rows) {
     for (int32_t x = 0; x < window.output_width; x += whole.columns) {
       const Tile tile = {y, x, Clamped<int32_t>(window.output_height - y, 0, whole.rows),
                          Clamped<int32_t>(window.output_width - x, 0, whole.columns)};
-      FillPatch(conv, group.channel, tile, column_words, patch);
-      WriteTile(conv, group, tile, column_words, patch, parameters);
+      FillPatch(conv, channel, tile, column_words, patch);
+      int8_t* output = conv.output + (y * window.output_width + x) * conv.input_channels + channel;
+      WriteTile(conv, tile, column_words, patch, parameters, output);
     }
   }
 }
@@ -326,9 +363,8 @@ void Run(const DepthwiseConv2D<int8_t>& conv) {
   if (tile.rows == 0) return depthwise_conv2d_int8::Walk<1>(conv);
   const int32_t channels = conv.input_channels;
   for (int32_t channel = 0; channel < channels; channel += kChannels) {
-    // Where the last group is not full it begins earlier and repeats some channels.
-    const int32_t first = channel + kChannels <= channels ? channel : channels - kChannels;
-    RunGroup(conv, {first, channel - first}, tile);
+    // Where the last group is not full it begins earlier and keeps some channels.
+    RunGroup(conv, channel + kChannels <= channels ? channel : channels - kChannels, tile);
   }
 }
 

@@ -37,65 +37,6 @@ inline void AddDualProduct(uint32_t a, uint32_t b, int32_t& sum) {
   __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
 }
 
-// Sums of two rows of weights (first index) with two columns of activations (second index).
-struct Sums2x2 {
-  int32_t s00, s01, s10, s11;
-};
-
-// One group of two rows and two columns. Registers: 4 sums, 2 rows, columns and count, all named below; r8 to
-// r11 hold the group's columns (even and odd bytes of column 0, then of column 1); w the weights as loaded and
-// then their odd bytes; e their even bytes. With the stack pointer and the program counter that is all of them.
-#define REDS_PRODUCTS_2X2              \
-  "ldr    %[w], [%[row0]], #4\n"       \
-  "ldmia  %[columns]!, {r8-r11}\n"     \
-  "sxtb16 %[e], %[w]\n"                \
-  "sxtb16 %[w], %[w], ror #8\n"        \
-  "smlad  %[s00], %[e], r8, %[s00]\n"  \
-  "smlad  %[s01], %[e], r10, %[s01]\n" \
-  "smlad  %[s00], %[w], r9, %[s00]\n"  \
-  "smlad  %[s01], %[w], r11, %[s01]\n" \
-  "ldr    %[w], [%[row1]], #4\n"       \
-  "sxtb16 %[e], %[w]\n"                \
-  "sxtb16 %[w], %[w], ror #8\n"        \
-  "smlad  %[s10], %[e], r8, %[s10]\n"  \
-  "smlad  %[s11], %[e], r10, %[s11]\n" \
-  "smlad  %[s10], %[w], r9, %[s10]\n"  \
-  "smlad  %[s11], %[w], r11, %[s11]\n"
-
-// Adds the products of `groups` > 0 groups. `columns` holds the widened groups of both columns in turn. All
-// pointers end behind what was read.
-inline void AddProducts2x2(const int8_t*& row0, const int8_t*& row1, const uint32_t*& columns, int32_t groups,
-                           Sums2x2& sums) {
-  uint32_t w, e;
-  // Two groups a turn; an odd count enters at the second one.
-  __asm__ volatile(
-      "tst    %[groups], #1\n"
-      "itt    ne\n"
-      "addne  %[groups], #1\n"
-      "bne    2f\n"
-      "1:\n" REDS_PRODUCTS_2X2  //
-      "2:\n" REDS_PRODUCTS_2X2
-      "subs   %[groups], #2\n"
-      "bne    1b\n"
-      : [s00] "+r"(sums.s00), [s01] "+r"(sums.s01), [s10] "+r"(sums.s10), [s11] "+r"(sums.s11),
-        [row0] "+r"(row0), [row1] "+r"(row1), [columns] "+r"(columns), [groups] "+r"(groups), [w] "=&r"(w),
-        [e] "=&r"(e)
-      :
-      : "r8", "r9", "r10", "r11", "cc", "memory");
-}
-
-// Adds the products of one group.
-inline void AddGroup2x2(const int8_t* row0, const int8_t* row1, const uint32_t*& columns, Sums2x2& sums) {
-  uint32_t w, e;
-  __asm__ volatile(REDS_PRODUCTS_2X2
-                   : [s00] "+r"(sums.s00), [s01] "+r"(sums.s01), [s10] "+r"(sums.s10), [s11] "+r"(sums.s11),
-                     [row0] "+r"(row0), [row1] "+r"(row1), [columns] "+r"(columns), [w] "=&r"(w), [e] "=&r"(e)
-                   :
-                   : "r8", "r9", "r10", "r11", "memory");
-}
-
-#undef REDS_PRODUCTS_2X2
-
 // sums[i] += products of `count` activations and the weights of row i. Registers: 4 sums; the row, its pitch
 // and three times it; input and groups; o and e the odd and even bytes of the activations, w and f those of a
 // row.

@@ -1,4 +1,4 @@
-// One sample that fits the stack is multiplied with two rows of the weights at a time (row_pairs.h). Anything
+// One sample is multiplied with two rows of the weights at a time (row_pairs.h). Anything
 // else takes four rows at a time, so that an activation is loaded and widened once for four products.
 
 #include <cstdint>
@@ -42,17 +42,20 @@ void WriteOne(const FullyConnected<int8_t>& layer, int32_t channel) {
   }
 }
 
-void RunFourRows(const FullyConnected<int8_t>& layer) {
+// Functions of their own, so that their frames do not lie under each other.
+__attribute__((noinline)) void RunFourRows(const FullyConnected<int8_t>& layer) {
   int32_t channel = 0;
   for (; channel + kRows <= layer.output_channels; channel += kRows) WriteFour(layer, channel);
   for (; channel < layer.output_channels; ++channel) WriteOne(layer, channel);
 }
 
+__attribute__((noinline)) void RunRowPairs(const FullyConnected<int8_t>& layer) { RowPairs(layer).Run(); }
+
 }  // namespace
 
 void Run(const FullyConnected<int8_t>& layer) {
   if (RowPairs::Supports(layer)) {
-    RowPairs(layer).Run();
+    RunRowPairs(layer);
   } else {
     RunFourRows(layer);
   }

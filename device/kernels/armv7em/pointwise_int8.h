@@ -1,9 +1,8 @@
 // A convolution whose window is one position, with stride 1 and no padding: a product of the matrix of the map
 // with the matrix of the weights.
 //
-// Four positions at a time, or three where the input has many channels, so that the output may take the place of
-// an input that has been read. They are widened and put on the stack once, in the order in which they are read for
-// every output channel:
+// Four positions at a time, so that the output may take the place of an input that has been read. They are widened and
+// put on the stack once, in the order in which they are read for every output channel:
 //
 //   for each group of input channels: even and odd bytes of each position in turn;
 //   how many elements the last group steps back, so that it ends with the row; 0 where rows are full groups;
@@ -35,24 +34,46 @@ class Pointwise {
 
   // Whether it is and its positions fit the stack.
   static bool Supports(const Conv2D<int8_t>& conv) {
-    return IsPointwise(conv.window) && conv.input_channels >= kGroup &&
-           conv.input_channels <= MostInputs(3) && HaveScales(conv.stage, conv.output_channels);
+    return IsPointwise(conv.window) && conv.input_channels >= kGroup && conv.input_channels <= kMostInputs &&
+           HaveScales(conv.stage, conv.output_channels);
   }
 
   static void Run(const Conv2D<int8_t>& conv) {
-    conv.input_channels <= MostInputs(4) ? RunWith<4>(conv) : RunWith<3>(conv);
+    uint32_t columns[kBufferWords];
+    Channels channels(conv);
+    channels.columns = columns;
+    const int32_t groups = conv.input_channels / kGroup;
+    const int32_t remainder = conv.input_channels % kGroup;
+    columns[groups * kStep] = remainder == 0 ? 0 : static_cast<uint32_t>(kGroup - remainder);
+    const int32_t positions = conv.window.output_height * conv.window.output_width;
+    const bool is_backward = IsBackward(conv);
+    for (int32_t left = positions; left > 0; left -= kPositions) {
+      // The last position takes the places of those that are missing.
+      const int32_t count = left < kPositions ? left : kPositions;
+      const int32_t first = is_backward ? left - count : positions - left;
+      const int8_t* input = conv.input + first * conv.input_channels;
+      int8_t* output = conv.output + (first + 1) * conv.output_channels;
+      for (int32_t i = 0; i < kPositions; ++i) {
+        const int8_t* next = Widen(input, groups, remainder, columns + i * kPositionWords);
+        channels.outputs[i] = output;
+        if (i + 1 < count) {
+          input = next;
+          output += conv.output_channels;
+        }
+      }
+      WriteChannels(channels);
+    }
   }
 
  private:
-  static constexpr int32_t kPositionWords = 2;  // of one group
-  static constexpr int32_t kBufferWords = 193;
-
-  static constexpr int32_t MostInputs(int32_t positions) {
-    return (kBufferWords - 1) / (positions * kPositionWords) * kGroup;
-  }
+  static constexpr int32_t kPositions = 4;
+  static constexpr int32_t kPositionWords = 2;                   // of one group
+  static constexpr int32_t kStep = kPositions * kPositionWords;  // words from group to group of one position
+  static constexpr int32_t kMostGroups = 19;
+  static constexpr int32_t kMostInputs = kMostGroups * kGroup;
+  static constexpr int32_t kBufferWords = kMostGroups * kStep + 1;
 
   // What channels are computed from. Pointers lead behind the last one.
-  template <int32_t kPositions>
   struct Channels {
     explicit Channels(const Conv2D<int8_t>& conv)
         : row(conv.weights),
@@ -82,43 +103,12 @@ class Pointwise {
     int8_t* outputs[kPositions];
   };
 
-  template <int32_t kPositions>
-  static void RunWith(const Conv2D<int8_t>& conv) {
-    uint32_t columns[kBufferWords];
-    Channels<kPositions> channels(conv);
-    channels.columns = columns;
-    const int32_t groups = conv.input_channels / kGroup;
-    const int32_t remainder = conv.input_channels % kGroup;
-    columns[groups * kPositions * kPositionWords] =
-        remainder == 0 ? 0 : static_cast<uint32_t>(kGroup - remainder);
-    const int32_t positions = conv.window.output_height * conv.window.output_width;
-    const bool is_backward = IsBackward(conv);
-    for (int32_t left = positions; left > 0; left -= kPositions) {
-      // The last position takes the places of those that are missing.
-      const int32_t count = left < kPositions ? left : kPositions;
-      const int32_t first = is_backward ? left - count : positions - left;
-      const int8_t* input = conv.input + first * conv.input_channels;
-      int8_t* output = conv.output + (first + 1) * conv.output_channels;
-#pragma GCC unroll 4
-      for (int32_t i = 0; i < kPositions; ++i) {
-        const int8_t* next = Widen<kPositions>(input, groups, remainder, columns + i * kPositionWords);
-        channels.outputs[i] = output;
-        if (i + 1 < count) {
-          input = next;
-          output += conv.output_channels;
-        }
-      }
-      WriteChannels(channels);
-    }
-  }
-
   // One position. `to` is its first group. Returns the first element of the next position.
-  template <int32_t kPositions>
   static const int8_t* Widen(const int8_t* from, int32_t groups, int32_t remainder, uint32_t* to) {
     for (; groups > 0; --groups) {
       StoreGroup(LoadWord(from), to);
       from += kGroup;
-      to += kPositions * kPositionWords;
+      to += kStep;
     }
     if (remainder != 0) {
       from += remainder;
@@ -135,34 +125,24 @@ class Pointwise {
 
   // Registers: r0 to r3 the sums; r8 to r11 a group of two positions; those named below. With the stack pointer and
   // the program counter that is all of them, so what a channel begins and ends with lies on the stack.
-  template <int32_t kPositions>
-  __attribute__((always_inline)) static void WriteChannels(const Channels<kPositions>& channels) {
+  __attribute__((always_inline)) static void WriteChannels(const Channels& channels) {
     const int8_t* row = channels.row;
     int32_t index = channels.first;  // up to 0
     const uint32_t* column;
     int32_t left;
     uint32_t w, e;
     // clang-format off
-#define REDS_ADD_TWO(sum0, sum1)         \
+#define REDS_ADD_TWO(sum0, sum1)           \
+  "ldmia  %[column]!, {r8-r11}\n"          \
   "smlad  " sum0 ", %[e], r8, " sum0 "\n"  \
   "smlad  " sum1 ", %[e], r10, " sum1 "\n" \
   "smlad  " sum0 ", %[w], r9, " sum0 "\n"  \
   "smlad  " sum1 ", %[w], r11, " sum1 "\n"
-#define REDS_LOAD_GROUP               \
-  "ldr    %[w], [%[row]], #4\n"       \
-  "ldmia  %[column]!, {r8-r11}\n"     \
-  "sxtb16 %[e], %[w]\n"               \
-  "sxtb16 %[w], %[w], ror #8\n"
-#define REDS_ADD_THREE                \
-  REDS_LOAD_GROUP                     \
-  REDS_ADD_TWO("r0", "r1")            \
-  "ldmia  %[column]!, {r8, r9}\n"     \
-  "smlad  r2, %[e], r8, r2\n"         \
-  "smlad  r2, %[w], r9, r2\n"
-#define REDS_ADD_FOUR                 \
-  REDS_LOAD_GROUP                     \
-  REDS_ADD_TWO("r0", "r1")            \
-  "ldmia  %[column]!, {r8-r11}\n"     \
+#define REDS_ADD_GROUP          \
+  "ldr    %[w], [%[row]], #4\n" \
+  "sxtb16 %[e], %[w]\n"         \
+  "sxtb16 %[w], %[w], ror #8\n" \
+  REDS_ADD_TWO("r0", "r1")      \
   REDS_ADD_TWO("r2", "r3")
 #define REDS_CLAMP(value)             \
   "cmp    " value ", %[w]\n"          \
@@ -171,89 +151,77 @@ class Pointwise {
   "cmp    " value ", %[e]\n"          \
   "it     gt\n"                       \
   "movgt  " value ", %[e]\n"
-    // Two groups a turn; an odd count enters at the second one.
-#define REDS_WRITE_CHANNELS(add_group, of_each, load_outputs, store)                                      \
-  __asm__ volatile(                                                                                        \
-      "1:\n"                                                                                               \
-      "ldr    %[w], %[bias]\n"                                                                             \
-      "ldr    %[left], %[groups]\n"                                                                       \
-      "ldr    r0, [%[w], %[index], lsl #2]\n"                                                              \
-      "ldr    %[column], %[columns]\n"                                                                     \
-      "lsrs   %[left], %[left], #1\n"                                                                      \
-      "mov    r1, r0\n"                                                                                    \
-      "mov    r2, r0\n"                                                                                    \
-      "mov    r3, r0\n"                                                                                    \
-      "bcs    3f\n"                                                                                        \
-      "2:\n" add_group                                                                                     \
-      "3:\n" add_group                                                                                     \
-      "subs   %[left], #2\n"                                                                               \
-      "bne    2b\n"                                                                                        \
-      "ldr    %[w], [%[column]], #4\n"                                                                     \
-      "ldr    %[left], %[shift]\n"                                                                         \
-      "cbz    %[w], 4f\n"                                                                                  \
-      "sub    %[row], %[row], %[w]\n" add_group                                                            \
-      "4:\n"                                                                                               \
-      "ldr    %[e], %[multiplier]\n"                                                                       \
-      "ldrsb  r9, [%[left], %[index]]\n"                                                                   \
-      "ldr    r8, [%[e], %[index], lsl #2]\n"                                                              \
-      "mov    %[w], #1\n"                                                                                  \
-      "add    r9, r9, #32\n"                                                                               \
-      "ldr    %[e], %[zero_point]\n"                                                                       \
-      "lsl    r8, r8, #1\n"                                                                                \
-      "lsl    r9, %[w], r9\n"                                                                              \
-      of_each(REDS_MULTIPLY) of_each(REDS_BELOW_ZERO) of_each(REDS_SHIFT) of_each(REDS_SATURATE)           \
-      "ldr    %[w], %[is_narrow]\n"                                                                        \
-      "cbz    %[w], 5f\n"                                                                                  \
-      "ldr    %[w], %[minimum]\n"                                                                          \
-      "ldr    %[e], %[maximum]\n" of_each(REDS_CLAMP)                                                      \
-      "5:\n" load_outputs store                                                                            \
-      "ldr    %[w], %[advance]\n"                                                                          \
-      "adds   %[index], #1\n"                                                                              \
-      "add    %[row], %[w]\n"                                                                              \
-      "bne    1b\n"                                                                                        \
-      : [row] "+&r"(row), [index] "+&r"(index), [column] "=&r"(column), [left] "=&r"(left), [w] "=&l"(w),  \
-        [e] "=&r"(e)                                                                                       \
-      : [columns] "m"(channels.columns), [groups] "m"(channels.groups), [bias] "m"(channels.bias),                         \
-        [multiplier] "m"(channels.multiplier), [shift] "m"(channels.shift), [zero_point] "m"(channels.zero_point),  \
-        [is_narrow] "m"(channels.is_narrow), [minimum] "m"(channels.minimum), [maximum] "m"(channels.maximum),                        \
-        [advance] "m"(channels.advance), [output0] "m"(channels.outputs[0]), [output1] "m"(channels.outputs[1]),    \
-        [output2] "m"(channels.outputs[2]), [output3] "m"(channels.outputs[kPositions - 1])                \
-      : "r0", "r1", "r2", "r3", "r8", "r9", "r10", "r11", "cc", "memory")
-#define REDS_OF_THREE(act) act("r0") act("r1") act("r2")
-#define REDS_OF_FOUR(act) REDS_OF_THREE(act) act("r3")
+#define REDS_OF_FOUR(act) act("r0") act("r1") act("r2") act("r3")
 #define REDS_MULTIPLY(value) "smmlar " value ", " value ", r8, " value "\n"
 #define REDS_BELOW_ZERO(value) "add    " value ", " value ", " value ", asr #31\n"
 #define REDS_SHIFT(value) "smmlar " value ", " value ", r9, %[e]\n"
 #define REDS_SATURATE(value) "ssat   " value ", #8, " value "\n"
-#define REDS_LOAD_THREE "ldrd   r8, r9, %[output0]\n" "ldr    r10, %[output2]\n"
-#define REDS_LOAD_FOUR "ldrd   r8, r9, %[output0]\n" "ldrd   r10, r11, %[output2]\n"
-#define REDS_STORE_THREE                \
-  "strb   r0, [r8, %[index]]\n"         \
-  "strb   r1, [r9, %[index]]\n"         \
-  "strb   r2, [r10, %[index]]\n"
-#define REDS_STORE_FOUR REDS_STORE_THREE "strb   r3, [r11, %[index]]\n"
-    if (kPositions == 4) {
-      REDS_WRITE_CHANNELS(REDS_ADD_FOUR, REDS_OF_FOUR, REDS_LOAD_FOUR, REDS_STORE_FOUR);
-    } else {
-      REDS_WRITE_CHANNELS(REDS_ADD_THREE, REDS_OF_THREE, REDS_LOAD_THREE, REDS_STORE_THREE);
-    }
+    // Two groups a turn; an odd count enters at the second one.
+    __asm__ volatile(
+        "1:\n"
+        "ldr    %[w], %[bias]\n"
+        "ldr    %[left], %[groups]\n"
+        "ldr    r0, [%[w], %[index], lsl #2]\n"
+        "ldr    %[column], %[columns]\n"
+        "lsrs   %[left], %[left], #1\n"
+        "mov    r1, r0\n"
+        "mov    r2, r0\n"
+        "mov    r3, r0\n"
+        "bcs    3f\n"
+        "2:\n"
+        REDS_ADD_GROUP
+        "3:\n"
+        REDS_ADD_GROUP
+        "subs   %[left], #2\n"
+        "bne    2b\n"
+        "ldr    %[w], [%[column]], #4\n"
+        "ldr    %[left], %[shift]\n"
+        "cbz    %[w], 4f\n"
+        "sub    %[row], %[row], %[w]\n"
+        REDS_ADD_GROUP
+        "4:\n"
+        "ldr    %[e], %[multiplier]\n"
+        "ldrsb  r9, [%[left], %[index]]\n"
+        "ldr    r8, [%[e], %[index], lsl #2]\n"
+        "mov    %[w], #1\n"
+        "add    r9, r9, #32\n"
+        "ldr    %[e], %[zero_point]\n"
+        "lsl    r8, r8, #1\n"
+        "lsl    r9, %[w], r9\n"
+        REDS_OF_FOUR(REDS_MULTIPLY) REDS_OF_FOUR(REDS_BELOW_ZERO) REDS_OF_FOUR(REDS_SHIFT) REDS_OF_FOUR(REDS_SATURATE)
+        "ldr    %[w], %[is_narrow]\n"
+        "cbz    %[w], 5f\n"
+        "ldr    %[w], %[minimum]\n"
+        "ldr    %[e], %[maximum]\n"
+        REDS_OF_FOUR(REDS_CLAMP)
+        "5:\n"
+        "ldrd   r8, r9, %[output0]\n"
+        "ldrd   r10, r11, %[output2]\n"
+        "strb   r0, [r8, %[index]]\n"
+        "strb   r1, [r9, %[index]]\n"
+        "strb   r2, [r10, %[index]]\n"
+        "strb   r3, [r11, %[index]]\n"
+        "ldr    %[w], %[advance]\n"
+        "adds   %[index], #1\n"
+        "add    %[row], %[w]\n"
+        "bne    1b\n"
+        : [row] "+&r"(row), [index] "+&r"(index), [column] "=&r"(column), [left] "=&r"(left), [w] "=&l"(w),
+          [e] "=&r"(e)
+        : [columns] "m"(channels.columns), [groups] "m"(channels.groups), [bias] "m"(channels.bias),
+          [multiplier] "m"(channels.multiplier), [shift] "m"(channels.shift), [zero_point] "m"(channels.zero_point),
+          [is_narrow] "m"(channels.is_narrow), [minimum] "m"(channels.minimum), [maximum] "m"(channels.maximum),
+          [advance] "m"(channels.advance), [output0] "m"(channels.outputs[0]), [output1] "m"(channels.outputs[1]),
+          [output2] "m"(channels.outputs[2]), [output3] "m"(channels.outputs[3])
+        : "r0", "r1", "r2", "r3", "r8", "r9", "r10", "r11", "cc", "memory");
     // clang-format on
 #undef REDS_ADD_TWO
-#undef REDS_LOAD_GROUP
-#undef REDS_ADD_THREE
-#undef REDS_ADD_FOUR
+#undef REDS_ADD_GROUP
 #undef REDS_CLAMP
-#undef REDS_WRITE_CHANNELS
-#undef REDS_OF_THREE
 #undef REDS_OF_FOUR
 #undef REDS_MULTIPLY
 #undef REDS_BELOW_ZERO
 #undef REDS_SHIFT
 #undef REDS_SATURATE
-#undef REDS_LOAD_THREE
-#undef REDS_LOAD_FOUR
-#undef REDS_STORE_THREE
-#undef REDS_STORE_FOUR
   }
 };
 

@@ -22,13 +22,6 @@
 namespace reds {
 namespace armv7em {
 
-// addend + round(a * b / 2^32), half up.
-inline int32_t MultiplyHighAdd(int32_t a, int32_t b, int32_t addend) {
-  int32_t result;
-  __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(addend));
-  return result;
-}
-
 // How the sums of one output channel are scaled.
 struct Scale {
   int32_t doubled_multiplier;  // modulo 2^32
@@ -49,30 +42,35 @@ inline bool HaveScales(const OutputStage<int8_t>& stage, int32_t channels) {
   return true;
 }
 
-// From the sum, with its bias, to the value before the clamp.
-inline int32_t Requantized(int32_t sum, const Scale& scale, int32_t zero_point) {
-  const int32_t product = MultiplyHighAdd(sum, scale.doubled_multiplier, sum);
-  return MultiplyHighAdd(product + (product >> 31), scale.shift_factor, zero_point);
-}
-
-inline int32_t SaturatedToInt8(int32_t value) {
+inline int8_t SaturatedToInt8(int32_t value) {
   int32_t result;
   __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
-  return result;
+  return static_cast<int8_t>(result);
 }
 
 inline bool IsWholeRange(const Clamp<int32_t>& clamp) {
   return clamp.minimum == INT8_MIN && clamp.maximum == INT8_MAX;
 }
 
-// Clamps four values. A range that is all of int8, as after most activations, needs no comparison.
-inline void ClampFour(const Clamp<int32_t>& clamp, int32_t (&values)[4]) {
-  if (IsWholeRange(clamp)) {
-#pragma GCC unroll 4
-    for (int32_t& value : values) value = SaturatedToInt8(value);
-  } else {
-#pragma GCC unroll 4
-    for (int32_t& value : values) value = Clamped(value, clamp.minimum, clamp.maximum);
+// Narrows what was clamped to all of int8. `count` is a multiple of four.
+inline __attribute__((noinline)) void ClampElements(const Clamp<int32_t>& clamp, int8_t* elements,
+                                                    int32_t count) {
+  constexpr uint32_t kEveryByte = 0x01010101;
+  const uint32_t minimum = static_cast<uint8_t>(clamp.minimum) * kEveryByte;
+  const uint32_t maximum = static_cast<uint8_t>(clamp.maximum) * kEveryByte;
+  for (; count > 0; count -= 4) {
+    uint32_t word, difference;
+    // SSUB8 notes of which bytes the difference is not negative, by which SEL chooses.
+    __asm__ volatile(
+        "ldr    %[word], [%[elements]]\n"
+        "ssub8  %[difference], %[word], %[maximum]\n"
+        "sel    %[word], %[maximum], %[word]\n"
+        "ssub8  %[difference], %[word], %[minimum]\n"
+        "sel    %[word], %[word], %[minimum]\n"
+        "str    %[word], [%[elements]], #4\n"
+        : [elements] "+&r"(elements), [word] "=&r"(word), [difference] "=&r"(difference)
+        : [minimum] "r"(minimum), [maximum] "r"(maximum)
+        : "cc", "memory");
   }
 }
 
@@ -86,13 +84,12 @@ inline __attribute__((noinline)) void FinishOneByOne(const OutputStage<int8_t>& 
 inline __attribute__((noinline)) void FinishChannels(const OutputStage<int8_t>& stage, int32_t channel,
                                                      int32_t end, const int32_t* sums, int8_t* output) {
   const int32_t fours = IsWholeRange(stage.clamp) ? (end - channel) / 4 * 4 : 0;
-  const int32_t* multipliers = stage.multiplier + channel;
-  const int8_t* shifts = stage.shift + channel;
-  const int8_t* const fours_end = shifts + fours;
-  while (shifts != fours_end) {
+  const int8_t* const fours_end = stage.shift + channel + fours;
+  for (const int8_t* shifts = stage.shift + channel; shifts != fours_end;) {
+    const int32_t* multipliers = stage.multiplier + (shifts - stage.shift);
     uint32_t exponents, factor, value;
-    // Bytes of `exponents`: 32 - e, at most 30 where there is a Scale. Multipliers: r8 to r11, all of them from
-    // 2^30 up where their common bits say so and none is negative. `factor` stays 0 where one has no Scale.
+    // Goes on up to the first four of which one has no Scale. Bytes of `exponents`: 32 - e, at most 30 where there is a
+    // Scale. Multipliers: r8 to r11, all of them from 2^30 up where their common bits say so and none is negative.
     // clang-format off
 #define REDS_FINISH(multiplier, byte)                               \
   "ldr    %[value], [%[sums]], #4\n"                                \
@@ -105,37 +102,40 @@ inline __attribute__((noinline)) void FinishChannels(const OutputStage<int8_t>& 
   "ssat   %[value], #8, %[value]\n"                                 \
   "strb   %[value], [%[output]], #1\n"
     __asm__ volatile(
+        "1:\n"
+        "ldr    %[exponents], [%[shifts]]\n"
         "ldmia  %[multipliers]!, {r8-r11}\n"
-        "ldr    %[exponents], [%[shifts]], #4\n"
         "mov    %[factor], #0x20202020\n"
         "uadd8  %[exponents], %[exponents], %[factor]\n"
         "add    %[value], %[exponents], #0x01010101\n"
-        "mov    %[factor], #0\n"
         "tst    %[value], #0xE0E0E0E0\n"
-        "bne    1f\n"
+        "bne    2f\n"
         "orr    %[value], r8, r9\n"
         "orr    %[value], %[value], r10\n"
         "orrs   %[value], %[value], r11\n"
-        "bmi    1f\n"
+        "bmi    2f\n"
         "and    %[value], r8, r9\n"
         "and    %[value], %[value], r10\n"
         "and    %[value], %[value], r11\n"
         "tst    %[value], #0x40000000\n"
-        "beq    1f\n"
+        "beq    2f\n"
+        "add    %[shifts], #4\n"
         REDS_FINISH("r8", "0") REDS_FINISH("r9", "8") REDS_FINISH("r10", "16") REDS_FINISH("r11", "24")
-        "1:\n"
+        "cmp    %[shifts], %[fours_end]\n"
+        "bne    1b\n"
+        "2:\n"
         : [multipliers] "+&r"(multipliers), [shifts] "+&r"(shifts), [sums] "+&r"(sums), [output] "+&r"(output),
           [exponents] "=&r"(exponents), [factor] "=&r"(factor), [value] "=&r"(value)
-        : [one] "r"(1), [zero_point] "r"(stage.zero_point)
+        : [one] "r"(1), [zero_point] "r"(stage.zero_point), [fours_end] "r"(fours_end)
         : "r8", "r9", "r10", "r11", "cc", "memory");
     // clang-format on
 #undef REDS_FINISH
-    if (factor == 0) {
-      const int32_t first = static_cast<int32_t>(shifts - stage.shift) - 4;
-      FinishOneByOne(stage, first, first + 4, sums, output);
-      sums += 4;
-      output += 4;
-    }
+    if (shifts == fours_end) break;
+    const int32_t first = static_cast<int32_t>(shifts - stage.shift);
+    FinishOneByOne(stage, first, first + 4, sums, output);
+    shifts += 4;
+    sums += 4;
+    output += 4;
   }
   FinishOneByOne(stage, channel + fours, end, sums, output);
 }
