@@ -14,6 +14,7 @@ from model_builder import LayerSpec, NetworkBuilder, output_shape
 from near_places import Side, apart, near, placed
 from numpy.typing import NDArray
 from test_overlap import drawn_chain as drawn_overlapping_chain
+from test_overlap import narrow as narrow_overlapping
 
 from reds.compiled import CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import encode
@@ -165,7 +166,8 @@ def test_outputs_that_overlap_their_inputs(folder: Path, side: Side, seed: int) 
     shape = (*draw.pair(10, 24), 2)
     specs = drawn_overlapping_chain(draw, shape, 5)
     builder = NetworkBuilder(ElementType.INT8, shape, seed)
-    compare(folder / "model", builder.build(specs, narrow(draw, specs)), builder.input(SAMPLES), side=side)
+    widths = [narrow_overlapping(draw, specs) for _ in range(2)]
+    compare(folder / "model", builder.build(specs, widths), builder.input(SAMPLES), side=side)
 
 
 @examples
