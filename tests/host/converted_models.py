@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from reds import zoo
+
 TYPES = ("int8", "float32")
 
 
@@ -122,6 +124,70 @@ def detector() -> keras.Model:
     return keras.Model(source, layers.Softmax()(layers.Concatenate(axis=1)(boxes)))
 
 
+def excited() -> keras.Model:
+    """Squeeze and excitation: averages over a map gate it, before it and behind it, and shift it; one average ends it.
+
+    One gate is kept as a map and one is reshaped to it.
+    """
+    source = keras.Input((9, 7, 3))
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(source)
+    gate = layers.Conv2D(6, 1, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.DepthwiseConv2D(3, padding="same")(layers.Multiply()([x, gate]))
+    offset = layers.Reshape((1, 1, 6))(layers.Dense(6, activation="hard_swish")(layers.GlobalAveragePooling2D()(x)))
+    x = layers.Subtract()([layers.Add()([offset, x]), offset])
+    x = layers.Multiply()([gate, x])
+    x = layers.Conv2D(11, 1, activation="relu6")(x)
+    return keras.Model(source, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
+
+
+def pairs() -> keras.Model:
+    """Differences and products of maps, with clamps behind them that are fused, and slopes for each channel.
+
+    What is joined at the end has fixed quantisations, so that the converter requantises it.
+    """
+    source = keras.Input((8, 6, 4))
+    x = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(4, 3, padding="same")(source))
+    y = layers.ReLU()(layers.Subtract()([x, source]))
+    z = layers.ReLU(6.0)(layers.Multiply()([x, layers.Conv2D(4, 1)(y)]))
+    x = layers.Concatenate()([layers.Activation("sigmoid")(layers.Subtract()([z, y])), layers.Activation("tanh")(x)])
+    x = layers.PReLU()(layers.Dense(6)(layers.Flatten()(x)))
+    return keras.Model(source, x)
+
+
+def decoder() -> keras.Model:
+    """As an autoencoder's second half: transposed convolutions of both paddings, clamped and not, cut to size."""
+    x = source = keras.Input((5, 4, 3))
+    x = layers.Conv2DTranspose(6, 3, strides=2, padding="same", activation="relu")(x)
+    x = layers.Cropping2D(((1, 2), (0, 1)))(x)
+    x = layers.Conv2DTranspose(4, (2, 3), strides=(1, 2), activation="tanh")(x)
+    x = layers.Conv2DTranspose(2, 1, strides=2, use_bias=False)(x)
+    return keras.Model(source, layers.Cropping2D(((0, 3), (2, 0)))(x))
+
+
+def sliced() -> keras.Model:
+    """As ShuffleNet: one half of the channels goes through convolutions, the other past them."""
+    source = keras.Input((6, 5, 4))
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(source)
+    half = layers.Conv2D(3, 3, padding="same")(x[..., :3])
+    x = layers.Concatenate()([half, x[..., 3:]])
+    return keras.Model(source, layers.Conv2D(5, 3, strides=2)(x)[..., 1:-1])
+
+
+def enlarged() -> keras.Model:
+    """A map whose positions are repeated."""
+    x = source = keras.Input((4, 3, 2))
+    x = layers.Conv2D(4, 3, padding="same")(x)
+    x = layers.Resizing(8, 9, interpolation="nearest")(x)
+    return keras.Model(source, layers.Conv2D(2, 3, strides=2)(x))
+
+
+def averaged_series() -> keras.Model:
+    """An average over a series, whose end is cut off."""
+    x = source = keras.Input(batch_shape=(1, 16, 3))
+    x = layers.Cropping1D((1, 2))(layers.Conv1D(6, 3, activation="relu")(x))
+    return keras.Model(source, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
+
+
 MODELS: Mapping[str, Callable[[], keras.Model]] = {
     maker.__name__: maker
     for maker in (
@@ -134,20 +200,26 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         input_in_two_shapes,
         series,
         detector,
+        excited,
+        pairs,
+        decoder,
+        sliced,
+        enlarged,
+        averaged_series,
     )
 }
 
 
 @cache
 def converted(name: str, type: str, per_channel: bool = True) -> bytes:
-    """One of `MODELS` with random weights as a TFLite file.
+    """One of `MODELS`, or an architecture of the zoo, with random weights as a TFLite file.
 
     Args:
         name: which.
         type: "int8" with int8 inputs and outputs, or "float32".
         per_channel: whether int8 weights have one scale per output channel.
     """
-    model = MODELS[name]()
+    model = {**zoo.ARCHITECTURES, **MODELS}[name]()
     _draw_weights(model)
     return convert(model, type, _experimental_disable_per_channel=not per_channel)
 

@@ -24,6 +24,8 @@ _HINTS = {
     "of another type than float32 or int8",
     tflite.BuiltinOperator.SPACE_TO_BATCH_ND: _FIXED_BATCH,
     tflite.BuiltinOperator.BATCH_TO_SPACE_ND: _FIXED_BATCH,
+    tflite.BuiltinOperator.TILE: "Enlarge maps with keras.layers.Resizing(..., interpolation='nearest'), which becomes "
+    "a RESIZE_NEAREST_NEIGHBOR",
 }
 """What to do about operators that the converter can do without."""
 

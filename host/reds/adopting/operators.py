@@ -1,7 +1,7 @@
 """The TFLite operators that libreds runs, and how each is read: the one table of `reds adopt`."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,6 +16,8 @@ from reds.graph import (
     Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
@@ -27,10 +29,12 @@ from reds.graph import (
     PRelu,
     Requantize,
     Shape,
+    Slice,
     Subtract,
     Upsample,
 )
 from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
+from reds.plan import LARGEST_UPSAMPLING
 from reds.requantize import Quantization
 from reds.schema import conventions
 
@@ -39,7 +43,8 @@ SOFTMAX_OUTPUT = Quantization(np.float32(conventions.SOFTMAX_OUTPUT_SCALE), conv
 SMALLEST_EXPONENTIAL_SCALE = 2.0**-26
 """TFLite Micro's fixed-point exponentials need an int8 input of a larger scale."""
 
-_LARGEST_GAINS = {**LARGEST_GAINS, "relu": LARGEST_GAINS["leaky_relu"]}
+_LARGEST_REQUANTIZATION = LARGEST_GAINS["leaky_relu"]
+_LARGEST_GAINS = {**LARGEST_GAINS, "relu": _LARGEST_REQUANTIZATION}
 
 
 @dataclass(frozen=True)
@@ -98,27 +103,30 @@ def _fused_activation(site: OperatorSite, code: int) -> str:
 # Weights
 
 
-def _weights(site: OperatorSite, shape: tuple[int, ...], axis: int) -> Weights:
-    """Its weights of a known shape with the output channels at `axis`."""
+def _weights(site: OperatorSite, shape: tuple[int, ...], axis: int, bias: int = 2) -> Weights:
+    """Its weights of a known shape with the output channels at `axis`, and the bias that is its input `bias`."""
     weights = site.input(1)
     values = _constant(site, weights, "weights")
-    site.require(weights.buffer != 0, "its weights are in buffer 0, which stands for none")
     site.require(weights.shape == shape, f"its weights have the shape {weights.shape}, where {shape} was expected")
     channels = shape[axis]
     if site.element_type is ElementType.FLOAT32:
         scales = np.ones(channels, np.float32)
     else:
         scales = _weight_scales(site, weights, axis)
-    return Weights(values, weights.buffer, scales, _bias(site, channels))
+    return Weights(values, weights.buffer, scales, _bias(site, site.optional_input(bias), channels))
 
 
 def _weight_scales(site: OperatorSite, weights: TfliteTensor, axis: int) -> NDArray[np.float32]:
     """One per channel or one for all."""
     scales = weights.scales
-    site.require(not np.any(weights.zero_points), "its weights are asymmetric; quantise them with zero points of 0")
+    _require_symmetric(site, weights, "weights")
     per_channel = len(scales) == weights.shape[axis] and (len(scales) == 1 or weights.quantized_dimension == axis)
     site.require(per_channel or len(scales) == 1, "its weights have neither one scale nor one for each output channel")
     return scales
+
+
+def _require_symmetric(site: OperatorSite, tensor: TfliteTensor, what: str) -> None:
+    site.require(not np.any(tensor.zero_points), f"its {what} are asymmetric; quantise them with zero points of 0")
 
 
 def _constant(site: OperatorSite, tensor: TfliteTensor, what: str) -> NDArray:
@@ -131,13 +139,13 @@ def _constant(site: OperatorSite, tensor: TfliteTensor, what: str) -> NDArray:
     values = tensor.constant
     if values is None:
         site.refuse(f"its {what} are not constant")
+    site.require(tensor.buffer != 0, f"its {what} are in buffer 0, which stands for none")
     return values
 
 
-def _bias(site: OperatorSite, channels: int) -> NDArray:
+def _bias(site: OperatorSite, tensor: TfliteTensor | None, channels: int) -> NDArray:
     """Its bias; zeros where it has none."""
     dtype = np.dtype(np.int32 if site.element_type is ElementType.INT8 else np.float32)
-    tensor = site.optional_input(2)
     if tensor is None:
         return np.zeros(channels, dtype)
     values = tensor.constant
@@ -229,6 +237,36 @@ def _depthwise_conv_2d(site: OperatorSite) -> ReadOperator:
     )
 
 
+def _transpose_conv(site: OperatorSite) -> ReadOperator:
+    """Its first input is the shape of its output, which is known."""
+    source, target = _map(site, site.input(2)), _map(site, site.output)
+    kernel = _kernel(site)[1:3]
+    options = site.options(tflite.TransposeConvOptionsT)
+    site.require(options.padding in PADDINGS, "its padding is neither SAME nor VALID")
+    strides, padding = (options.strideH, options.strideW), PADDINGS[options.padding]
+    site.require(min(strides) > 0, "its window has a stride of 0")
+    site.require(
+        all(
+            _is_transposed_size(padding, *sizes) for sizes in zip(source[:2], target[:2], kernel, strides, strict=True)
+        ),
+        f"its output has the shape {site.output.shape}, which its window does not give",
+    )
+    return ReadOperator(
+        Conv2DTranspose(kernel, strides, padding),
+        site.inputs[2:3],
+        source,
+        target,
+        _fused_activation(site, options.fusedActivationFunction),
+        _weights(site, (target[2], *kernel, source[2]), axis=0, bias=3),
+    )
+
+
+def _is_transposed_size(padding: Padding, source: int, target: int, taps: int, stride: int) -> bool:
+    if padding == "same":
+        return source == -(-target // stride)
+    return target == (source - 1) * stride + max(taps, stride)
+
+
 def _kernel(site: OperatorSite) -> tuple[int, int, int, int]:
     shape = site.input(1).shape
     if len(shape) != 4:
@@ -280,53 +318,109 @@ def _pool(kind: Literal["average", "max"]) -> Callable[[OperatorSite], ReadOpera
 
 
 def _pair(kind: type[Add] | type[Subtract] | type[Multiply], options: type) -> Callable[[OperatorSite], ReadOperator]:
-    """An operation on the elements of two maps, the second one perhaps of one position."""
+    """An operation on the elements of two maps, one of which may have one position for all."""
 
     def read(site: OperatorSite) -> ReadOperator:
+        inputs = site.inputs[:2]
         first, second = site.input(0), site.input(1)
-        spread = first.map != second.map
+        for tensor in (first, second):
+            _refuse_constant(site, tensor)
+        if _is_spread(first, second) and kind is not Subtract:
+            inputs, first, second = inputs[::-1], second, first
+        spread = _is_spread(second, first)
         site.require(
-            first.shape == site.output.shape and (not spread or second.map == (1, 1, first.map[2])),
-            f"it takes the shapes {first.shape} and {second.shape}; supported are equal ones, and one position as the "
-            "second",
+            first.map == site.output.map and (spread or second.map == first.map),
+            f"it takes the shapes {site.input(0).shape} and {site.input(1).shape}; libreds takes two of one shape, or "
+            "one position for all of the other's" + (", as the second" if kind is Subtract else ""),
         )
         activation = _fused_activation(site, site.options(options).fusedActivationFunction)
-        return ReadOperator(kind(spread), site.inputs[:2], first.map, first.map, activation)
+        return ReadOperator(kind(spread), inputs, first.map, first.map, activation)
 
     return read
 
 
+def _is_spread(position: TfliteTensor, whole: TfliteTensor) -> bool:
+    """Whether the first is one position that meets every position of the second."""
+    return position.map == (1, 1, whole.map[2]) != whole.map
+
+
+def _refuse_constant(site: OperatorSite, tensor: TfliteTensor) -> None:
+    if tensor.constant is not None:
+        site.refuse(
+            f"its input '{tensor.name}' is constant, where libreds takes what the network computes; scale and shift "
+            "by the weights and the bias of a convolution"
+        )
+
+
+def _integers(tensor: TfliteTensor) -> NDArray | None:
+    """Its values; None where they are not in the file, or are no integers."""
+    values = tensor.constant
+    return values if values is not None and np.issubdtype(values.dtype, np.integer) else None
+
+
 def _mean(site: OperatorSite) -> ReadOperator:
-    source = _map(site, site.input(0))
-    axes = site.input(1).constant
-    in_the_plane = axes is not None and {int(axis) % 4 for axis in axes.reshape(-1)} == {1, 2}
-    site.require(in_the_plane, "it must average over the rows and columns of a map")
-    site.require(site.output.size == source[2], f"its output has the shape {site.output.shape}")
-    return ReadOperator(Mean(), site.inputs[:1], source, (1, 1, source[2]))
+    """Over all positions, which are those of a map, or of a series."""
+    source = site.input(0)
+    axes = _integers(site.input(1))
+    if axes is None:
+        site.refuse("its axes are not constant integers")
+    rank = len(source.shape)
+    averaged = {int(axis) % rank for axis in axes.reshape(-1)} if rank else set()
+    positions = {axis for axis, size in enumerate(source.shape[:-1]) if size > 1}
+    site.require(
+        3 <= rank <= 4 and source.shape[0] == 1 and positions <= averaged <= set(range(rank - 1)),
+        f"it averages a tensor of shape {source.shape} over other axes than all of its rows and columns",
+    )
+    height, width, channels = source.map
+    site.require(site.output.size == channels, f"its output has the shape {site.output.shape}")
+    return ReadOperator(Mean(), site.inputs[:1], (height, width, channels), (1, 1, channels))
 
 
 def _prelu(site: OperatorSite) -> ReadOperator:
-    source = site.input(0).map
-    slopes = site.input(1)
-    site.require(slopes.size == source[2], "it needs one slope per channel")
-    values = _constant(site, slopes, "slopes")
-    scales = slopes.scales if site.element_type is ElementType.INT8 else None
-    weights = Weights(values.reshape(-1), slopes.buffer, scales, None)
-    return ReadOperator(PRelu(), site.inputs[:1], source, source, "none", weights)
+    source, slopes = site.input(0), site.input(1)
+    site.require(source.shape == site.output.shape, "it changes the shape")
+    channels = source.map[2]
+    site.require(
+        slopes.size == channels and slopes.shape[-1:] == (channels,),
+        f"its slopes have the shape {slopes.shape}; libreds takes one for each channel, as PReLU(shared_axes=[1, 2]) "
+        "has them",
+    )
+    values = _constant(site, slopes, "slopes").reshape(channels)
+    weights = Weights(values, slopes.buffer, _slope_scales(site, slopes), None)
+    return ReadOperator(PRelu(), site.inputs[:1], source.map, source.map, weights=weights)
+
+
+def _slope_scales(site: OperatorSite, slopes: TfliteTensor) -> NDArray[np.float32] | None:
+    if site.element_type is ElementType.FLOAT32:
+        return None
+    site.require(len(slopes.scales) == 1, "its slopes have not one scale")
+    _require_symmetric(site, slopes, "slopes")
+    return slopes.scales
 
 
 def _quantize(site: OperatorSite) -> ReadOperator:
-    site.require(site.input(0).quantization is not None, "it quantises what is no int8")
-    source = site.input(0).map
-    return ReadOperator(Requantize(), site.inputs[:1], source, source)
+    source, target = site.input(0), site.output
+    before, after = source.quantization, target.quantization
+    if before is None or after is None:
+        site.refuse(f"it makes {target.type_name} of {source.type_name}; libreds only takes INT8 to INT8")
+    site.require(source.shape == target.shape, "it changes the shape")
+    gain = float(before.scale) / float(after.scale)
+    site.require(bool(gain <= _LARGEST_REQUANTIZATION), "its output's scale is too small")
+    return ReadOperator(Requantize(), site.inputs[:1], source.map, source.map)
 
 
-def _upsample(site: OperatorSite) -> ReadOperator:
+def _resize_nearest_neighbor(site: OperatorSite) -> ReadOperator:
+    """With a whole factor, the middle of a position lies in the one that its first corner lies in."""
     source, target = _map(site, site.input(0)), _map(site, site.output)
-    options = site.options(tflite.ResizeNearestNeighborOptionsT)
-    site.require(not options.alignCorners, "it aligns corners")
-    site.require(target[0] % source[0] == target[1] % source[1] == 0, "it repeats not all positions alike")
+    _keep_quantization(site, site.input(0))
+    site.require(not site.options(tflite.ResizeNearestNeighborOptionsT).alignCorners, "it aligns corners")
     size = (target[0] // source[0], target[1] // source[1])
+    site.require(
+        target == (source[0] * size[0], source[1] * size[1], source[2]) and min(size) > 0,
+        f"it makes the shape {target} of {source}; libreds repeats each position a whole number of times",
+    )
+    limit = LARGEST_UPSAMPLING
+    site.require(max(size) <= limit, f"it repeats each position {max(size)} times; libreds does up to {limit} times")
     return ReadOperator(Upsample(size), site.inputs[:1], source, target)
 
 
@@ -362,7 +456,7 @@ def _from_axis(tensor: TfliteTensor, axis: int) -> Shape:
 def _pad(site: OperatorSite) -> ReadOperator:
     source, target = site.input(0), site.output
     _keep_quantization(site, source)
-    values = site.input(1).constant
+    values = _integers(site.input(1))
     if values is None or values.shape != (len(source.shape), 2) or not 3 <= len(source.shape) <= 4:
         site.refuse("its paddings must be constant, two for each dimension of a map")
     amounts = [(int(before), int(after)) for before, after in values]
@@ -376,6 +470,44 @@ def _pad(site: OperatorSite) -> ReadOperator:
     if border is not None:
         _require_zero(site, border)
     return ReadOperator(Pad(rows, columns), site.inputs[:1], source.map, target.map)
+
+
+def _strided_slice(site: OperatorSite) -> ReadOperator:
+    """Without strides: either rows and columns are cut off, or channels."""
+    source, target = site.input(0), site.output
+    _keep_quantization(site, source)
+    options = site.options(tflite.StridedSliceOptionsT)
+    is_plain = not (options.ellipsisMask or options.newAxisMask or options.shrinkAxisMask or options.offset)
+    site.require(is_plain, "it adds or removes dimensions, or gives its ends as offsets")
+    begins, ends, strides = (_per_dimension(site, position) for position in (1, 2, 3))
+    site.require(set(strides) == {1}, f"it has the strides {tuple(strides)}; libreds takes 1")
+    kept = [
+        range(size)[None if options.beginMask >> axis & 1 else begin : None if options.endMask >> axis & 1 else end]
+        for axis, (size, begin, end) in enumerate(zip(source.shape, begins, ends, strict=True))
+    ]
+    site.require(
+        tuple(map(len, kept)) == target.shape, f"its output has the shape {target.shape}, which its ends do not give"
+    )
+    site.require(len(kept) <= 4 and (len(kept) < 4 or source.shape[0] == 1), f"it reads the shape {source.shape}")
+    return ReadOperator(_cut(site, kept), site.inputs[:1], source.map, target.map)
+
+
+def _per_dimension(site: OperatorSite, position: int) -> list[int]:
+    """Numbers for each dimension of its first input."""
+    values = _integers(site.input(position))
+    if values is None or values.shape != (len(site.input(0).shape),) or not values.size:
+        site.refuse("its begins, ends and strides must be constant, one for each dimension")
+    return [int(value) for value in values]
+
+
+def _cut(site: OperatorSite, kept: Sequence[range]) -> Crop | Slice:
+    """What leaves these elements of each dimension, none of them empty, the last one the channels."""
+    sizes = site.input(0).shape
+    if all(len(elements) == size for elements, size in zip(kept[:-1], sizes, strict=False)):
+        return Slice(kept[-1].start)
+    site.require(len(kept[-1]) == sizes[-1], "it cuts off channels and positions at once")
+    rows, columns = [(0, 0), *((part.start, size - part.stop) for part, size in zip(kept, sizes, strict=True))][-3:-1]
+    return Crop(rows, columns)
 
 
 def _require_zero(site: OperatorSite, border: TfliteTensor) -> None:
@@ -457,21 +589,10 @@ def _words(quantization: Quantization) -> str:
 _WINDOW_NEEDS = f"padding SAME or VALID, {FUSED_NEEDS}"
 _ONE_QUANTIZATION = "in int8, one quantisation of input and output"
 _FIXED_QUANTIZATION = "in int8, the quantisation that TFLite fixes for the output"
+_PAIR_NEEDS = f"two computed inputs of one shape, or one of them one position for all, {FUSED_NEEDS}"
 
 OPERATORS: Mapping[int, SupportedOperator] = {
-    tflite.BuiltinOperator.ADD: SupportedOperator(
-        _pair(Add, tflite.AddOptionsT), f"two inputs of one shape, {FUSED_NEEDS}"
-    ),
-    tflite.BuiltinOperator.SUB: SupportedOperator(
-        _pair(Subtract, tflite.SubOptionsT), f"two inputs of one shape, {FUSED_NEEDS}"
-    ),
-    tflite.BuiltinOperator.MUL: SupportedOperator(
-        _pair(Multiply, tflite.MulOptionsT), f"two inputs of one shape, {FUSED_NEEDS}"
-    ),
-    tflite.BuiltinOperator.MEAN: SupportedOperator(_mean, "rows and columns"),
-    tflite.BuiltinOperator.PRELU: SupportedOperator(_prelu, "a slope per channel"),
-    tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, "int8 to int8"),
-    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(_upsample, "whole factors"),
+    tflite.BuiltinOperator.ADD: SupportedOperator(_pair(Add, tflite.AddOptionsT), _PAIR_NEEDS),
     tflite.BuiltinOperator.AVERAGE_POOL_2D: SupportedOperator(
         _pool("average"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"
     ),
@@ -479,7 +600,7 @@ OPERATORS: Mapping[int, SupportedOperator] = {
         _concatenation,
         f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs, no fused activation; {_ONE_QUANTIZATION}",
     ),
-    tflite.BuiltinOperator.CONV_2D: SupportedOperator(_conv_2d, f"one group, {_WINDOW_NEEDS}"),
+    tflite.BuiltinOperator.CONV_2D: SupportedOperator(_conv_2d, _WINDOW_NEEDS),
     tflite.BuiltinOperator.DEPTHWISE_CONV_2D: SupportedOperator(_depthwise_conv_2d, _WINDOW_NEEDS),
     tflite.BuiltinOperator.FULLY_CONNECTED: SupportedOperator(_fully_connected, f"weights in rows, {FUSED_NEEDS}"),
     tflite.BuiltinOperator.HARD_SWISH: SupportedOperator(_activation(Activation("hard_swish"))),
@@ -488,15 +609,32 @@ OPERATORS: Mapping[int, SupportedOperator] = {
         _activation(Activation("sigmoid"), SIGMOID_OUTPUT), _FIXED_QUANTIZATION
     ),
     tflite.BuiltinOperator.MAX_POOL_2D: SupportedOperator(_pool("max"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"),
+    tflite.BuiltinOperator.MEAN: SupportedOperator(_mean, "all rows and columns"),
+    tflite.BuiltinOperator.MUL: SupportedOperator(_pair(Multiply, tflite.MulOptionsT), _PAIR_NEEDS),
     tflite.BuiltinOperator.PAD: SupportedOperator(_pad, f"constant rows and columns; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.PADV2: SupportedOperator(
         _pad, f"constant rows and columns, zero as the border; {_ONE_QUANTIZATION}"
     ),
+    tflite.BuiltinOperator.PRELU: SupportedOperator(_prelu, "a slope for each channel, in int8 one scale for all"),
+    tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, "int8 to int8"),
     tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu"))),
     tflite.BuiltinOperator.RELU6: SupportedOperator(_relu6, _ONE_QUANTIZATION),
+    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(
+        _resize_nearest_neighbor,
+        f"whole factors up to {LARGEST_UPSAMPLING}, no aligned corners; {_ONE_QUANTIZATION}",
+    ),
     tflite.BuiltinOperator.SOFTMAX: SupportedOperator(
         _softmax, f"a beta of 1, up to {conventions.MAXIMUM_SOFTMAX_CHANNELS} classes; {_FIXED_QUANTIZATION}"
     ),
+    tflite.BuiltinOperator.STRIDED_SLICE: SupportedOperator(
+        _strided_slice,
+        f"strides of 1, constant rows and columns or channels, all dimensions kept; {_ONE_QUANTIZATION}",
+    ),
+    tflite.BuiltinOperator.SUB: SupportedOperator(
+        _pair(Subtract, tflite.SubOptionsT),
+        f"two computed inputs of one shape, or the second one position for all, {FUSED_NEEDS}",
+    ),
     tflite.BuiltinOperator.TANH: SupportedOperator(_activation(Activation("tanh"), TANH_OUTPUT), _FIXED_QUANTIZATION),
+    tflite.BuiltinOperator.TRANSPOSE_CONV: SupportedOperator(_transpose_conv, _WINDOW_NEEDS),
 }
 """By builtin operator how it is read. What only gives a tensor another shape, or computes a shape, is left out."""

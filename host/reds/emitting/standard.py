@@ -81,6 +81,7 @@ _OPERATOR_VERSIONS = {
 }
 
 _GROUPED_CONVOLUTION_VERSION = 6
+_CLAMPED_TRANSPOSED_CONVOLUTION_VERSION = 4
 
 
 _ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice)
@@ -401,6 +402,8 @@ def _version(builtin: int, layer: CompiledLayer) -> int:
     """Version of a layer's operator."""
     if isinstance(layer.operation, Conv2D) and layer.operation.groups > 1:
         return _GROUPED_CONVOLUTION_VERSION
+    if isinstance(layer.operation, Conv2DTranspose) and layer.activation != "none":
+        return _CLAMPED_TRANSPOSED_CONVOLUTION_VERSION
     return _OPERATOR_VERSIONS[builtin]
 
 
@@ -459,6 +462,7 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
     if isinstance(operation, Conv2DTranspose):
         transposed = tflite.TransposeConvOptionsT()
         _set_window(transposed, operation)
+        transposed.fusedActivationFunction = activation
         return builtin.TRANSPOSE_CONV, options_type.TransposeConvOptions, transposed
     if isinstance(operation, Crop | Slice):
         return builtin.STRIDED_SLICE, options_type.StridedSliceOptions, tflite.StridedSliceOptionsT()

@@ -26,7 +26,12 @@ def test_every_proof_holds(tmp_path: Path, name: str, type: str) -> None:
     assert len(np.unique(before)) > 1
 
 
-@pytest.mark.parametrize("name", ["plain", "separable", "vectors", "series"])
+@pytest.mark.parametrize("name", ["ds_cnn_s", "mobilenet_v1_025"])
+def test_architectures_of_the_zoo(tmp_path: Path, name: str) -> None:
+    test_every_proof_holds(tmp_path, name, "int8")
+
+
+@pytest.mark.parametrize("name", ["plain", "separable", "vectors", "series", "decoder"])
 def test_one_weight_scale_for_all_channels(tmp_path: Path, name: str) -> None:
     (tmp_path / "foreign.tflite").write_bytes(converted(name, "int8", per_channel=False))
     path = adopt(tmp_path / "foreign.tflite", tmp_path / "adopted.tflite")

@@ -96,6 +96,18 @@ def with_borders(content: bytes, difference: int) -> bytes:
     return pack_again(model, content)
 
 
+@pytest.mark.parametrize("half_pixels", [False, True])
+def test_positions_that_are_repeated(half_pixels: bool) -> None:
+    """From the middle of a position and from its corner, the nearest one is the same."""
+    model = tflite.ModelT.InitFromPackedBuf(converted("enlarged", "int8"))
+    for operator in model.subgraphs[0].operators:
+        if isinstance(operator.builtinOptions, tflite.ResizeNearestNeighborOptionsT):
+            operator.builtinOptions.halfPixelCenters = half_pixels
+    content = pack_again(model, b"")
+    inputs = random_inputs(with_plan(content), 5)
+    np.testing.assert_array_equal(Runtime(with_plan(content)).invoke(inputs), run_tflite_micro(content, inputs))
+
+
 def test_annotating_an_adopted_file(tmp_path: Path) -> None:
     (tmp_path / "foreign.tflite").write_bytes(converted("reshaped", "int8"))
     path = reds.adopt(str(tmp_path / "foreign.tflite"), tmp_path / "folder" / "adopted.tflite")

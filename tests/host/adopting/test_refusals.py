@@ -73,12 +73,36 @@ def set_code(builtin: int, other: int) -> Change:
     return change
 
 
+def set_constant(builtin: int, position: int, *values: int) -> Change:
+    """Changes the numbers of an input of the first operator of a kind."""
+
+    def change(model: tflite.ModelT) -> None:
+        tensor = model.subgraphs[0].tensors[operators(model, builtin)[0].inputs[position]]
+        model.buffers[tensor.buffer].data = np.array(values, np.int32).view(np.uint8)
+
+    return change
+
+
 def set_subgraph(**fields: object) -> Change:
     return lambda model: vars(model.subgraphs[0]).update(fields)
 
 
 def set_inputs(builtin: int, *inputs: int) -> Change:
     return lambda model: vars(operators(model, builtin)[0]).update(inputs=np.array(inputs, np.int32))
+
+
+def swap_inputs(builtin: int) -> Change:
+    """Exchanges the first two inputs of the first operator of a kind."""
+
+    def change(model: tflite.ModelT) -> None:
+        operator = operators(model, builtin)[0]
+        operator.inputs = operator.inputs[[1, 0]]
+
+    return change
+
+
+def all_of(*changes: Change) -> Change:
+    return lambda model: [change(model) for change in changes]
 
 
 def repeat_subgraph(model: tflite.ModelT) -> None:
@@ -96,6 +120,10 @@ DEPTHWISE, ADD, JOIN = (
     tflite.BuiltinOperator.CONCATENATION,
 )
 SOFTMAX, PAD, RESHAPE = tflite.BuiltinOperator.SOFTMAX, tflite.BuiltinOperator.PAD, tflite.BuiltinOperator.RESHAPE
+MEAN, MUL, SUB = tflite.BuiltinOperator.MEAN, tflite.BuiltinOperator.MUL, tflite.BuiltinOperator.SUB
+PRELU, QUANTIZE = tflite.BuiltinOperator.PRELU, tflite.BuiltinOperator.QUANTIZE
+RESIZE, TRANSPOSED = tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, tflite.BuiltinOperator.TRANSPOSE_CONV
+SLICE = tflite.BuiltinOperator.STRIDED_SLICE
 FUSED = tflite.ActivationFunctionType
 INT8_ZERO_POINTS = np.array([3, 0, 0, 0, 0], np.int64)
 
@@ -174,6 +202,88 @@ REFUSED = {
         set_tensor(RESHAPE, -1, shape=np.array([1, 4, 4, 4], np.int32)),
         "batch of 1",
     ),
+    "one position less a map": ("excited", "int8", swap_inputs(SUB), "as the second"),
+    "a sum with one channel": (
+        "excited",
+        "int8",
+        set_tensor(ADD, 0, shape=np.array([1, 6, 1, 1], np.int32)),
+        "takes the shapes",
+    ),
+    "a fused tanh of a product": ("pairs", "int8", set_option(MUL, fusedActivationFunction=FUSED.TANH), "TANH"),
+    "an average over rows": ("excited", "int8", set_constant(MEAN, 1, 1, 1), "other axes"),
+    "an average over the channels": ("excited", "int8", set_constant(MEAN, 1, 1, 3), "other axes"),
+    "an average over what is computed": ("excited", "int8", set_tensor(MEAN, 1, buffer=0), "constant"),
+    "an average over real axes": ("excited", "int8", set_tensor(MEAN, 1, type=tflite.TensorType.FLOAT32), "integers"),
+    "an average of another shape": (
+        "excited",
+        "int8",
+        set_tensor(MEAN, -1, shape=np.array([1, 1, 1, 5], np.int32)),
+        "output has the shape",
+    ),
+    "a slope for each row": ("pairs", "int8", set_tensor(PRELU, 1, shape=np.array([4, 1, 1], np.int32)), "slopes"),
+    "asymmetric slopes": ("pairs", "int8", set_quantization(PRELU, 1, zeroPoint=np.array([3])), "asymmetric"),
+    "slopes of several scales": (
+        "pairs",
+        "int8",
+        set_quantization(PRELU, 1, scale=np.ones(4, np.float32)),
+        "one scale",
+    ),
+    "computed slopes": ("pairs", "float32", set_tensor(PRELU, 1, buffer=0), "constant"),
+    "bytes that are requantised": ("pairs", "int8", set_tensor(QUANTIZE, 0, type=tflite.TensorType.UINT8), "UINT8"),
+    "a requantisation to tiny values": (
+        "pairs",
+        "int8",
+        set_quantization(QUANTIZE, -1, scale=np.array([1e-12], np.float32)),
+        "too small",
+    ),
+    "aligned corners": ("enlarged", "int8", set_option(RESIZE, alignCorners=True), "corners"),
+    "a factor that is not whole": (
+        "enlarged",
+        "int8",
+        set_tensor(RESIZE, -1, shape=np.array([1, 8, 8, 4], np.int32)),
+        "whole number",
+    ),
+    "a smaller map": (
+        "enlarged",
+        "int8",
+        set_tensor(RESIZE, -1, shape=np.array([1, 2, 3, 4], np.int32)),
+        "whole number",
+    ),
+    "a factor that is too large": (
+        "enlarged",
+        "int8",
+        set_tensor(RESIZE, -1, shape=np.array([1, 8, 41 * 3, 4], np.int32)),
+        "up to 40",
+    ),
+    "a transposed stride of 0": ("decoder", "int8", set_option(TRANSPOSED, strideH=0), "stride"),
+    "a transposed window that does not fit": ("decoder", "int8", set_option(TRANSPOSED, strideH=3), "window"),
+    "a transposed convolution with a fused tanh": (
+        "decoder",
+        "int8",
+        set_option(TRANSPOSED, fusedActivationFunction=FUSED.TANH),
+        "TANH",
+    ),
+    "a transposed convolution with other weights": (
+        "decoder",
+        "int8",
+        set_tensor(TRANSPOSED, 1, shape=np.array([6, 3, 9, 1], np.int32)),
+        "weights",
+    ),
+    "a slice of every second column": ("sliced", "int8", set_constant(SLICE, 3, 1, 1, 2, 1), "strides"),
+    "a slice of no step": ("sliced", "int8", set_constant(SLICE, 3, 1, 1, 0, 1), "strides"),
+    "a slice without a dimension": ("sliced", "int8", set_option(SLICE, shrinkAxisMask=2), "dimensions"),
+    "a slice to another end": ("sliced", "int8", set_constant(SLICE, 2, 0, 0, 0, 2), "ends"),
+    "a slice to what is computed": ("sliced", "int8", set_tensor(SLICE, 2, buffer=0), "constant"),
+    "a slice of channels and positions": (
+        "sliced",
+        "int8",
+        all_of(
+            set_option(SLICE, endMask=5),
+            set_constant(SLICE, 2, 0, 4, 0, 3),
+            set_tensor(SLICE, -1, shape=np.array([1, 4, 5, 3], np.int32)),
+        ),
+        "at once",
+    ),
     "no options": (
         "plain",
         "int8",
@@ -220,7 +330,21 @@ def test_other_conversions_of_the_converter(options: dict[str, object], told: st
         with_plan(content)
 
 
+def test_a_constant_operand_is_named() -> None:
+    source = keras.Input((4, 4, 2))
+    model = keras.Model(source, layers.Conv2D(3, 3, padding="same")(layers.Rescaling(1 / 3, 0.5)(source)))
+    with pytest.raises(UsageError, match=r"\(MUL\).*is constant, where libreds takes what the network computes"):
+        with_plan(convert(model, "int8"))
+
+
+def test_tiles_are_refused_with_what_to_do() -> None:
+    source = keras.Input(batch_shape=(1, 4, 4, 2))
+    with pytest.raises(UsageError, match=r"\(TILE\).*keras.layers.Resizing"):
+        with_plan(convert(keras.Model(source, layers.UpSampling2D()(source)), "int8"))
+
+
 SMALL = converted("vectors", "int8")
+BRANCHED = {name: converted(name, "int8") for name in ("excited", "pairs", "decoder", "sliced", "enlarged")}
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -234,6 +358,14 @@ def test_every_cut_is_a_usage_error_or_a_whole_model(length: int) -> None:
 def test_every_other_byte_is_a_usage_error_or_another_model(position: int, byte: int) -> None:
     content = bytearray(SMALL)
     content[position] = byte
+    adopts_or_refuses(bytes(content))
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.sampled_from(sorted(BRANCHED)), st.data())
+def test_every_other_byte_of_a_branched_model(name: str, data: st.DataObject) -> None:
+    content = bytearray(BRANCHED[name])
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     adopts_or_refuses(bytes(content))
 
 
