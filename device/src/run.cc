@@ -184,14 +184,14 @@ template <typename Element>
 void RunElementwise(const Task& task);
 
 template <>
-void RunElementwise<int8_t>(const Task& task) {
+REDS_OWN_FRAME void RunElementwise<int8_t>(const Task& task) {
   Run(Lookup{task.Input<int8_t>(), LookupConstants(task.Constants()).table, task.Output<int8_t>(),
              task.Positions() * task.destination.channels()});
 }
 
 #ifndef REDS_INT8_ONLY
 template <>
-void RunElementwise<float>(const Task& task) {
+REDS_OWN_FRAME void RunElementwise<float>(const Task& task) {
   const Elementwise elements = {task.Input<float>(), task.Output<float>(),
                                 task.Positions() * task.destination.channels()};
   switch (task.layer.operation()) {
@@ -334,7 +334,7 @@ REDS_OWN_FRAME void RunMean<int8_t>(const Task& task) {
 
 #ifndef REDS_INT8_ONLY
 template <>
-void RunMean<float>(const Task& task) {
+REDS_OWN_FRAME void RunMean<float>(const Task& task) {
   RunAverage(MakePool<float>(task));
 }
 #endif
