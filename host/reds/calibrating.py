@@ -4,7 +4,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 
 import keras
@@ -20,13 +20,16 @@ from reds.files import write_atomically
 from reds.graph import Family, Graph, Subnetwork, Supernet
 from reds.measuring import QEMU_PREFIX
 from reds.model_file import decode, read_model_file
-from reds.targets import QUANTITIES, Costs, Target, kind_of, quantities, run_of, window_of
+from reds.targets import QUANTITIES, Costs, Target, is_dense, kind_of, quantities, run_of, window_of
 from reds.tracing import trace
 from reds_bench.client import Bench
 from reds_bench.emulator import boot
 
-LANES = tuple((inputs, outputs) for inputs in (1, 2, 4) for outputs in (1, 2, 4))
-"""Channels that a kernel may take at a time; the pair that fits best is taken."""
+LANES = tuple(product((1, 4), (1, 2, 4), (1, 2, 4)))
+"""What a kernel may take at a time: weights, output channels and positions; those that fit best are taken."""
+
+BLOCKS = (None, 8, 16, 32)
+"""Output channels for which a window may be gathered once; what fits best is taken, with the lanes of the first."""
 
 SHORT_RUN = 3
 """Weights in a row up to which kernels that take a word of them at a time go another way."""
@@ -118,7 +121,7 @@ def fit(operations: Sequence[Measured]) -> dict[str, tuple[Costs, ...]]:
     distinct = {_what_is_measured(one): one for one in operations}
     by_kind: dict[str, list[Measured]] = defaultdict(list)
     for one in distinct.values():
-        by_kind[kind_of(one.layer)].append(one)
+        by_kind["fully_connected" if is_dense(one.layer, one.input_channels) else kind_of(one.layer)].append(one)
     return {kind: _fit_rows(members) for kind, members in by_kind.items()}
 
 
@@ -212,10 +215,12 @@ def networks() -> Iterator[Graph]:
             layers.Input((14, 11, 3)),
             layers.Conv2D(20, 3),
             layers.LeakyReLU(),
+            layers.DepthwiseConv2D((2, 3), padding="same"),
             layers.ZeroPadding2D(((2, 1), (0, 3))),
             layers.Conv2D(24, 3, 2, activation="tanh"),
             layers.ZeroPadding2D(2),
             layers.Conv2D(12, 5, activation="sigmoid"),
+            layers.DepthwiseConv2D(3, padding="same"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(30, activation="hard_swish"),
             layers.Dense(5),
@@ -305,8 +310,8 @@ def _fit_windows(members: Sequence[Measured], most_run: int | None, most_window:
     ]
     if not candidates or whole.mean_error < GOOD_ERROR:
         return (whole,)
-    first, second, size = min(candidates, key=lambda split: _mean_error(split[:2], members))
-    if _mean_error((first, second), members) > WORTHWHILE_SPLIT * whole.mean_error:
+    first, second, size = min(candidates, key=lambda split: _mean_error(split[:2]))
+    if _mean_error((first, second)) > WORTHWHILE_SPLIT * whole.mean_error:
         return (whole,)
     small = [one for one in members if one.window <= size]
     large = [one for one in members if one.window > size]
@@ -323,28 +328,27 @@ def _splits(members: Sequence[Measured]) -> Iterator[tuple[int, list[Measured], 
             yield size, small, large
 
 
-def _mean_error(rows: Sequence[Costs], members: Sequence[Measured]) -> float:
-    """Of a kind's rows, relative to what was measured."""
-    kind = kind_of(members[0].layer)
-    target = Target("", 0.0, {kind: tuple(rows)})
-    errors = [
-        float(target.instructions(one.layer, one.input_channels, one.output_channels)) / one.instructions - 1
-        for one in members
-    ]
-    return float(np.abs(errors).mean())
+def _mean_error(rows: Sequence[Costs]) -> float:
+    """Of all operations that the rows were fitted to, relative to what was measured."""
+    return sum(row.measured * row.mean_error for row in rows) / sum(row.measured for row in rows)
 
 
 def _fit_row(members: Sequence[Measured], most_run: int | None, most_window: int | None) -> Costs:
-    fits = (_fit_lanes(members, most_run, most_window, lanes) for lanes in LANES)
+    fits = (_fit_lanes(members, most_run, most_window, lanes, None) for lanes in LANES)
+    lanes = min(fits, key=lambda row: row.mean_error).lanes
+    fits = (_fit_lanes(members, most_run, most_window, lanes, block) for block in BLOCKS)
     return min(fits, key=lambda row: row.mean_error)
 
 
 def _fit_lanes(
-    members: Sequence[Measured], most_run: int | None, most_window: int | None, lanes: tuple[int, int]
+    members: Sequence[Measured],
+    most_run: int | None,
+    most_window: int | None,
+    lanes: tuple[int, int, int],
+    block: int | None,
 ) -> Costs:
-    amounts = [quantities(one.layer, one.input_channels, one.output_channels, lanes) for one in members]
     counted = np.array([one.instructions for one in members], np.float64)
-    relative = np.array([[row[name] for name in QUANTITIES] for row in amounts], np.float64) / counted[:, np.newaxis]
+    relative = _amounts(members, lanes, block) / counted[:, np.newaxis]
     coefficients = non_negative_least_squares(relative, np.ones(len(members)))
     errors = np.abs(relative @ coefficients - 1)
     named = {
@@ -352,7 +356,24 @@ def _fit_lanes(
         for name, value in zip(QUANTITIES, coefficients.tolist(), strict=True)
         if value > LEAST_COEFFICIENT
     }
-    return Costs(most_run, most_window, lanes, named, len(members), _rounded(errors.mean()), _rounded(errors.max()))
+    return Costs(
+        most_run, most_window, lanes, block, named, len(members), _rounded(errors.mean()), _rounded(errors.max())
+    )
+
+
+def _amounts(members: Sequence[Measured], lanes: tuple[int, int, int], block: int | None) -> NDArray[np.float64]:
+    """Rows of quantities, of all operations of a layer at once."""
+    of_layer: dict[int, list[int]] = defaultdict(list)
+    for index, one in enumerate(members):
+        of_layer[id(one.layer)].append(index)
+    result = np.zeros((len(members), len(QUANTITIES)))
+    for indices in of_layer.values():
+        inputs = np.array([members[index].input_channels for index in indices])
+        outputs = np.array([members[index].output_channels for index in indices])
+        amounts = quantities(members[indices[0]].layer, inputs, outputs, lanes, block)
+        for column, name in enumerate(QUANTITIES):
+            result[indices, column] = amounts[name]
+    return result
 
 
 def _rounded(value: float) -> float:

@@ -38,12 +38,12 @@ def test_the_fit_finds_coefficients_lanes_and_the_way_for_short_runs() -> None:
         weights = np.zeros((40, *kernel, 40), np.int8)
         layer = CompiledLayer("conv", convolution, "none", -1, shape, shape, 0, weights)
         inputs, outputs = (int(channels) for channels in generator.integers(1, 40, 2))
-        amounts = quantities(layer, inputs, outputs, (4, 2) if inputs > 3 else (1, 1))
+        amounts = quantities(layer, inputs, outputs, (4, 2, 1) if inputs > 3 else (1, 1, 1))
         count = 100 + 7 * amounts["outputs"] + (1.5 if inputs > 3 else 9) * amounts["macs"]
         operations.append(Measured(layer, inputs, outputs, round(count)))
     few, many = fit(operations)["conv2d"]
-    assert (few.most_run, few.lanes) == (3, (1, 1))
-    assert (many.most_run, many.lanes) == (None, (4, 2))
+    assert (few.most_run, few.lanes) == (3, (1, 1, 1))
+    assert (many.most_run, many.lanes) == (None, (4, 2, 1))
     assert few.coefficients["macs"] == pytest.approx(9, rel=1e-2)
     assert many.coefficients["macs"] == pytest.approx(1.5, rel=1e-2)
     assert max(few.largest_error, many.largest_error) < 0.01

@@ -12,15 +12,25 @@ channels, and the instructions of the operation are the sum of coefficient times
 | `outputs` | P o |
 | `reads` | elements of the input |
 | `window` | P T i / g, of other operations than convolutions 0 |
+| `odd_window` | the same where i / g is no multiple of four, otherwise 0 |
+| `odd_taps` | P T where a tap is a run and i / g is no multiple of four, otherwise 0 |
+| `outside` | P T without taps inside of the map, of other operations than convolutions 0 |
 | `macs` | P T i o / g, of a depthwise convolution, a pool or a softmax P T o |
 | `inside` | the same without taps outside of the map |
-| `runs` | the same for one input channel |
-| `left_inside`, `left_runs` | both for the output channels behind the last full four of a group |
+| `inside_taps` | the same for one input channel |
+| `runs` | P o times the runs of a window |
+| `left_inside` | `inside` for the output channels behind the last full four of a group |
+| `left_outputs` | `outputs` for them |
+| `odd_outputs` | `outputs` where a run is no multiple of four, otherwise 0 |
 
-Kernels take channels several at a time. `lanes` says how many: i and o of a group count as rounded up to multiples of
-the two. Kernels have other ways for short runs of weights and for large windows, so a kind has several rows of
-coefficients. The first counts whose `most_run` is not below the run and whose `most_window` is not below T i / g. A run
-is what lies together in the weights: i / g, and T i of a convolution in one group that leaves out no input channel.
+A run is what lies together in the weights: i / g, and T i of a convolution in one group that leaves out no input
+channel. Kernels take its weights, output channels and positions several at a time. `lanes` says how many: a run, the o
+of a group and P count as rounded up to multiples of the three. Kernels whose buffer is too small gather windows again
+for every `block` of output channels: `window`, `odd_window`, `odd_taps` and `outside` count for each.
+
+Kernels have other ways for short runs and for large windows, so a kind has several rows of coefficients. The first
+counts whose `most_run` is not below the run and whose `most_window` is not below T i / g. A convolution in one run
+whose window is the whole map counts as fully connected.
 """
 
 import json
@@ -60,7 +70,10 @@ from reds.windows import geometry
 Layer = FusedLayer | CompiledLayer
 
 LEFT_BEHIND = 4
-"""Output channels that kernels for large windows take at a time; those behind the last full number go one by one."""
+"""Output channels that kernels finish at a time; those behind the last full number go one by one."""
+
+WORD = 4
+"""Weights, and elements of a map, that kernels load at a time."""
 
 QUANTITIES = (
     "calls",
@@ -70,11 +83,16 @@ QUANTITIES = (
     "outputs",
     "reads",
     "window",
+    "odd_window",
+    "odd_taps",
+    "outside",
     "macs",
     "inside",
+    "inside_taps",
     "runs",
     "left_inside",
-    "left_runs",
+    "left_outputs",
+    "odd_outputs",
 )
 
 
@@ -86,8 +104,10 @@ class Costs:
     """Weights that lie together; None for any."""
     most_window: int | None
     """Taps times input channels; None for any."""
-    lanes: tuple[int, int]
-    """Channels of the input and of the output that the kernel takes at a time."""
+    lanes: tuple[int, int, int]
+    """Weights of a run, output channels and positions that the kernel takes at a time."""
+    block: int | None
+    """Output channels for which a window is gathered once; None for all."""
     coefficients: Mapping[str, float]
     """Instructions per unit of each quantity; quantities that are not named cost nothing."""
     measured: int
@@ -108,7 +128,7 @@ class Costs:
 
     def instructions(self, layer: Layer, inputs: Any, outputs: Any) -> Any:
         """Instructions of an operation with these channels, numbers or arrays."""
-        amounts = quantities(layer, inputs, outputs, self.lanes)
+        amounts = quantities(layer, inputs, outputs, self.lanes, self.block)
         return sum(coefficient * amounts[name] for name, coefficient in self.coefficients.items())
 
 
@@ -136,7 +156,15 @@ class Target:
         Raises:
             UsageError: if the table lacks the operation.
         """
-        kind = kind_of(layer)
+        dense = is_dense(layer, inputs)
+        if np.all(dense):
+            return self._of_kind("fully_connected", layer, inputs, outputs)
+        result = self._of_kind(kind_of(layer), layer, inputs, outputs)
+        if not np.any(dense):
+            return result
+        return np.where(dense, self._of_kind("fully_connected", layer, inputs, outputs), result)
+
+    def _of_kind(self, kind: str, layer: Layer, inputs: Any, outputs: Any) -> Any:
         costs = self.operations.get(kind)
         if costs is None:
             raise UsageError(
@@ -202,27 +230,45 @@ def window_of(layer: Layer, inputs: Any) -> Any:
     return _taps(layer) * (inputs // _groups(layer))
 
 
-def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) -> dict[str, Any]:
+def is_dense(layer: Layer, inputs: Any) -> Any:
+    """Whether a convolution counts as fully connected at these input channels, a number or an array."""
+    window = geometry(layer)
+    covers_map = window.kernel == layer.input_shape[:2] and window.padding == (0, 0)
+    is_one_product = covers_map and layer.output_shape[:2] == (1, 1) and _groups(layer) == 1
+    in_one_run = run_of(layer, inputs) == window_of(layer, inputs)
+    return in_one_run & (is_one_product and isinstance(layer.operation, Conv2D))
+
+
+def quantities(
+    layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int, int], block: int | None = None
+) -> dict[str, Any]:
     """What the costs of an operation are proportional to.
 
     Args:
         layer: the operation.
         inputs: active input channels, a number or an array.
         outputs: active output channels, a number or an array.
-        lanes: channels of the input and of the output that its kernel takes at a time.
+        lanes: weights of a run, output channels and positions that its kernel takes at a time.
+        block: output channels for which it gathers a window once; None for all.
 
     Returns:
         One amount per name in `QUANTITIES`.
     """
-    positions = layer.output_shape[0] * layer.output_shape[1]
+    positions = _rounded_up(layer.output_shape[0] * layer.output_shape[1], lanes[2])
     taps = _taps(layer)
     groups = _groups(layer)
     left = groups * (np.asarray(outputs) // groups % LEFT_BEHIND)
+    blocks = 1 if block is None else _rounded_up(np.asarray(outputs) // groups, block) // block
     mixes = isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose)
-    inputs = _rounded_up(np.asarray(inputs) // groups, lanes[0])
+    gathered = positions * blocks if isinstance(layer.operation, Conv2D) else 0
+    run = run_of(layer, inputs)
+    inputs = np.asarray(inputs) // groups
     outputs = groups * _rounded_up(np.asarray(outputs) // groups, lanes[1])
-    fan_in = taps * inputs if mixes else taps
+    runs = taps * inputs // run if mixes else taps
+    fan_in = runs * _rounded_up(run, lanes[0]) if mixes else taps
+    odd = inputs % WORD != 0
     inside = _taps_inside(layer)
+    kernel_places = _kernel_places(layer)
     return {
         "calls": 1,
         "channels": outputs,
@@ -230,12 +276,17 @@ def quantities(layer: Layer, inputs: Any, outputs: Any, lanes: tuple[int, int]) 
         "weights": fan_in * outputs,
         "outputs": positions * outputs,
         "reads": layer.input_shape[0] * layer.input_shape[1] * (groups * inputs if mixes else outputs),
-        "window": positions * fan_in if isinstance(layer.operation, Conv2D) else 0,
-        "macs": _kernel_places(layer) * fan_in * outputs,
+        "window": gathered * taps * inputs,
+        "odd_window": gathered * taps * inputs * odd,
+        "odd_taps": gathered * taps * (odd & (run == inputs)),
+        "outside": gathered * (taps - inside / kernel_places),
+        "macs": _rounded_up(kernel_places, lanes[2]) * fan_in * outputs,
         "inside": inside * (inputs if mixes else 1) * outputs,
-        "runs": inside * outputs,
+        "inside_taps": inside * outputs,
+        "runs": positions * runs * outputs,
         "left_inside": inside * (inputs if mixes else 1) * left,
-        "left_runs": inside * left,
+        "left_outputs": positions * left,
+        "odd_outputs": positions * outputs * (run % WORD != 0),
     }
 
 
@@ -279,13 +330,16 @@ def _parse(content: dict) -> Target:
 
 
 def _parse_row(row: dict) -> Costs:
-    lanes, coefficients = row["lanes"], row["coefficients"]
-    if min(*lanes) < 1 or any(name not in QUANTITIES or value < 0 for name, value in coefficients.items()):
-        raise ValueError("lanes are from 1, coefficients of known quantities from 0")
+    lanes, block, coefficients = row["lanes"], row["block"], row["coefficients"]
+    if min(*lanes, 1 if block is None else block) < 1 or any(
+        name not in QUANTITIES or value < 0 for name, value in coefficients.items()
+    ):
+        raise ValueError("lanes and blocks are from 1, coefficients of known quantities from 0")
     return Costs(
         row["most_run"],
         row["most_window"],
-        (int(lanes[0]), int(lanes[1])),
+        (int(lanes[0]), int(lanes[1]), int(lanes[2])),
+        block,
         {name: float(value) for name, value in coefficients.items()},
         int(row["measured"]),
         float(row["mean_error"]),

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from random_networks import random_supernet
 
 from reds import cost
+from reds.compiled import CompiledLayer
 from reds.errors import UsageError
 from reds.fold import fuse
 from reds.graph import Conv2D
 from reds.targets import Costs, Target, kind_of, load_target, quantities, target_names
+
+_TWO_KINDS = {"fully_connected": 2.0, "conv2d": 3.0}
 
 
 def test_a_table_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -36,7 +39,7 @@ def test_quantities_agree_with_the_cost_model(seed: int) -> None:
     total = 0
     for layer in fuse(graph):
         inputs = channels(layer.input_group, layer.input_shape[2])
-        amounts = quantities(layer, inputs, channels(layer.output_group, layer.output_shape[2]), (1, 1))
+        amounts = quantities(layer, inputs, channels(layer.output_group, layer.output_shape[2]), (1, 1, 1))
         assert amounts["inside"] <= amounts["macs"]
         assert amounts["left_inside"] <= amounts["inside"]
         if isinstance(layer.operation, Conv2D) and layer.operation.padding == "valid":
@@ -47,10 +50,31 @@ def test_quantities_agree_with_the_cost_model(seed: int) -> None:
 
 def test_the_first_row_that_covers_an_operation_counts() -> None:
     layer = next(layer for layer in fuse(random_supernet(3).family.graph) if layer.weighted)
-    rows = (Costs(3, None, (1, 1), {"calls": 5.0}, 1, 0, 0), Costs(None, None, (1, 4), {"channels": 2.0}, 1, 0, 0))
+    rows = (
+        Costs(3, None, (1, 1, 1), None, {"calls": 5.0}, 1, 0, 0),
+        Costs(None, None, (1, 4, 1), None, {"channels": 2.0}, 1, 0, 0),
+    )
     target = Target("core", 0.0, {kind_of(layer): rows})
     counted = target.instructions(layer, np.array([[2], [3], [4]]), np.array([1, 5]))
     np.testing.assert_array_equal(counted, [[5, 5], [5, 5], [8, 16]])
+
+
+def test_a_whole_map_in_one_run_counts_as_fully_connected() -> None:
+    convolution = Conv2D((2, 3))
+    layer = CompiledLayer("conv", convolution, "none", -1, (2, 3, 8), (1, 1, 5), 0, np.zeros((5, 2, 3, 8), np.int8))
+    rows = {kind: (Costs(None, None, (1, 1, 1), None, {"calls": cost}, 1, 0, 0),) for kind, cost in _TWO_KINDS.items()}
+    counted = Target("core", 0.0, rows).instructions(layer, np.array([7, 8]), 5)
+    np.testing.assert_array_equal(counted, [3, 2])
+
+
+def test_lanes_round_runs_outputs_and_positions_and_blocks_gather_again() -> None:
+    convolution = Conv2D((3, 3))
+    layer = CompiledLayer("conv", convolution, "none", -1, (5, 5, 6), (3, 3, 9), 0, np.zeros((9, 3, 3, 6), np.int8))
+    amounts = quantities(layer, np.array([5, 6]), 9, (4, 2, 2), 4)
+    np.testing.assert_array_equal(amounts["macs"], [10 * 9 * 8 * 10, 10 * 56 * 10])
+    np.testing.assert_array_equal(amounts["runs"], [10 * 9 * 10, 10 * 10])
+    np.testing.assert_array_equal(amounts["window"], [3 * 10 * 9 * 5, 3 * 10 * 9 * 6])
+    np.testing.assert_array_equal(amounts["odd_taps"], [3 * 10 * 9, 0])
 
 
 def test_a_table_without_an_operation_names_the_layer() -> None:
