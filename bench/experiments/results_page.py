@@ -231,9 +231,37 @@ def _baselines(record: dict) -> str:
         link("baselines.json"),
     )
     header = ("network", "budget", *(BASELINES[kind] for kind in kinds))
-    command = "REDS_DATA=DATA python bench/experiments/baselines.py bench/experiments/baselines.json"
     names = ",".join(dict.fromkeys(row["architecture"] for row in record["summary"]))
-    return f"## Baselines\n\n    {command} --architectures {names}\n\n{text}\n\n{table(header, rows)}"
+    command = (
+        "REDS_DATA=DATA python bench/experiments/baselines.py bench/experiments/baselines.json \\\n        "
+        f"--architectures {names} --kinds {','.join(kinds)} \\\n        "
+        f"--training-epochs {settings['training_epochs']} --finetuning-epochs {settings['finetuning_epochs']}"
+    )
+    differences = _differences(record["summary"], kinds)
+    return f"## Baselines\n\n    {command}\n\n{text}\n\n{differences}\n\n{table(header, rows)}"
+
+
+def _differences(summary: Sequence[dict], kinds: Sequence[str]) -> str:
+    """How far REDS is from each baseline, over everything that both were made for."""
+    accuracies = {(row["architecture"], row["budget"], row["kind"]): row["accuracy"] for row in summary}
+    rows = []
+    for kind in kinds[1:]:
+        differences = {
+            key[:2]: 100 * (accuracies[(*key[:2], "reds")] - accuracy)
+            for key, accuracy in accuracies.items()
+            if key[2] == kind and (*key[:2], "reds") in accuracies
+        }
+        smallest = [value for (_, budget), value in differences.items() if budget == "25%"]
+        rows.append(
+            (
+                BASELINES[kind],
+                f"{sum(differences.values()) / len(differences):+.1f}",
+                f"{sum(smallest) / len(smallest):+.1f}",
+                f"{sum(value >= 0 for value in differences.values())} of {len(differences)}",
+            )
+        )
+    header = ("REDS less", "mean of all budgets, points", "at 25 %, points", "rows where REDS is at or above")
+    return table(header, rows)
 
 
 def _mean_and_deviation(row: dict | None) -> str:

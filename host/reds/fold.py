@@ -35,7 +35,7 @@ FusedActivation = Literal["none", "relu", "relu6"]
 
 _WEIGHTED = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
 
-_ACTIVATED = (Conv2D, DepthwiseConv2D, Dense, Pool2D, Pair)
+_ACTIVATED = (*_WEIGHTED, Pool2D, Pair)
 """Operations that TFLite runs together with an activation."""
 
 
