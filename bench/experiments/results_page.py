@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from reds.files import write_atomically
@@ -237,27 +238,31 @@ def _baselines(record: dict) -> str:
         f"--architectures {names} --kinds {','.join(kinds)} \\\n        "
         f"--training-epochs {settings['training_epochs']} --finetuning-epochs {settings['finetuning_epochs']}"
     )
-    differences = _differences(record["summary"], kinds)
+    differences = _differences(record["results"], kinds)
     return f"## Baselines\n\n    {command}\n\n{text}\n\n{differences}\n\n{table(header, rows)}"
 
 
-def _differences(summary: Sequence[dict], kinds: Sequence[str]) -> str:
-    """How far REDS is from each baseline, over everything that both were made for."""
-    accuracies = {(row["architecture"], row["budget"], row["kind"]): row["accuracy"] for row in summary}
+def _differences(results: Sequence[dict], kinds: Sequence[str]) -> str:
+    """How far REDS is from each baseline: means over the seeds that both have, of all networks and budgets."""
+    accuracies = {
+        (result["kind"], result["architecture"], row["name"], result["seed"]): row["accuracy"]
+        for result in results
+        for row in result["subnetworks"]
+    }
     rows = []
     for kind in kinds[1:]:
-        differences = {
-            key[:2]: 100 * (accuracies[(*key[:2], "reds")] - accuracy)
-            for key, accuracy in accuracies.items()
-            if key[2] == kind and (*key[:2], "reds") in accuracies
-        }
-        smallest = [value for (_, budget), value in differences.items() if budget == "25%"]
+        by_budget: dict[tuple[str, str], list[float]] = {}
+        for (made, architecture, budget, seed), accuracy in accuracies.items():
+            if made == kind:
+                difference = 100 * (accuracies["reds", architecture, budget, seed] - accuracy)
+                by_budget.setdefault((architecture, budget), []).append(difference)
+        means = {key: mean(values) for key, values in by_budget.items()}
         rows.append(
             (
                 BASELINES[kind],
-                f"{sum(differences.values()) / len(differences):+.1f}",
-                f"{sum(smallest) / len(smallest):+.1f}",
-                f"{sum(value >= 0 for value in differences.values())} of {len(differences)}",
+                f"{mean(means.values()):+.1f}",
+                f"{mean(value for (_, budget), value in means.items() if budget == '25%'):+.1f}",
+                f"{sum(value >= 0 for value in means.values())} of {len(means)}",
             )
         )
     header = ("REDS less", "mean of all budgets, points", "at 25 %, points", "rows where REDS is at or above")
@@ -348,14 +353,14 @@ CACHE_ORDERS = {
 def _cache(record: dict) -> str:
     rows = [
         (
-            mean["type"],
-            str(mean["samples"]),
-            CACHE_ORDERS[mean["order"]],
-            f"{mean['read_hit_rate']:.1%}",
-            f"{mean['access_hit_rate']:.1%}",
-            f"{mean['misses_per_line']:.2f}",
+            order["type"],
+            str(order["samples"]),
+            CACHE_ORDERS[order["order"]],
+            f"{order['read_hit_rate']:.1%}",
+            f"{order['access_hit_rate']:.1%}",
+            f"{order['misses_per_line']:.2f}",
         )
-        for mean in sorted(record["means"], key=_order_of_mean)
+        for order in sorted(record["means"], key=_place)
     ]
     text = paragraph(
         "The fully connected kernel under cachegrind: 16 KiB, two ways, lines of 32 bytes, cold at first; means over",
@@ -368,8 +373,8 @@ def _cache(record: dict) -> str:
     return f"## Cache\n\n    python bench/experiments/cache.py\n\n{text}\n\n{table(header, rows)}"
 
 
-def _order_of_mean(mean: dict) -> tuple[str, int, int]:
-    return mean["type"], mean["samples"], list(CACHE_ORDERS).index(mean["order"])
+def _place(order: dict) -> tuple[str, int, int]:
+    return order["type"], order["samples"], list(CACHE_ORDERS).index(order["order"])
 
 
 TRAINING_STEPS = ("training_step_tensorflow.json", "training_step_jax.json")
