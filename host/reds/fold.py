@@ -15,12 +15,10 @@ import numpy as np
 from reds.errors import UsageError
 from reds.graph import (
     INPUT,
+    WITH_KERNEL,
     Activation,
     Array,
     BatchNormalization,
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
     DepthwiseConv2D,
     DeviceOperation,
     Graph,
@@ -33,9 +31,7 @@ from reds.graph import (
 
 FusedActivation = Literal["none", "relu", "relu6"]
 
-_WEIGHTED = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
-
-_ACTIVATED = (*_WEIGHTED, Pool2D, Pair)
+_ACTIVATED = (*WITH_KERNEL, Pool2D, Pair)
 """Operations that TFLite runs together with an activation."""
 
 
@@ -68,7 +64,7 @@ class FusedLayer:
     @property
     def weighted(self) -> bool:
         """Whether it has weights and a bias."""
-        return isinstance(self.operation, _WEIGHTED)
+        return isinstance(self.operation, WITH_KERNEL)
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def _fuse_at(graph: Graph, first: int, only_reader: Mapping[int, int], layer_of_
     last = first
     batch_norm = None
     following = _next_operation(graph, only_reader, last)
-    if isinstance(node.operation, _WEIGHTED) and isinstance(following, BatchNormalization):
+    if isinstance(node.operation, WITH_KERNEL) and isinstance(following, BatchNormalization):
         batch_norm = last = only_reader[last]
         following = _next_operation(graph, only_reader, last)
     activation: FusedActivation = "none"

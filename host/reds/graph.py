@@ -183,6 +183,9 @@ _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
 _Joining = Add | Subtract | Multiply | Concatenate
 _Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice
 
+WITH_KERNEL = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
+"""Operations that multiply with a kernel; a batch normalisation behind one can be folded into it."""
+
 DeviceOperation = _Weighted | _Joining | _Resizing | Activation | Requantize
 """What a device runs: batch normalisation is folded into the operation before it."""
 

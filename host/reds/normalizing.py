@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reds.graph import INPUT, BatchNormalization, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Node
+from reds.graph import INPUT, WITH_KERNEL, BatchNormalization, DepthwiseConv2D, Node
 
 
 def with_foldable_normalizations(nodes: Sequence[Node]) -> tuple[Node, ...]:
@@ -36,7 +36,7 @@ def with_foldable_normalizations(nodes: Sequence[Node]) -> tuple[Node, ...]:
 def _folds(node: Node, nodes: Sequence[Node], readers: Counter[int]) -> bool:
     if node.input == INPUT or readers[node.input] > 1:
         return False
-    return isinstance(nodes[node.input].operation, Conv2D | DepthwiseConv2D | Dense | Conv2DTranspose)
+    return isinstance(nodes[node.input].operation, WITH_KERNEL)
 
 
 def _ones(node: Node, inputs: tuple[int, ...]) -> Node:

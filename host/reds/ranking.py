@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from reds.datasets.adapting import Batches, Pair, as_dataset, is_pair_of_arrays
 from reds.errors import UsageError, VerificationError
 from reds.forward import Tensor, forward, predict
-from reds.graph import Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Graph, KernelImportance, Node, Ranked
+from reds.graph import (
+    WITH_KERNEL,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Graph,
+    KernelImportance,
+    Node,
+    Ranked,
+)
 from reds.tracing import trace
 
 Method = Literal["taylor", "l1", "l2", "random"]
@@ -217,8 +227,7 @@ def _ordered(
 
 
 def _weighted_nodes(graph: Graph) -> list[Node]:
-    weighted = Conv2D | DepthwiseConv2D | Dense | Conv2DTranspose
-    return [node for node in graph.nodes if isinstance(node.operation, weighted)]
+    return [node for node in graph.nodes if isinstance(node.operation, WITH_KERNEL)]
 
 
 def _gradient_sums(
