@@ -338,6 +338,8 @@ void Interpreter::stats(Tokens) {
   report_stat("select_instructions", select_instructions());
   report_stat("budget_instructions", budget_instructions());
   report_stat("open_instructions", open_instructions_);
+  writer_.put(",unit=");
+  writer_.put(board_.unit == nullptr ? "instructions" : board_.unit);
   writer_.close(kReplyRedsStats);
 }
 

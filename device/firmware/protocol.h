@@ -31,6 +31,9 @@ struct Board {
   // Rate at which budgets in microseconds become instructions; 0 if there is none.
   uint32_t instructions_per_microsecond;
 
+  // What `instructions` counts in place of them, such as "cycles"; null if it does count instructions.
+  const char* unit;
+
   // Who made the board, for the command `name`.
   const char* vendor;
 

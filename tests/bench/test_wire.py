@@ -189,7 +189,7 @@ def test_stats_name_everything_and_leave_the_selection(board: Firmware) -> None:
     answer(board, "reds select 1")
     keys = (
         "selected=1,subnetworks=3,inferences=0,switches=1,arena_bytes=132,input_bytes=30,output_bytes=3,"
-        "last_instructions=0,select_instructions=0,budget_instructions=0,open_instructions=0"
+        "last_instructions=0,select_instructions=0,budget_instructions=0,open_instructions=0,unit=instructions"
     )
     assert answer(board, "reds stats") == f"m-reds-stats-[{keys}]\r\n"
     assert answer(board, "reds stats") == f"m-reds-stats-[{keys}]\r\n"

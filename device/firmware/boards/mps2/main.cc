@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "counter.h"
+#include "firmware/model_memory.h"
 #include "firmware/protocol.h"
 #include "uart.h"
 
@@ -11,27 +12,11 @@ namespace {
 
 using namespace reds::firmware;
 
-// What the emulator's loader puts into the PSRAM: this header, then the model.
-struct ModelHeader {
-  uint32_t bytes;
-  char name[12];  // of the model, filled up with zeros
-};
-static_assert(sizeof(ModelHeader) == REDS_ALIGNMENT, "the model begins right behind its header, aligned");
-
-constexpr size_t kModelMemoryBytes = (size_t{16} << 20) - sizeof(ModelHeader);
-constexpr char kDefaultModelName[] = "reds";
+// The PSRAM, into which the emulator's loader puts the model.
+constexpr size_t kModelRoom = size_t{16} << 20;
 
 alignas(REDS_ALIGNMENT) uint8_t arena[REDS_ARENA_BYTES];
 uint8_t upload[REDS_UPLOAD_BYTES];
-
-const ModelHeader& model_header() { return *reinterpret_cast<const ModelHeader*>(REDS_MODEL_ADDRESS); }
-
-Text model_name() {
-  const ModelHeader& header = model_header();
-  size_t size = 0;
-  while (size < sizeof header.name && header.name[size] != '\0') ++size;
-  return size == 0 ? text_of(kDefaultModelName) : Text{header.name, size};
-}
 
 Board board() {
   Board board = {};
@@ -45,8 +30,8 @@ Board board() {
 }
 
 Workspace workspace() {
-  const size_t bytes = model_header().bytes < kModelMemoryBytes ? model_header().bytes : kModelMemoryBytes;
-  return {model_name(), &model_header() + 1, bytes, arena, sizeof arena, upload, sizeof upload};
+  const ModelMemory memory(REDS_MODEL_ADDRESS, kModelRoom);
+  return {memory.name(), memory.model(), memory.bytes(), arena, sizeof arena, upload, sizeof upload};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "firmware/receive_ring.h"
 #include "reds/protocol.h"
 
 namespace reds::firmware::mps2 {
@@ -26,23 +27,9 @@ constexpr uint32_t kReceiveInterrupt = 1 << 1;
 
 constexpr uint32_t kClockHertz = REDS_UART_CLOCK_HERTZ;
 
-// A power of two, far more than a host that waits for `m-ready` sends at once. When it is full, bytes are
-// lost.
-constexpr uint32_t kRingBytes = 1024;
-
 Uart& uart() { return *reinterpret_cast<Uart*>(REDS_UART_ADDRESS); }
 
-char ring[kRingBytes];
-volatile uint32_t written;  // by the interrupt only
-volatile uint32_t read;     // by `receive` only
-
-void sleep_while_empty() {
-  // With interrupts masked none can slip in between the check and the sleep; a pending one still ends the
-  // sleep.
-  asm volatile("cpsid i" ::: "memory");
-  if (written == read) asm volatile("wfi" ::: "memory");
-  asm volatile("cpsie i" ::: "memory");
-}
+ReceiveRing received;
 
 }  // namespace
 
@@ -51,12 +38,7 @@ void start_uart() {
   uart().control = kSendEnable | kReceiveEnable | kReceiveInterruptEnable;
 }
 
-char receive() {
-  while (written == read) sleep_while_empty();
-  const char byte = ring[read % kRingBytes];
-  read = read + 1;
-  return byte;
-}
+char receive() { return received.take(); }
 
 void send(const char* text, size_t size) {
   for (size_t i = 0; i < size; ++i) {
@@ -69,10 +51,7 @@ void send(const char* text, size_t size) {
 void uart_interrupt() {
   uart().interrupt = kReceiveInterrupt;
   while ((uart().state & kReceiveFull) != 0) {
-    const char byte = static_cast<char>(uart().data);
-    if (written - read == kRingBytes) continue;
-    ring[written % kRingBytes] = byte;
-    written = written + 1;
+    received.put(static_cast<char>(uart().data));
   }
 }
 
