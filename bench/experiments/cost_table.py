@@ -17,9 +17,9 @@ import numpy as np
 from reds import zoo
 from reds.calibrating import measure
 from reds.files import write_atomically
-from reds.measuring import QEMU_PREFIX
 from reds.targets import Target, load_target
 from reds.tracing import trace
+from reds_bench.emulator import counting_target
 
 ARCHITECTURES = ("dnn_s", "cnn_s", "ds_cnn_s", "resnet_8")
 
@@ -59,7 +59,7 @@ def compare(architecture: str, board: str, target: Target) -> Comparison:
 
 def comparisons(board: str) -> Iterator[Comparison]:
     """All of them, printed as they come."""
-    target = load_target(board.removeprefix(QEMU_PREFIX))
+    target = load_target(counting_target(board))
     for architecture in ARCHITECTURES:
         comparison = compare(architecture, board, target)
         print(comparison, flush=True)

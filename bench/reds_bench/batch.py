@@ -17,6 +17,8 @@ class BatchResult:
     """(samples, output elements) in the model's own type, exact to the byte."""
     instructions: int | None
     """Of the last inference; None on a device that does not count them."""
+    unit: str
+    """What the instructions are: "instructions" or "cycles"."""
 
 
 def run_batch(
@@ -46,5 +48,5 @@ def run_batch(
         bench.infer(iterations=1, warmup=0)
         outputs.append(np.frombuffer(bench.output(), inputs.dtype.newbyteorder("<")))
         advance()
-    instructions = bench.stats().last_instructions or None
-    return BatchResult(np.stack(outputs), instructions)
+    stats = bench.stats()
+    return BatchResult(np.stack(outputs), stats.last_instructions or None, stats.unit)

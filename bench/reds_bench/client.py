@@ -50,7 +50,10 @@ class InferenceResult:
 
 @dataclass(frozen=True)
 class Stats:
-    """What `reds stats` counts and measures. Instructions are 0 on a board that does not count them."""
+    """What `reds stats` counts and measures. Instructions are 0 on a board that does not count them.
+
+    A board that counts cycles gives them as instructions, and says so in `unit`.
+    """
 
     selected: int
     subnetworks: int
@@ -68,6 +71,8 @@ class Stats:
     budget_instructions: int
     """Of one call of `reds_set_budget` whose limits only the smallest subnetwork keeps."""
     open_instructions: int
+    unit: str = "instructions"
+    """What the instructions are: "instructions" or "cycles"."""
 
 
 @dataclass(frozen=True)
@@ -215,11 +220,12 @@ class Bench:
         """Returns the device's counters, and the costs of switching measured now."""
         pairs = self._fields_of(protocol.COMMAND_REDS_STATS, protocol.REPLY_REDS_STATS)[0]
         values = dict(pair.partition("=")[::2] for pair in pairs.split(","))
-        names = [field.name for field in dataclasses.fields(Stats)]
+        unit = values.get("unit", Stats.unit)
+        names = [field.name for field in dataclasses.fields(Stats) if field.name != "unit"]
         missing = [name for name in names if name not in values]
         if missing:
             raise DeviceError(f"The device on {self._port.url} does not report {', '.join(missing)} in its stats.")
-        return Stats(**{name: self._integer(values[name]) for name in names})
+        return Stats(**{name: self._integer(values[name]) for name in names}, unit=unit)
 
     def output(self) -> bytes:
         """Returns the output tensor's bytes after the last inference."""

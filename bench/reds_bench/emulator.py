@@ -1,4 +1,4 @@
-"""Boards without hardware: QEMU with the bench firmware, and the firmware in this process."""
+"""Boards without hardware: QEMU and rp2040js with the bench firmware, and the firmware in this process."""
 
 import re
 import selectors
@@ -15,7 +15,9 @@ from typing import IO
 
 from reds.errors import DeviceError, UsageError
 from reds.schema import protocol
+from reds_bench import rp2040
 from reds_bench.firmware import ARENA_BYTES, ARTIFACTS, Firmware, artifact, serve
+from reds_bench.model_memory import MODEL_HEADER_BYTES, MODEL_NAME_BYTES, model_memory
 
 QEMU = "qemu-system-arm"
 QEMU_PACKAGE = "qemu-system-arm"
@@ -23,11 +25,6 @@ X86 = "x86"
 
 BOOT_SECONDS = 30.0
 """Time for an emulated board to say `m-ready`; it has to verify the model first."""
-
-MODEL_NAME_BYTES = 12
-"""Room for the model's name in front of the model (ModelHeader in device/firmware/boards/mps2/main.cc)."""
-
-MODEL_HEADER_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,31 @@ QEMU_BOARDS = {
     )
 }
 
+RP2040JS = "rp2040js"
+RP2040JS_BOARDS = {RP2040JS: 0, f"{RP2040JS}:flash": rp2040.MISS_CYCLES}
+"""The Raspberry Pi Pico with flash as fast as SRAM, and with a model of the cache in front of it: cycles of a miss."""
+
+COUNTING_TARGETS = {
+    **{name: board.core for name, board in QEMU_BOARDS.items()},
+    **dict.fromkeys(RP2040JS_BOARDS, rp2040.TARGET),
+}
+"""By board the name under which a file keeps what it counts: its core, or a chip whose cycles are counted."""
+
 
 def boards() -> tuple[str, ...]:
     """Returns the names of the boards that `boot` knows."""
-    return (X86, *QEMU_BOARDS)
+    return (X86, *QEMU_BOARDS, *RP2040JS_BOARDS)
+
+
+def counting_target(board: str) -> str:
+    """Returns the name under which a file keeps what a board counts.
+
+    Raises:
+        UsageError: if there is no such board or it does not count.
+    """
+    if board not in COUNTING_TARGETS:
+        raise UsageError(f"`board` must be one that counts instructions, such as 'qemu:cortex-m4'. Received: {board!r}")
+    return COUNTING_TARGETS[board]
 
 
 @contextmanager
@@ -72,7 +90,7 @@ def boot(board: str, model_path: str | Path, model_name: str = "reds") -> Iterat
         The URL of the board's serial port, for `Bench`.
 
     Raises:
-        UsageError: if there is no such board or file, or QEMU or the firmware is missing.
+        UsageError: if there is no such board or file, or the emulator or the firmware is missing.
         DeviceError: if the board does not start.
     """
     path = Path(model_path)
@@ -83,8 +101,10 @@ def boot(board: str, model_path: str | Path, model_name: str = "reds") -> Iterat
             with serve(firmware) as url:
                 yield url
     else:
-        with _run_qemu(QEMU_BOARDS[board], path, model_name) as url:
-            yield url
+        with tempfile.TemporaryDirectory(prefix="reds-") as folder:
+            command = _command(board, path, model_name, Path(folder) / "memory")
+            with _run(board, command) as url:
+                yield url
 
 
 def _check_arguments(board: str, model_path: Path, model_name: str) -> None:
@@ -96,28 +116,29 @@ def _check_arguments(board: str, model_path: Path, model_name: str) -> None:
         raise UsageError(f"`model_name` must be 1 to {MODEL_NAME_BYTES} ASCII characters. Received: {model_name!r}.")
 
 
-@contextmanager
-def _run_qemu(board: QemuBoard, model_path: Path, model_name: str) -> Iterator[str]:
+def _command(board: str, model_path: Path, model_name: str, memory: Path) -> list[str]:
+    """Writes the memory that a board starts with; returns the command that emulates it."""
+    if board in RP2040JS_BOARDS:
+        memory.write_bytes(rp2040.flash_contents(model_path.read_bytes(), model_name))
+        return rp2040.emulator_command(memory, RP2040JS_BOARDS[board])
     if shutil.which(QEMU) is None:
         raise UsageError(f"`{QEMU}` is missing; install the Debian package `{QEMU_PACKAGE}`.")
-    room = board.model_memory_bytes - MODEL_HEADER_BYTES
+    qemu_board = QEMU_BOARDS[board]
+    room = qemu_board.model_memory_bytes - MODEL_HEADER_BYTES
     if model_path.stat().st_size > room:
-        raise UsageError(f"A model on {board.machine} may have {room} bytes. Received: {model_path}, which has more.")
-    with tempfile.TemporaryDirectory(prefix="reds-") as folder:
-        image = Path(folder) / "model"
-        image.write_bytes(_model_memory(model_path.read_bytes(), model_name))
-        command = _qemu_command(board, image)
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            yield _start(board, process)
-        finally:
-            process.kill()
-            process.communicate()
+        raise UsageError(f"A model on {board} may have {room} bytes. Received: {model_path}, which has more.")
+    memory.write_bytes(model_memory(model_path.read_bytes(), model_name))
+    return _qemu_command(qemu_board, memory)
 
 
-def _model_memory(model: bytes, model_name: str) -> bytes:
-    """The header and the model as they lie in the board's memory."""
-    return len(model).to_bytes(4, "little") + model_name.encode("ascii").ljust(MODEL_NAME_BYTES, b"\0") + model
+@contextmanager
+def _run(board: str, command: list[str]) -> Iterator[str]:
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        yield _start(board, process)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _qemu_command(board: QemuBoard, image: Path) -> list[str]:
@@ -140,7 +161,7 @@ def _quoted(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def _start(board: QemuBoard, process: subprocess.Popen[bytes]) -> str:
+def _start(board: str, process: subprocess.Popen[bytes]) -> str:
     """Waits for the board to say `m-ready` and returns the URL of its port."""
     deadline = time.monotonic() + BOOT_SECONDS
     assert process.stderr is not None
@@ -155,12 +176,12 @@ def _start(board: QemuBoard, process: subprocess.Popen[bytes]) -> str:
     return f"socket://127.0.0.1:{port}"
 
 
-def _serial_port(board: QemuBoard, said_by_qemu: IO[bytes], deadline: float) -> int:
+def _serial_port(board: str, said_by_emulator: IO[bytes], deadline: float) -> int:
     said = b""
     with selectors.DefaultSelector() as selector:
-        selector.register(said_by_qemu, selectors.EVENT_READ)
+        selector.register(said_by_emulator, selectors.EVENT_READ)
         while selector.select(max(0.0, deadline - time.monotonic())):
-            line = said_by_qemu.readline()
+            line = said_by_emulator.readline()
             said += line
             match = re.search(rb"waiting for connection on: .*?tcp:127\.0\.0\.1:(\d+)", line)
             if match:
@@ -181,6 +202,6 @@ def _await_ready(connection: socket.socket, deadline: float) -> None:
         said += received
 
 
-def _did_not_start(board: QemuBoard, said: str) -> DeviceError:
+def _did_not_start(board: str, said: str) -> DeviceError:
     reason = " ".join(said.split()) or "it said nothing"
-    return DeviceError(f"The emulated board {board.machine} with {board.core} firmware did not start: {reason}.")
+    return DeviceError(f"The emulated board {board} did not start: {reason}.")

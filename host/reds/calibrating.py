@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from reds.compiled import CompiledLayer, CompiledNetwork
 from reds.cost import full_widths
 from reds.emitting import emit
-from reds.errors import UsageError
 from reds.files import write_atomically
 from reds.graph import Family, Graph, Subnetwork, Supernet
-from reds.measuring import QEMU_PREFIX
 from reds.model_file import decode, read_model_file
 from reds.targets import QUANTITIES, Costs, Target, is_dense, kind_of, quantities, run_of, window_of
 from reds.tracing import trace
 from reds_bench.client import Bench
-from reds_bench.emulator import boot
+from reds_bench.emulator import boot, counting_target
 
 LANES = tuple(product((1, 4), (1, 2, 4), (1, 2, 4)))
 """What a kernel may take at a time: weights, output channels and positions; those that fit best are taken."""
@@ -99,12 +97,11 @@ def calibrate(board: str, path: Path | str, progress: Callable[[str], None] = la
         UsageError: if the board is unknown or does not count instructions, or the file cannot be written.
         DeviceError: if the board fails.
     """
-    if not board.startswith(QEMU_PREFIX):
-        raise UsageError(f"`board` must be one that counts instructions, such as 'qemu:cortex-m4'. Received: {board!r}")
+    name = counting_target(board)
     counts = [measure(board, graph, progress, seed) for graph in networks() for seed in range(ROUNDS)]
     operations = [one for each in counts for one in each.operations]
     overheads = [overhead for each in counts for overhead in each.overheads]
-    target = Target(board.removeprefix(QEMU_PREFIX), max(0.0, float(np.mean(overheads))), fit(operations))
+    target = Target(name, max(0.0, float(np.mean(overheads))), fit(operations))
     write_atomically(path, target.to_json().encode())
     return target
 

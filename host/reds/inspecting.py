@@ -5,14 +5,19 @@ from pathlib import Path
 
 from reds.model_file import ModelFile, read_model_file, text
 
+COUNTED_IN_CYCLES = frozenset({"rp2040"})
+"""Targets whose counts are cycles."""
+
 
 @dataclass(frozen=True)
 class TargetReport:
-    """Instructions of one inference on one core."""
+    """Instructions, or cycles, of one inference on one core."""
 
     instructions: int
     measured: bool
     """True when counted on the core or its emulator."""
+    unit: str = "instructions"
+    """What the instructions are: "instructions" or "cycles"."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,11 @@ def _row(file: ModelFile, index: int) -> SubnetworkReport:
         arena_bytes=subnetwork.arenaBytes,
         accuracy=None if subnetwork.accuracy < 0 else subnetwork.accuracy,
         targets={
-            text(target.name): TargetReport(int(target.instructions[index]), bool(target.measured))
+            text(target.name): TargetReport(
+                int(target.instructions[index]),
+                bool(target.measured),
+                "cycles" if text(target.name) in COUNTED_IN_CYCLES else "instructions",
+            )
             for target in file.plan.targets or []
         },
     )

@@ -13,14 +13,12 @@ from reds.plan import TargetCosts
 from reds.runtime import Runtime
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
-from reds_bench.emulator import boot
-
-QEMU_PREFIX = "qemu:"
+from reds_bench.emulator import boot, counting_target
 
 
 @dataclass(frozen=True)
 class BoardMeasurement:
-    """Instructions that a board counted."""
+    """Instructions that a board counted, cycles in their place where it counts these."""
 
     board: str
     target: str
@@ -65,7 +63,7 @@ def measure_accuracy(path: Path | str, x: NDArray[np.float32], y: NDArray[np.int
 def measure_instructions(
     path: Path | str, board: str, sample: NDArray, progress: Callable[[str], None] = lambda _: None
 ) -> BoardMeasurement:
-    """Counts the instructions of every subnetwork on an emulated board and writes them into the file.
+    """Counts the instructions, or cycles, of every subnetwork on an emulated board and writes them into the file.
 
     Args:
         path: a file that `emit` wrote.
@@ -80,9 +78,7 @@ def measure_instructions(
         UsageError: if the board is unknown or does not count instructions.
         DeviceError: if the board fails.
     """
-    if not board.startswith(QEMU_PREFIX):
-        raise UsageError(f"`board` must be one that counts instructions, such as 'qemu:cortex-m4'. Received: {board!r}")
-    target = board.removeprefix(QEMU_PREFIX)
+    target = counting_target(board)
     with boot(board, path) as url, Bench(url) as bench:
         counts = []
         for subnetwork in bench.subnetworks():

@@ -86,7 +86,7 @@ def instructions_cost(report: ModelReport, target: str) -> Cost:
     def instructions(row: SubnetworkReport) -> float | None:
         return row.targets[target].instructions / divisor if target in row.targets else None
 
-    return Cost(f"{target} instructions{unit}, {kind}", instructions)
+    return Cost(f"{target} {known[0].unit}{unit}, {kind}", instructions)
 
 
 def flash_cost() -> Cost:

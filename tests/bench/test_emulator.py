@@ -9,14 +9,13 @@ import serial
 from reds.errors import DeviceError, UsageError
 from reds_bench import emulator
 from reds_bench.client import Bench, Stats
-from reds_bench.emulator import QemuBoard, boards, boot
+from reds_bench.emulator import QemuBoard, boot
 
 SAMPLE = bytes(range(0, 240, 8))
 
 needs_qemu = pytest.mark.skipif(
     shutil.which(emulator.QEMU) is None, reason=f"needs the Debian package {emulator.QEMU_PACKAGE}"
 )
-EMULATED = tuple(board for board in boards() if board != emulator.X86)
 
 
 def infer_all(url: str) -> tuple[list[bytes], Stats]:
@@ -32,7 +31,7 @@ def infer_all(url: str) -> tuple[list[bytes], Stats]:
 
 
 @needs_qemu
-@pytest.mark.parametrize("board", EMULATED)
+@pytest.mark.parametrize("board", emulator.QEMU_BOARDS)
 def test_an_emulated_core_computes_the_bytes_of_this_machine(board: str, int8_model_path: Path) -> None:
     with boot(board, int8_model_path, "kws01") as url:
         with Bench(url) as bench:

@@ -67,6 +67,8 @@ def test_a_wheel_holds_what_the_build_made(wheel: Path) -> None:
         made = [file for file in (ROOT / "host/reds" / folder).rglob("*") if file.is_file() and file.suffix != ".pyc"]
         assert made
         assert {file.relative_to(ROOT / "host") for file in made} <= packed
+    emulator = {Path("reds_bench/rp2040js") / name for name in ("emulate.js", "package.json", "package-lock.json")}
+    assert {file for file in packed if "rp2040js" in file.parts} == emulator
     assert {file.parts[0] for file in packed if file.suffix == ".py"} == {"reds", "reds_bench"}
 
 

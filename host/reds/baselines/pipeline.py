@@ -17,7 +17,7 @@ from reds.errors import RedsError, UsageError
 from reds.files import write_atomically
 from reds.graph import Family, Ranked, Subnetwork
 from reds.inspecting import ModelReport, inspect
-from reds.measuring import QEMU_PREFIX, measure_instructions
+from reds.measuring import measure_instructions
 from reds.pruning import PruneSettings, complete, hash_of_labels, rank_channels, read_identity, search_family
 from reds.run_folder import (
     BASELINE_KINDS,
@@ -34,6 +34,7 @@ from reds.solving.uniform import with_uniform_widths
 from reds.stages import claimed, stage
 from reds.store import load
 from reds.training import DEFAULT_LEARNING_RATE, trained_epochs
+from reds_bench.emulator import COUNTING_TARGETS
 
 FROM_RANDOM_WEIGHTS = ("alone", "from_scratch")
 """Baselines that do not start from the run's trained network."""
@@ -131,7 +132,8 @@ def _read_source(run: Path, kind: str, training_epochs: int | None) -> _Source:
     if kind in FROM_RANDOM_WEIGHTS:
         settings = _with_all_epochs(run, settings, training_epochs)
     targets = inspect(run / MODEL_FILE).subnetworks[0].targets
-    boards = tuple(f"{QEMU_PREFIX}{name}" for name, counted in targets.items() if counted.measured)
+    measured = {name for name, counted in targets.items() if counted.measured}
+    boards = tuple(board for board, target in COUNTING_TARGETS.items() if target in measured)
     ranked, family = load(run / RANKED_FILE, Ranked), load(run / FAMILY_FILE, Family)
     return _Source(kind, identity, settings, ranked, family, boards)
 

@@ -75,8 +75,10 @@ def _play(bench: "Bench", arguments: argparse.Namespace, inputs: NDArray) -> Non
 
     samples = [np.ascontiguousarray(sample).tobytes() for sample in inputs]
     records = list(play(bench, load_scenario(arguments.scenario), samples))
+    unit = bench.stats().unit
     if arguments.json:
-        output.print_json([asdict(record) for record in records])
+        entries = [asdict(record) for record in records]
+        output.print_json([{**entry, unit: entry.pop("instructions")} for entry in entries])
         return
     rows = [
         [
@@ -89,7 +91,7 @@ def _play(bench: "Bench", arguments: argparse.Namespace, inputs: NDArray) -> Non
         ]
         for record in records
     ]
-    output.print_table(["step", "budget MACs", "subnetwork", "class", "us", "instructions"], rows)
+    output.print_table(["step", "budget MACs", "subnetwork", "class", "us", unit], rows)
 
 
 def _measure(bench: "Bench", arguments: argparse.Namespace, inputs: NDArray) -> None:
@@ -98,8 +100,9 @@ def _measure(bench: "Bench", arguments: argparse.Namespace, inputs: NDArray) -> 
     rows = []
     for subnetwork in bench.subnetworks():
         result = run_batch(bench, subnetwork.id, inputs)
-        rows.append({**asdict(subnetwork), "instructions": result.instructions})
+        rows.append({**asdict(subnetwork), "instructions": None, result.unit: result.instructions})
     stats = asdict(bench.stats())
+    unit = stats["unit"]
     if arguments.json:
         output.print_json({"device": bench.name(), "subnetworks": rows, "stats": stats})
         return
@@ -108,12 +111,12 @@ def _measure(bench: "Bench", arguments: argparse.Namespace, inputs: NDArray) -> 
             f"{row['id']}  {row['name']}",
             f"{row['macs']:,}",
             f"{row['arena_bytes']:,}",
-            "-" if row["instructions"] is None else f"{row['instructions']:,}",
+            "-" if row[unit] is None else f"{row[unit]:,}",
         ]
         for row in rows
     ]
-    output.print_table(["subnetwork", "MACs", "arena B", "instructions"], table, bench.name())
+    output.print_table(["subnetwork", "MACs", "arena B", unit], table, bench.name())
     output.OUT.print(
-        f"switch {stats['select_instructions']} instructions, budget request {stats['budget_instructions']}, "
+        f"switch {stats['select_instructions']} {unit}, budget request {stats['budget_instructions']}, "
         f"open {stats['open_instructions']:,}"
     )

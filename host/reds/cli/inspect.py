@@ -23,9 +23,12 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.target:
         known = sorted({name for row in report.subnetworks for name in row.targets})
         if arguments.target not in known:
+            from reds_bench.emulator import COUNTING_TARGETS
+
+            board = next((board for board, target in COUNTING_TARGETS.items() if target == arguments.target), "BOARD")
             raise UsageError(
                 f"The file holds instruction counts of {', '.join(known) or 'no core'}, not of {arguments.target}; "
-                f"`reds bench {arguments.model} --board qemu:{arguments.target} --record` counts them."
+                f"`reds bench {arguments.model} --board {board} --record` counts them."
             )
         report = replace(
             report,

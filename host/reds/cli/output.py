@@ -56,9 +56,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 def print_model(report: "ModelReport", switch_instructions: int | None = None) -> None:
     """Prints a model's subnetworks."""
-    targets = sorted({name for row in report.subnetworks for name in row.targets})
+    units = {name: counted.unit for row in report.subnetworks for name, counted in row.targets.items()}
+    targets = sorted(units)
     columns = ["subnetwork", "MACs", "parameters", "flash B", "arena B"]
-    columns += [f"{target}\ninstructions" for target in targets]
+    columns += [f"{target}\n{units[target]}" for target in targets]
     columns += [] if switch_instructions is None else ["switch\ninstructions"]
     rows = [_row(row, targets, switch_instructions) for row in report.subnetworks]
     title = f"{report.name}, {report.element_type}, {report.file_bytes:,} bytes"

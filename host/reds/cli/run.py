@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL.tflite")
     parser.add_argument("--input", type=Path, required=True, metavar="X.npy", help="a batch in the model's own type")
     parser.add_argument("--subnetwork", type=int, default=0, metavar="I")
-    parser.add_argument("--board", default="x86", help="x86 (default) or an emulated board such as qemu:cortex-m4")
+    parser.add_argument(
+        "--board", default="x86", help="x86 (default), or an emulated board such as qemu:cortex-m4 or rp2040js"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="Y.npy", help="write the outputs")
     options.add_json(parser)
 
@@ -32,18 +34,19 @@ def run(arguments: argparse.Namespace) -> None:
     runtime = Runtime(arguments.model)
     runtime.select(arguments.subnetwork)
     outputs = runtime.invoke(inputs)
-    instructions = switch_instructions = None
+    unit, instructions, switch_instructions = "instructions", None, None
     if arguments.board != "x86":
         with boot(arguments.board, arguments.model) as url, Bench(url) as bench:
             result = run_batch(bench, arguments.subnetwork, inputs)
-            instructions, switch_instructions = result.instructions, bench.stats().select_instructions
+            unit, instructions = result.unit, result.instructions
+            switch_instructions = bench.stats().select_instructions
         outputs = result.outputs.reshape(len(inputs), *runtime.output.shape)
     if arguments.output:
         save_array(arguments.output, outputs)
     summary = {
         "subnetwork": arguments.subnetwork,
-        "instructions": instructions,
-        "switch_instructions": switch_instructions,
+        unit: instructions,
+        f"switch_{unit}": switch_instructions,
         "arena_bytes": runtime.subnetworks[arguments.subnetwork].arena_bytes,
         "outputs_sha256": hashlib.sha256(np.ascontiguousarray(outputs).tobytes()).hexdigest(),
     }

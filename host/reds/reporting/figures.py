@@ -109,8 +109,9 @@ def cost_plots(run: Run) -> tuple[Plot, ...]:
     if all(row.accuracy is None for row in model.subnetworks):
         return ()
     costs = [("macs", "multiply-accumulates", plots.macs_cost(model))]
-    for target in sorted({name for row in model.subnetworks for name in row.targets}):
-        costs.append((_file_name(target), f"instructions on {target}", plots.instructions_cost(model, target)))
+    units = {name: counted.unit for row in model.subnetworks for name, counted in row.targets.items()}
+    for target in sorted(units):
+        costs.append((_file_name(target), f"{units[target]} on {target}", plots.instructions_cost(model, target)))
     costs += [("flash", "flash that an inference reads", plots.flash_cost()), ("arena", "arena", plots.arena_cost())]
     return tuple(
         _plot(

@@ -119,7 +119,8 @@ def _header(run: Run) -> str:
 
 
 def _subnetworks(model: ModelReport) -> str:
-    targets = sorted({name for row in model.subnetworks for name in row.targets})
+    units = {name: counted.unit for row in model.subnetworks for name, counted in row.targets.items()}
+    targets = sorted(units)
     columns = [
         Column("Subnetwork", number=False),
         Column("MACs", "per inference"),
@@ -127,7 +128,7 @@ def _subnetworks(model: ModelReport) -> str:
         Column("Parameters"),
         Column("Flash", "bytes"),
         Column("Arena", "bytes"),
-        *(Column(target, "instructions") for target in targets),
+        *(Column(target, units[target]) for target in targets),
         Column("Accuracy", "test split"),
     ]
     full = model.subnetworks[0].macs

@@ -14,7 +14,11 @@ from reds.emitting import extract
 from reds.graph import Family
 from reds.runtime import Runtime
 from reds.store import load
+from reds_bench.rp2040 import EMULATOR, EMULATOR_PACKAGE, NODE
 
+needs_rp2040js = pytest.mark.skipif(
+    shutil.which(NODE) is None or not EMULATOR_PACKAGE.is_dir(), reason=f"needs Node and `npm ci --prefix {EMULATOR}`"
+)
 needs_qemu = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is missing; install that package"
 )
@@ -109,6 +113,23 @@ def test_one_input_alone_is_a_batch_of_one_on_every_board(reds: Any, model: Path
     board = reds("run", model, "--input", one, "--board", "qemu:cortex-m4", "--json").json
     assert board["outputs_sha256"] == here["outputs_sha256"]
     assert board["instructions"] > board["switch_instructions"] > 0
+
+
+@needs_rp2040js
+def test_a_board_that_counts_cycles_says_so(reds: Any, model: Path, inputs: Path, tmp_path: Path) -> None:
+    one, copy = tmp_path / "one.npy", tmp_path / "copy.tflite"
+    np.save(one, np.load(inputs)[0])
+    copy.write_bytes(model.read_bytes())
+    board = reds("run", copy, "--input", one, "--board", "rp2040js", "--json").json
+    assert board["outputs_sha256"] == reds("run", copy, "--input", one, "--json").json["outputs_sha256"]
+    assert board["cycles"] > board["switch_cycles"] > 0
+    assert not {"instructions", "switch_instructions"} & set(board)
+    assert reds("verify", copy, "--samples", 1, "--board", "rp2040js", "--json").json["passed"]
+    benched = reds("bench", copy, "--board", "rp2040js", "--input", one, "--record", "--json").json
+    assert benched["subnetworks"][0]["cycles"] == pytest.approx(board["cycles"], abs=100)
+    inspected = reds("inspect", copy, "--target", "rp2040", "--json").json["subnetworks"][0]["targets"]["rp2040"]
+    assert (inspected["instructions"], inspected["unit"]) == (benched["subnetworks"][0]["cycles"], "cycles")
+    assert "cycles" in reds("inspect", copy).out
 
 
 def test_extract(reds: Any, model: Path, tmp_path: Path) -> None:
