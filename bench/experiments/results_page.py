@@ -377,6 +377,65 @@ def _place(order: dict) -> tuple[str, int, int]:
     return order["type"], order["samples"], list(CACHE_ORDERS).index(order["order"])
 
 
+def _pico(record: dict) -> str:
+    parts = []
+    rows = record["rows"]
+    for whole, cut in zip(rows[::2], rows[1::2], strict=True):
+        parts += [_pico_row(whole), _pico_row(cut), _pico_ratios(whole, cut)]
+    text = paragraph(
+        "The networks and the head of De Leon and Atienza (2022), whole and left at the cut that they recommend, two",
+        "subnetworks of one int8 file. The published milliseconds are those of TensorFlow Lite Micro on a board; ours",
+        f"are cycles that the emulator `rp2040js` counts, at {record['megahertz']} MHz. It models no flash cache: code",
+        "lies in SRAM anyway, but weights are as fast as if they did too. *With flash* adds a model of that cache, and",
+        "for each line that it lacks the most that our boot block's one-bit reads can take (docs/protocol.md, Boards).",
+        "Neither was measured on a board. File is the subnetwork alone, as `reds extract` writes it; flash is what it",
+        "reads of the common file. Kilobytes are thousands of bytes.",
+        link("pico.json"),
+    )
+    header = (
+        "network",
+        "subnetwork",
+        "MACs",
+        "ms",
+        "ms with flash",
+        "published ms",
+        "file kB",
+        "published kB",
+        "flash kB",
+        "arena B",
+    )
+    command = "python bench/experiments/pico.py"
+    return f"## Raspberry Pi Pico\n\n    {command}\n\n{text}\n\n{table(header, parts)}"
+
+
+def _pico_row(row: dict) -> tuple[str, ...]:
+    fast, slow = row["milliseconds"].values()
+    published = row["published"]
+    return (
+        row["network"],
+        row["subnetwork"],
+        f"{row['macs']:,}",
+        f"{fast:.0f}",
+        f"{slow:.0f}",
+        f"{published['milliseconds']:.0f}",
+        f"{row['file_bytes'] / 1000:.1f}",
+        f"{published['kilobytes']:g}",
+        f"{row['flash_bytes'] / 1000:.1f}",
+        f"{row['arena_bytes']:,}",
+    )
+
+
+def _pico_ratios(whole: dict, cut: dict) -> tuple[str, ...]:
+    """How many times faster and smaller the cut is."""
+    fast, slow = (whole["milliseconds"][board] / cut["milliseconds"][board] for board in whole["milliseconds"])
+    milliseconds, kilobytes = (whole["published"][key] / cut["published"][key] for key in ("milliseconds", "kilobytes"))
+    macs, file_bytes, flash_bytes, arena_bytes = (
+        whole[key] / cut[key] for key in ("macs", "file_bytes", "flash_bytes", "arena_bytes")
+    )
+    ratios = (macs, fast, slow, milliseconds, file_bytes, kilobytes, flash_bytes, arena_bytes)
+    return ("", "whole / cut", *(f"{ratio:.2f}" for ratio in ratios))
+
+
 TRAINING_STEPS = ("training_step_tensorflow.json", "training_step_jax.json")
 
 VERIFY = "reds verify MODEL --samples 200 --board qemu:cortex-m4 --board qemu:cortex-m0plus --json"
@@ -416,6 +475,7 @@ SECTIONS = (
         ),
     ),
     Section("kernels.json", _kernels),
+    Section("pico.json", _pico),
     Section("cache.json", _cache),
     Section("cost_table.json", _cost_table),
     Section("solver.json", _searches),
