@@ -9,6 +9,11 @@ COUNTED_IN_CYCLES = frozenset({"rp2040"})
 """Targets whose counts are cycles."""
 
 
+def unit_of(target: str) -> str:
+    """What a target's counts are: "instructions" or "cycles"."""
+    return "cycles" if target in COUNTED_IN_CYCLES else "instructions"
+
+
 @dataclass(frozen=True)
 class TargetReport:
     """Instructions, or cycles, of one inference on one core."""
@@ -93,7 +98,7 @@ def _row(file: ModelFile, index: int) -> SubnetworkReport:
             text(target.name): TargetReport(
                 int(target.instructions[index]),
                 bool(target.measured),
-                "cycles" if text(target.name) in COUNTED_IN_CYCLES else "instructions",
+                unit_of(text(target.name)),
             )
             for target in file.plan.targets or []
         },

@@ -12,7 +12,8 @@ from reds.errors import UsageError
 from reds_bench import rp2040
 from reds_bench.client import Bench, Stats
 from reds_bench.emulator import RP2040JS_BOARDS, boot
-from reds_bench.rp2040 import FLASH_ADDRESS, MODEL_OFFSET, MODEL_ROOM, flash_contents, uf2
+from reds_bench.rp2040 import FLASH_ADDRESS, MODEL_OFFSET, MODEL_ROOM, flash_contents
+from reds_bench.uf2 import main, uf2
 
 SAMPLE = bytes(range(0, 240, 8))
 MEGAHERTZ = 133
@@ -64,7 +65,7 @@ def test_a_uf2_file_holds_all_of_flash_that_is_not_erased() -> None:
         *begin, flags, address, size, number, count, family = struct.unpack_from("<8I", block)
         assert begin == [0x0A324655, 0x9E5D5157] and block[-4:] == struct.pack("<I", 0x0AB16F30)
         assert (flags, size, number, count, family) == (0x2000, 256, index, len(blocks), 0xE48BFF56)
-        assert address % 256 == 0
+        assert address % 4096 == number % 16 * 256
         written[address - FLASH_ADDRESS : address - FLASH_ADDRESS + 256] = block[32:288]
     assert bytes(written[: len(flash)]) == flash
     assert len(blocks) * 256 < len(flash)
@@ -74,12 +75,12 @@ def test_the_command_writes_a_uf2_file(
     int8_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "pico.uf2"
-    monkeypatch.setattr(sys, "argv", ["rp2040", str(int8_model_path), "-o", str(path)])
-    rp2040.main()
+    monkeypatch.setattr(sys, "argv", ["uf2", str(int8_model_path), "-o", str(path)])
+    main()
     assert path.read_bytes() == uf2(flash_contents(int8_model_path.read_bytes()))
-    monkeypatch.setattr(sys, "argv", ["rp2040", str(tmp_path / "none.tflite"), "-o", str(path)])
+    monkeypatch.setattr(sys, "argv", ["uf2", str(tmp_path / "none.tflite"), "-o", str(path)])
     with pytest.raises(SystemExit):
-        rp2040.main()
+        main()
     assert "There is no model" in capsys.readouterr().err
 
 

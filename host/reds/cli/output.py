@@ -60,7 +60,7 @@ def print_model(report: "ModelReport", switch_instructions: int | None = None) -
     targets = sorted(units)
     columns = ["subnetwork", "MACs", "parameters", "flash B", "arena B"]
     columns += [f"{target}\n{units[target]}" for target in targets]
-    columns += [] if switch_instructions is None else ["switch\ninstructions"]
+    columns += [] if switch_instructions is None else [f"switch\n{units[targets[0]]}"]
     rows = [_row(row, targets, switch_instructions) for row in report.subnetworks]
     title = f"{report.name}, {report.element_type}, {report.file_bytes:,} bytes"
     print_table([*columns, "accuracy"], rows, title)

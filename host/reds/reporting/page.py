@@ -110,9 +110,9 @@ def _header(run: Run) -> str:
     ]
     if run.counts is not None:
         items += [
-            ("Switch to a subnetwork", f"{run.counts.switch:,} instructions"),
-            ("Answer to a budget", f"{run.counts.budget:,} instructions"),
-            ("Open the file, once", f"{run.counts.open:,} instructions"),
+            ("Switch to a subnetwork", f"{run.counts.switch:,} {run.counts.unit}"),
+            ("Answer to a budget", f"{run.counts.budget:,} {run.counts.unit}"),
+            ("Open the file, once", f"{run.counts.open:,} {run.counts.unit}"),
             ("Counted on", run.counts.board),
         ]
     return f"<header>\n<h1>{escape(model.name)}</h1>\n{facts(items)}</header>\n"

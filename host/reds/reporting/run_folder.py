@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from reds.errors import UsageError
 from reds.graph import Family, Ranked
-from reds.inspecting import ModelReport, SubnetworkReport, TargetReport, inspect
+from reds.inspecting import ModelReport, SubnetworkReport, TargetReport, inspect, unit_of
 from reds.run_folder import (
     BASELINE_KINDS,
     BASELINES_FOLDER,
@@ -23,6 +23,7 @@ from reds.run_folder import (
     TRACE_FILE,
 )
 from reds.store import load
+from reds_bench.emulator import COUNTING_TARGETS
 from reds_bench.scenario import Budget, Record
 
 Value = TypeVar("Value")
@@ -59,6 +60,11 @@ class Counts:
     switch: int
     budget: int
     open: int
+
+    @property
+    def unit(self) -> str:
+        """What the instructions are: "instructions" or "cycles"."""
+        return unit_of(COUNTING_TARGETS.get(self.board, self.board))
 
 
 @dataclass(frozen=True)
