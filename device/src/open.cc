@@ -7,6 +7,7 @@
 #include "reds/reds.h"
 #include "src/context.h"
 #include "src/crc32.h"
+#include "src/operation.h"
 #include "src/plan_rules.h"
 #include "src/schema.h"
 
@@ -68,6 +69,13 @@ bool ChecksumHolds(const Bytes& file, const Preamble& preamble) {
   return Crc32(checksum, file.data + after, file.size - after) == preamble.crc32();
 }
 
+bool IsLinked(const schema::Plan& plan) {
+  for (const schema::Layer* layer : *plan.layers()) {
+    if (FindOperation(KeyOf(plan.element_type(), *layer)) == nullptr) return false;
+  }
+  return true;
+}
+
 reds_status VerifyPlan(const Bytes& file, const Bytes& plan, bool trust_flash) {
   if (!IsAligned(plan.data, alignof(uint32_t)) || !IsWellFormed<Preamble>(plan, schema::PlanIdentifier())) {
     return REDS_ERROR_PLAN;
@@ -77,8 +85,9 @@ reds_status VerifyPlan(const Bytes& file, const Bytes& plan, bool trust_flash) {
   if (!trust_flash && !ChecksumHolds(file, preamble)) return REDS_ERROR_CHECKSUM;
 
   if (!IsWellFormed<schema::Plan>(plan, schema::PlanIdentifier())) return REDS_ERROR_PLAN;
-  const tflite::Model& model = *tflite::GetModel(file.data);
-  return KeepsRules(model, *schema::GetPlan(plan.data)) ? REDS_OK : REDS_ERROR_PLAN;
+  const schema::Plan& content = *schema::GetPlan(plan.data);
+  if (!KeepsRules(*tflite::GetModel(file.data), content)) return REDS_ERROR_PLAN;
+  return IsLinked(content) ? REDS_OK : REDS_ERROR_UNLINKED;
 }
 
 const Words* FindInstructions(const schema::Plan& plan, const char* target) {
