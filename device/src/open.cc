@@ -98,6 +98,7 @@ void Fill(Context& context, const reds_config& config, const tflite::Model& mode
   context.ranking = plan.ranking();
   context.constants = plan.constants();
   context.instructions = FindInstructions(plan, config.target);
+  context.element_type = plan.element_type();
   context.arena = static_cast<uint8_t*>(config.arena);
   context.arena_bytes = config.arena_bytes;
   context.observer = config.observer;

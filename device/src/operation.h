@@ -41,6 +41,13 @@ inline const reds_operation* FindOperation(uint32_t key) {
   return *linked;
 }
 
+// Of an operation that reds_open has found.
+inline Runner RunnerOf(uint32_t key) {
+  const reds_operation* const* linked = reds_operations;
+  while ((*linked)->key != key) ++linked;
+  return (*linked)->run;
+}
+
 }  // namespace reds
 
 #endif

@@ -495,7 +495,7 @@ bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint64_t
   if (!input.Overlaps(output)) return true;
   const Overlap allowed =
       OverlapOf(list.layer(step), PositionBytes(list, tensor), PositionBytes(list, step.output()));
-  return allowed.Allows(static_cast<int64_t>(input.begin), static_cast<int64_t>(output.begin));
+  return allowed.Allows(static_cast<int32_t>(input.begin), static_cast<int32_t>(output.begin));
 }
 
 // `area` is that of the tensor, as the step reads it.

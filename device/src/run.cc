@@ -6,6 +6,7 @@
 #include "reds/reds.h"
 #include "src/constants.h"
 #include "src/context.h"
+#include "src/observe.h"
 #include "src/operation.h"
 
 namespace reds {
@@ -425,28 +426,21 @@ constexpr reds_operation Float32(Operation operation, Runner run, uint32_t group
 }
 #endif
 
-void Observe(const Context& context, const Step& step, Operation operation, bool finished) {
-  if (context.observer == nullptr) return;
-  context.observer(context.user, context.next_step, step.layer(), static_cast<uint32_t>(operation), finished);
-}
-
-void RunStep(const Context& context, const Step& step) {
-  const Layer& layer = *context.layers->Get(step.layer());
-  Observe(context, step, layer.operation(), false);
-  FindOperation(KeyOf(context.plan->element_type(), layer))
-      ->run(
-          {context, step, layer, *context.tensors->Get(step.input()), *context.tensors->Get(step.output())});
-  Observe(context, step, layer.operation(), true);
-}
-
 void BeginInference(Context& context) {
   const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.selected);
   context.steps = subnetwork.steps();
   context.tensors = subnetwork.tensors();
 }
 
+void RunStep(const Context& context) {
+  const Step& step = *context.steps->Get(context.next_step);
+  const Layer& layer = *context.layers->Get(step.layer());
+  RunnerOf(KeyOf(context.element_type, layer))(
+      {context, step, layer, *context.tensors->Get(step.input()), *context.tensors->Get(step.output())});
+}
+
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {
-  const bool is_int8 = context.plan->element_type() == ElementType::Int8;
+  const bool is_int8 = context.element_type == ElementType::Int8;
   reds_tensor tensor = {};
   tensor.data = context.arena + port.offset();
   tensor.bytes = port.bytes();
@@ -552,7 +546,9 @@ void reds_invoke(reds_context* context) {
 reds_status reds_step(reds_context* context) {
   reds::Context& self = reds::Private(context);
   if (self.next_step == 0) reds::BeginInference(self);
-  reds::RunStep(self, *self.steps->Get(self.next_step));
+  reds::Observe(self, false);
+  reds::RunStep(self);
+  reds::Observe(self, true);
   ++self.next_step;
   if (self.next_step < self.steps->size()) return REDS_OK;
   self.next_step = 0;

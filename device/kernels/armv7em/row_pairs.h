@@ -50,7 +50,7 @@ class RowPairs {
   static constexpr int32_t kGroupWords = 4;
   static constexpr int32_t kMostWhole = 20;  // groups that are not parted, to leave room for sums
   static constexpr int32_t kPartGroups = 16;
-  static constexpr int32_t kBufferWords = 128;
+  static constexpr int32_t kBufferWords = 136;
 
   // Which rows begin at a word boundary.
   enum class Rows { kAligned, kEvenAligned };
