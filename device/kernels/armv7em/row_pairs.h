@@ -35,7 +35,7 @@ class RowPairs {
         part_(groups_ <= kMostWhole ? groups_ : kPartGroups),
         sums_(reinterpret_cast<int32_t*>(buffer_ + part_ * kGroupWords)) {}
 
-  void Run() {
+  __attribute__((always_inline)) void Run() {
     const int32_t block = kBufferWords - part_ * kGroupWords;  // an even number
     for (int32_t channel = 0; channel < layer_.output_channels; channel += block) {
       const int32_t left = layer_.output_channels - channel;
