@@ -3,10 +3,11 @@
     python bench/experiments/footprint.py             records them here and in docs/firmware.md
     python bench/experiments/footprint.py --check     compares with the record; 3 if one is more than 2 % worse
 
-Flash is that of the whole archive, before a linker leaves out what a firmware does not call. Stack is the deepest chain
-of calls as the compiler reports it: of each kernel, and of the functions that firmware calls. What an observer or a
-function of the C library needs comes on top. The network is DS-CNN S with random weights, whole and with all channels
-narrowed alike to a quarter of the multiply-accumulates.
+Flash is that of the whole archive, before a linker leaves out what a firmware does not call, and that of all functions
+of reds.h with the operations of one network. Stack is the deepest chain of calls as the compiler reports it: of each
+kernel, and of the functions that firmware calls. What an observer or a function of the C library needs comes on top.
+The network is DS-CNN S with random weights, whole and with all channels narrowed alike to a quarter of the
+multiply-accumulates.
 """
 
 import argparse
@@ -33,10 +34,14 @@ PAGE = ROOT / "docs/firmware.md"
 PAGE_TABLE = re.compile(r"(?<=<!-- footprint -->\n).*?(?=<!-- /footprint -->)", re.DOTALL)
 COMPILER = "arm-none-eabi-g++"
 CORES = ("cortex-m0plus", "cortex-m4", "cortex-m55")
+FLOAT_ABI = {"cortex-m0plus": "soft", "cortex-m4": "hard", "cortex-m55": "hard"}
+"""Of the calls that libreds is compiled for, by core."""
 TYPES = ("all", "int8")
 SECTIONS = ("text", "rodata", "data", "bss")
 ENTRIES = ("reds_open", "reds_invoke", "reds_select", "reds_set_budget")
 CONTEXT = "cortex-m4 reds_context B"
+INDIRECT_CALL = "__indirect_call"
+"""What the compiler names where a call goes through a pointer."""
 
 BOARD = "qemu:cortex-m4"
 ARCHITECTURE = "ds_cnn_s"
@@ -108,17 +113,36 @@ def build(types: str) -> dict[str, Archive]:
 
 def flash(archive: Archive) -> dict[str, int]:
     """Bytes per kind of section, with what several objects have in common counted once."""
+    return _sections("-Wl,--whole-archive", str(archive.path))
+
+
+def flash_alone(core: str, archive: Archive, operations: Path) -> int:
+    """Bytes of all functions of reds.h and of the operations in a list that `write_operations` wrote."""
+    symbols = _said_by("arm-none-eabi-nm", "--defined-only", "--extern-only", str(archive.path))
+    functions = re.findall(r" T (reds_\w+)$", symbols, flags=re.MULTILINE)
     with tempfile.TemporaryDirectory() as folder:
-        whole = f"{folder}/libreds.o"
-        link = ("-Wl,--force-group-allocation", "-Wl,--whole-archive", str(archive.path))
-        _said_by(COMPILER, "-nostdlib", "-r", "-o", whole, *link)
-        table = _said_by("arm-none-eabi-size", "-A", whole)
+        compiled = f"{folder}/operations.o"
+        flags = (f"-mcpu={core}", "-mthumb", f"-mfloat-abi={FLOAT_ABI[core]}", "-Idevice/include")
+        _said_by(COMPILER, *flags, "-c", str(operations), "-o", compiled)
+        roots = (f"-Wl,--undefined={function}" for function in functions)
+        return sum(_sections("-Wl,--gc-sections", *roots, compiled, str(archive.path)).values())
+
+
+def _sections(*link: str) -> dict[str, int]:
+    """Bytes per kind of section of what is linked together, still without what it calls."""
+    with tempfile.TemporaryDirectory() as folder:
+        linked = f"{folder}/linked.o"
+        _said_by(COMPILER, "-nostdlib", "-r", "-Wl,--force-group-allocation", "-o", linked, *link)
+        table = _said_by("arm-none-eabi-size", "-A", linked)
     sizes = re.findall(r"^\.(\w+)\S*\s+(\d+)", table, flags=re.MULTILINE)
     return {section: sum(int(size) for name, size in sizes if name == section) for section in SECTIONS}
 
 
 class CallGraph:
-    """Stack of functions and whom they call, from the files that `-fcallgraph-info=su` writes."""
+    """Stack of functions and whom they call, from the files that `-fcallgraph-info=su` writes.
+
+    A call through a pointer may lead to every local function of the same file that nothing there calls by name.
+    """
 
     def __init__(self, objects: Iterable[Path]) -> None:
         self._frames: dict[str, int] = {}
@@ -134,8 +158,11 @@ class CallGraph:
             if kind != "static":
                 raise UsageError(f"The stack of {function} in {path} must be of fixed size. Received: {kind}")
             self._frames[function] = max(int(size), self._frames.get(function, 0))
-        for caller, callee in re.findall(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', text, re.MULTILINE):
-            self._calls.setdefault(caller, set()).add(callee)
+        edges = re.findall(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', text, re.MULTILINE)
+        called = {callee for _, callee in edges}
+        pointed_at = {function for function, *_ in frames if ":" in function} - called
+        for caller, callee in edges:
+            self._calls.setdefault(caller, set()).update(pointed_at if callee == INDIRECT_CALL else {callee})
         self._functions[path.stem] = [function for function, *_ in frames]
 
     def depth(self, function: str) -> int:
@@ -209,16 +236,13 @@ def quarter(graph: Graph) -> tuple[int, ...]:
     raise UsageError(f"A quarter of {graph.name} must have channels.")
 
 
-def instructions() -> Iterator[tuple[str, int]]:
+def instructions(model: Path) -> Iterator[tuple[str, int]]:
     """Yields each subnetwork and the instructions of one inference."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        write_network(path)
-        with boot(BOARD, path) as url, Bench(url) as bench:
-            for subnetwork in bench.subnetworks():
-                bench.select(subnetwork.id)
-                bench.infer()
-                yield subnetwork.name, bench.stats().last_instructions
+    with boot(BOARD, model) as url, Bench(url) as bench:
+        for subnetwork in bench.subnetworks():
+            bench.select(subnetwork.id)
+            bench.infer()
+            yield subnetwork.name, bench.stats().last_instructions
 
 
 # ---- Comparison ------------------------------------------------------------------------------------------------
@@ -226,14 +250,21 @@ def instructions() -> Iterator[tuple[str, int]]:
 
 def measure() -> Footprint:
     """All numbers of this tree."""
+    from reds.emitting import write_operations
+
     costs = {}
-    for types in TYPES:
-        for core, archive in build(types).items():
-            costs |= {f"{core} {types} {section} B": size for section, size in flash(archive).items()}
-            if types == "all":
-                costs |= {f"{core} stack of {name} B": size for name, size in stack(archive)}
-    costs[CONTEXT] = context_bytes()
-    costs |= {f"cortex-m4 {ARCHITECTURE} {name} instructions": count for name, count in instructions()}
+    with tempfile.TemporaryDirectory() as folder:
+        model, operations = Path(folder) / "model.tflite", Path(folder) / "operations.c"
+        write_network(model)
+        write_operations(model, operations)
+        for types in TYPES:
+            for core, archive in build(types).items():
+                costs |= {f"{core} {types} {section} B": size for section, size in flash(archive).items()}
+                if types == "all":
+                    costs[f"{core} {ARCHITECTURE} alone B"] = flash_alone(core, archive, operations)
+                    costs |= {f"{core} stack of {name} B": size for name, size in stack(archive)}
+        costs[CONTEXT] = context_bytes()
+        costs |= {f"cortex-m4 {ARCHITECTURE} {name} instructions": count for name, count in instructions(model)}
     return Footprint(_said_by(COMPILER, "--version").splitlines()[0], costs)
 
 
@@ -273,6 +304,7 @@ def _table(footprint: Footprint) -> Iterator[str]:
         "code, int8 and float32": "all text",
         "code, int8 alone (`scons types=int8`)": "int8 text",
         "tables": "all rodata",
+        "both, of what DS-CNN S in int8 needs": f"{ARCHITECTURE} alone",
         "deepest stack of `reds_invoke`": "stack of reds_invoke",
         "of `reds_open`": "stack of reds_open",
     }

@@ -21,6 +21,7 @@ struct Context {
   const Ranking* ranking;
   const Words* constants;
   const Words* instructions;  // per subnetwork on the configured target; null where the target is unknown
+  schema::ElementType element_type;
 
   uint8_t* arena;
   size_t arena_bytes;

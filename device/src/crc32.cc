@@ -1,5 +1,7 @@
 #include "src/crc32.h"
 
+#include "src/schema.h"
+
 namespace reds {
 namespace {
 
@@ -22,13 +24,20 @@ constexpr Table MakeTable() {
 
 constexpr Table kTable = MakeTable();
 
+uint32_t Shift(uint32_t remainder) { return kTable.remainder[remainder & 0xFF] ^ (remainder >> 8); }
+
+bool IsAligned(const uint8_t* bytes) { return reinterpret_cast<uintptr_t>(bytes) % sizeof(uint32_t) == 0; }
+
 }  // namespace
 
 uint32_t Crc32(uint32_t checksum, const uint8_t* bytes, size_t count) {
   uint32_t remainder = ~checksum;
-  for (const uint8_t* end = bytes + count; bytes != end; ++bytes) {
-    remainder = kTable.remainder[(remainder ^ *bytes) & 0xFF] ^ (remainder >> 8);
+  const uint8_t* const end = bytes + count;
+  const uint8_t* const last_word = IsAligned(bytes) ? end - count % sizeof(uint32_t) : bytes;
+  for (; bytes != last_word; bytes += sizeof(uint32_t)) {
+    remainder = Shift(Shift(Shift(Shift(remainder ^ flatbuffers::ReadScalar<uint32_t>(bytes)))));
   }
+  for (; bytes != end; ++bytes) remainder = Shift(remainder ^ *bytes);
   return ~remainder;
 }
 

@@ -1,22 +1,18 @@
 // reds_open: finds the plan in the model, verifies both, and fills the context.
 
-#include <cstring>
 #include <new>
 
 #include "reds/conventions.h"
 #include "reds/reds.h"
 #include "src/context.h"
 #include "src/crc32.h"
+#include "src/operation.h"
 #include "src/plan_rules.h"
 #include "src/schema.h"
+#include "src/well_formed.h"
 
 namespace reds {
 namespace {
-
-struct Bytes {
-  const uint8_t* data;
-  size_t size;
-};
 
 // The fields of a plan that every format version keeps in place. They are read before the rest is verified,
 // so that a file of another version and a damaged file are told from a malformed one.
@@ -24,12 +20,6 @@ struct Preamble : private flatbuffers::Table {
   uint16_t format_major() const { return GetField<uint16_t>(schema::Plan::VT_FORMAT_MAJOR, 0); }
   uint32_t crc32() const { return GetField<uint32_t>(schema::Plan::VT_CRC32, 0); }
   const uint8_t* address_of_crc32() const { return GetAddressOf(schema::Plan::VT_CRC32); }
-
-  bool Verify(flatbuffers::Verifier& verifier) const {
-    return VerifyTableStart(verifier) &&
-           VerifyField<uint16_t>(verifier, schema::Plan::VT_FORMAT_MAJOR, sizeof(uint16_t)) &&
-           VerifyField<uint32_t>(verifier, schema::Plan::VT_CRC32, sizeof(uint32_t)) && verifier.EndTable();
-  }
 };
 
 bool IsAligned(const void* pointer, uintptr_t alignment) {
@@ -38,18 +28,20 @@ bool IsAligned(const void* pointer, uintptr_t alignment) {
 
 bool IsUsable(const void* pointer) { return pointer != nullptr && IsAligned(pointer, REDS_ALIGNMENT); }
 
-template <typename Root>
-bool IsWellFormed(const Bytes& bytes, const char* identifier) {
-  flatbuffers::Verifier verifier(bytes.data, bytes.size);
-  return bytes.size < FLATBUFFERS_MAX_BUFFER_SIZE && verifier.VerifyBuffer<Root>(identifier);
+// Whether two zero-terminated texts are the same.
+bool IsSame(const char* first, const char* second) {
+  while (*first == *second && *first != 0) {
+    ++first;
+    ++second;
+  }
+  return *first == *second;
 }
 
 // The content of the metadata entry, or no data where there is none.
 Bytes FindPlan(const tflite::Model& model) {
   if (model.metadata() == nullptr || model.buffers() == nullptr) return {nullptr, 0};
   for (const tflite::Metadata* entry : *model.metadata()) {
-    if (entry->name() == nullptr || std::strcmp(entry->name()->c_str(), conventions::kMetadataName) != 0)
-      continue;
+    if (entry->name() == nullptr || !IsSame(entry->name()->c_str(), conventions::kMetadataName)) continue;
     if (entry->buffer() >= model.buffers()->size()) continue;
     const auto* data = model.buffers()->Get(entry->buffer())->data();
     if (data != nullptr) return {data->data(), data->size()};
@@ -68,23 +60,32 @@ bool ChecksumHolds(const Bytes& file, const Preamble& preamble) {
   return Crc32(checksum, file.data + after, file.size - after) == preamble.crc32();
 }
 
+bool IsLinked(const schema::Plan& plan) {
+  for (const schema::Layer* layer : *plan.layers()) {
+    if (FindOperation(KeyOf(plan.element_type(), *layer)) == nullptr) return false;
+  }
+  return true;
+}
+
 reds_status VerifyPlan(const Bytes& file, const Bytes& plan, bool trust_flash) {
-  if (!IsAligned(plan.data, alignof(uint32_t)) || !IsWellFormed<Preamble>(plan, schema::PlanIdentifier())) {
+  if (!IsAligned(plan.data, alignof(uint32_t)) ||
+      !IsWellFormed(plan, schema::PlanIdentifier(), Root::kPreamble)) {
     return REDS_ERROR_PLAN;
   }
   const Preamble& preamble = *flatbuffers::GetRoot<Preamble>(plan.data);
   if (preamble.format_major() != REDS_FORMAT_VERSION >> 16) return REDS_ERROR_VERSION;
   if (!trust_flash && !ChecksumHolds(file, preamble)) return REDS_ERROR_CHECKSUM;
 
-  if (!IsWellFormed<schema::Plan>(plan, schema::PlanIdentifier())) return REDS_ERROR_PLAN;
-  const tflite::Model& model = *tflite::GetModel(file.data);
-  return KeepsRules(model, *schema::GetPlan(plan.data)) ? REDS_OK : REDS_ERROR_PLAN;
+  if (!IsWellFormed(plan, schema::PlanIdentifier(), Root::kPlan)) return REDS_ERROR_PLAN;
+  const schema::Plan& content = *schema::GetPlan(plan.data);
+  if (!KeepsRules(*tflite::GetModel(file.data), content)) return REDS_ERROR_PLAN;
+  return IsLinked(content) ? REDS_OK : REDS_ERROR_UNLINKED;
 }
 
 const Words* FindInstructions(const schema::Plan& plan, const char* target) {
   if (target == nullptr || plan.targets() == nullptr) return nullptr;
   for (const schema::Target* candidate : *plan.targets()) {
-    if (std::strcmp(candidate->name()->c_str(), target) == 0) return candidate->instructions();
+    if (IsSame(candidate->name()->c_str(), target)) return candidate->instructions();
   }
   return nullptr;
 }
@@ -97,6 +98,7 @@ void Fill(Context& context, const reds_config& config, const tflite::Model& mode
   context.ranking = plan.ranking();
   context.constants = plan.constants();
   context.instructions = FindInstructions(plan, config.target);
+  context.element_type = plan.element_type();
   context.arena = static_cast<uint8_t*>(config.arena);
   context.arena_bytes = config.arena_bytes;
   context.observer = config.observer;
@@ -111,8 +113,7 @@ reds_status reds_open(reds_context* context, const reds_config* config) {
   if (!reds::IsUsable(config->model) || !reds::IsUsable(config->arena)) return REDS_ERROR_ARGUMENT;
 
   const reds::Bytes file = {static_cast<const uint8_t*>(config->model), config->model_bytes};
-  if (!reds::IsWellFormed<reds::tflite::Model>(file, reds::tflite::ModelIdentifier()))
-    return REDS_ERROR_MODEL;
+  if (!reds::IsWellFormed(file, reds::tflite::ModelIdentifier(), reds::Root::kModel)) return REDS_ERROR_MODEL;
   const reds::tflite::Model& model = *reds::tflite::GetModel(file.data);
   const reds::Bytes plan = reds::FindPlan(model);
   if (plan.data == nullptr) return REDS_ERROR_NO_PLAN;

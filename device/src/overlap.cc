@@ -8,15 +8,15 @@ namespace {
 using schema::Layer;
 using schema::Operation;
 
-int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t Larger(int64_t a, int64_t b) { return a > b ? a : b; }
+int32_t Smaller(int32_t a, int32_t b) { return a < b ? a : b; }
+int32_t Larger(int32_t a, int32_t b) { return a > b ? a : b; }
 
-// A window that goes through a map row by row. Sizes of rows and positions are in bytes.
+// A window that goes through a map row by row. Sizes of rows and positions are in bytes; maps have fewer than 2^31.
 class Walk {
  public:
   Walk(const Layer& layer, int32_t input, int32_t output)
       : input_height_(layer.input_height()),
-        input_row_(int64_t{layer.input_width()} * input),
+        input_row_(layer.input_width() * input),
         output_height_(layer.output_height()),
         output_width_(layer.output_width()),
         output_(output),
@@ -34,14 +34,14 @@ class Walk {
   // How far the output has to begin before the input for a walk from the first position to the last: when the last
   // position that looks back to row y has been written, all from that row's first tap on has to be there. The
   // difference is concave in y, so its maximum is at one of its bends or ends.
-  int64_t Before(int32_t lookback) const {
+  int32_t Before(int32_t lookback) const {
     const int32_t clipped = padding_ / stride_;
     const int32_t whole = output_height_ - 1 - lookback / output_width_;
     return Largest(&Walk::NeededBefore, lookback, {0, clipped, clipped + 1, whole - 1, whole});
   }
 
   // The same behind the input for a walk from the last position to the first.
-  int64_t Behind(int32_t lookback) const {
+  int32_t Behind(int32_t lookback) const {
     const int32_t last_reach = input_height_ - 1 + padding_ - reach_;
     const int32_t clipped = last_reach < 0 ? 0 : last_reach / stride_;
     const int32_t whole = lookback / output_width_;
@@ -57,20 +57,21 @@ class Walk {
            layer.output_width() == layer.input_width();
   }
 
-  int64_t NeededBefore(int64_t y, int32_t lookback) const {
-    const int64_t written = Smaller((y + 1) * output_width_ + lookback, output_height_ * output_width_);
+  int32_t NeededBefore(int32_t y, int32_t lookback) const {
+    const int32_t left = (output_height_ - 1 - y) * output_width_;
+    const int32_t written = output_height_ * output_width_ - Larger(0, left - lookback);
     return written * output_ - Larger(0, y * stride_ - padding_) * input_row_;
   }
 
-  int64_t NeededBehind(int64_t y, int32_t lookback) const {
-    const int64_t rows = Smaller(input_height_, y * stride_ - padding_ + reach_ + 1);
+  int32_t NeededBehind(int32_t y, int32_t lookback) const {
+    const int32_t rows = Smaller(input_height_, y * stride_ - padding_ + reach_ + 1);
     return rows * input_row_ - Larger(0, y * output_width_ - lookback) * output_;
   }
 
-  int64_t Largest(int64_t (Walk::*needed)(int64_t, int32_t) const, int32_t lookback,
+  int32_t Largest(int32_t (Walk::*needed)(int32_t, int32_t) const, int32_t lookback,
                   const int32_t (&rows)[kRows]) const {
-    const int64_t last = output_height_ - 1;
-    int64_t largest = Larger(0, (this->*needed)(last, lookback));
+    const int32_t last = output_height_ - 1;
+    int32_t largest = Larger(0, (this->*needed)(last, lookback));
     for (const int32_t row : rows) {
       largest = Larger(largest, (this->*needed)(Smaller(Larger(row, 0), last), lookback));
     }
@@ -78,10 +79,10 @@ class Walk {
   }
 
   int32_t input_height_;
-  int64_t input_row_;
+  int32_t input_row_;
   int32_t output_height_;
   int32_t output_width_;
-  int64_t output_;
+  int32_t output_;
   int32_t stride_;
   int32_t padding_;
   int32_t reach_;  // rows from a window's first tap to its last
@@ -92,18 +93,20 @@ constexpr Overlap kNone = {Overlap::kNever, 1, Overlap::kNever};
 }  // namespace
 
 Overlap OverlapOf(const Layer& layer, int32_t input, int32_t output) {
-  const Walk walk(layer, input, output);
+  // Only of operations with a window: the second input of another one may be wider than its layer's.
+  const auto walk = [&] { return Walk(layer, input, output); };
   switch (layer.operation()) {
     case Operation::Conv2D:
-      return {walk.Before(conventions::kConvolutionLookbackPositions), 1,
-              layer.groups() > 1 ? Overlap::kNever : walk.Behind(conventions::kConvolutionLookbackPositions)};
+      return {
+          walk().Before(conventions::kConvolutionLookbackPositions), 1,
+          layer.groups() > 1 ? Overlap::kNever : walk().Behind(conventions::kConvolutionLookbackPositions)};
     case Operation::DepthwiseConv2D:
       if (layer.input_channels() != layer.output_channels()) return kNone;
-      return {walk.Before(conventions::kDepthwiseLookbackRows * layer.output_width()), input,
+      return {walk().Before(conventions::kDepthwiseLookbackRows * layer.output_width()), input,
               Overlap::kNever};
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
-      return {walk.Before(0), 1, Overlap::kNever};
+      return {walk().Before(0), 1, Overlap::kNever};
     case Operation::Relu:
     case Operation::LeakyRelu:
     case Operation::Logistic:

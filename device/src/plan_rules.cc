@@ -18,12 +18,24 @@ using schema::Tensor;
 // Sizes and offsets are below 2^31, so that kernels can count in int32_t.
 constexpr uint64_t kMaximumBytes = INT32_MAX;
 
-// The model and the plan, while they are checked.
+// The model and the plan, while they are checked, with what is asked for at every step.
 struct Checked {
   const tflite::Model& model;
   const schema::Plan& plan;
+  const Buffers* buffers;
+  const Layers* layers;
+  const Words* constants;
+  ElementType element_type;
 
-  bool is_int8() const { return plan.element_type() == ElementType::Int8; }
+  Checked(const tflite::Model& checked_model, const schema::Plan& checked_plan)
+      : model(checked_model),
+        plan(checked_plan),
+        buffers(model.buffers()),
+        layers(plan.layers()),
+        constants(plan.constants()),
+        element_type(plan.element_type()) {}
+
+  bool is_int8() const { return element_type == ElementType::Int8; }
   uint64_t element_bytes() const { return is_int8() ? sizeof(int8_t) : sizeof(float); }
 };
 
@@ -147,8 +159,8 @@ bool HasWeights(Operation operation) {
 
 bool WeightsHold(const Checked& checked, const Layer& layer) {
   if (!HasWeights(layer.operation())) return layer.weights() == 0;
-  if (layer.weights() >= checked.model.buffers()->size()) return false;
-  const auto* data = checked.model.buffers()->Get(layer.weights())->data();
+  if (layer.weights() >= checked.buffers->size()) return false;
+  const auto* data = checked.buffers->Get(layer.weights())->data();
   if (data == nullptr || (reinterpret_cast<uintptr_t>(data->data()) & (alignof(uint32_t) - 1)) != 0)
     return false;
   return data->size() == Taps(layer) * layer.output_channels() * checked.element_bytes();
@@ -274,7 +286,7 @@ bool AddHolds(const AddConstants& constants) {
 
 // The constants of a step if there are that many words, else null.
 const uint32_t* FindConstants(const Checked& checked, const Step& step, uint32_t words) {
-  const Words* all = checked.plan.constants();
+  const Words* all = checked.constants;
   if (all == nullptr || words > all->size() || step.constants() > all->size() - words) return nullptr;
   return all->data() + step.constants();
 }
@@ -360,11 +372,13 @@ bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& sourc
 // A subnetwork's run list, while it is checked.
 struct RunList {
   const Checked& checked;
-  const Subnetwork& subnetwork;
+  const Steps& steps;
+  const Tensors& tensors;
+  uint32_t arena_bytes;
 
-  const Step& step(uint32_t index) const { return *subnetwork.steps()->Get(index); }
-  const Tensor& tensor(uint32_t index) const { return *subnetwork.tensors()->Get(index); }
-  const Layer& layer(const Step& step) const { return *checked.plan.layers()->Get(step.layer()); }
+  const Step& step(uint32_t index) const { return *steps.Get(index); }
+  const Tensor& tensor(uint32_t index) const { return *tensors.Get(index); }
+  const Layer& layer(const Step& step) const { return *checked.layers->Get(step.layer()); }
 
   Range OutputRange(const Step& step) const {
     return RangeOf(checked, tensor(step.output()), OutputArea(layer(step)));
@@ -372,9 +386,9 @@ struct RunList {
 };
 
 bool IndicesHold(const RunList& list, const Step& step) {
-  const uint32_t tensors = list.subnetwork.tensors()->size();
-  return step.layer() < list.checked.plan.layers()->size() && step.input() < tensors &&
-         step.output() < tensors && step.output() != 0 && step.output() != step.input();
+  const uint32_t tensors = list.tensors.size();
+  return step.layer() < list.checked.layers->size() && step.input() < tensors && step.output() < tensors &&
+         step.output() != 0 && step.output() != step.input();
 }
 
 // The tensors that a step reads beside the first.
@@ -387,7 +401,7 @@ struct FurtherInputs {
 FurtherInputs FurtherInputsOf(const RunList& list, const Step& step) {
   const Operation operation = list.layer(step).operation();
   if (!TakesTwo(operation) && operation != Operation::Concatenation) return {nullptr, 0};
-  const uint32_t* words = list.checked.plan.constants()->data() + step.constants();
+  const uint32_t* words = list.checked.constants->data() + step.constants();
   if (TakesTwo(operation)) return {words, 1};
   const ConcatenationConstants constants(words);
   return {constants.tensors, constants.count};
@@ -434,10 +448,24 @@ bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor, uint64_t 
   return whole && IsAtPort(list.checked, input, area, *list.checked.plan.input());
 }
 
-// Whether no step writes the tensor: it is the network's input, or another shape of the tensor at its place.
-bool IsView(const RunList& list, uint32_t tensor) {
-  for (const Step* step : *list.subnetwork.steps()) {
-    if (step->output() == tensor) return false;
+// Whether one of the first steps writes the tensor.
+bool IsWritten(const RunList& list, uint32_t tensor, uint32_t steps) {
+  for (uint32_t index = 0; index < steps; ++index) {
+    if (list.step(index).output() == tensor) return true;
+  }
+  return false;
+}
+
+// Whether it is the network's input, or another shape of the tensor at its place.
+bool IsView(const RunList& list, uint32_t tensor) { return !IsWritten(list, tensor, list.steps.size()); }
+
+// No tensor is written twice. Most run lists write their tensors in order, which needs no search.
+bool OutputsDiffer(const RunList& list) {
+  uint32_t largest = 0;
+  for (uint32_t index = 0; index < list.steps.size(); ++index) {
+    const uint32_t output = list.step(index).output();
+    if (output <= largest && IsWritten(list, output, index)) return false;
+    largest = output > largest ? output : largest;
   }
   return true;
 }
@@ -455,13 +483,6 @@ bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor, uint64_t 
   return IsView(list, tensor) && ReadsPort(list, list.step(index), tensor, area);
 }
 
-bool OutputIsNew(const RunList& list, uint32_t index) {
-  for (uint32_t earlier = 0; earlier < index; ++earlier) {
-    if (list.step(earlier).output() == list.step(index).output()) return false;
-  }
-  return true;
-}
-
 int32_t PositionBytes(const RunList& list, uint32_t tensor) {
   return static_cast<int32_t>(list.tensor(tensor).channels() * list.checked.element_bytes());
 }
@@ -470,11 +491,11 @@ int32_t PositionBytes(const RunList& list, uint32_t tensor) {
 bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
   const Range input = RangeOf(list.checked, list.tensor(tensor), area);
   const Range output = list.OutputRange(step);
-  if (input.end > list.subnetwork.arena_bytes() || output.end > list.subnetwork.arena_bytes()) return false;
+  if (input.end > list.arena_bytes || output.end > list.arena_bytes) return false;
   if (!input.Overlaps(output)) return true;
   const Overlap allowed =
       OverlapOf(list.layer(step), PositionBytes(list, tensor), PositionBytes(list, step.output()));
-  return allowed.Allows(static_cast<int64_t>(input.begin), static_cast<int64_t>(output.begin));
+  return allowed.Allows(static_cast<int32_t>(input.begin), static_cast<int32_t>(output.begin));
 }
 
 // `area` is that of the tensor, as the step reads it.
@@ -483,7 +504,8 @@ bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor, uint64_t a
 }
 
 uint64_t FurtherArea(const Layer& layer) {
-  return TakesTwo(layer.operation()) ? InputArea(layer) / KernelArea(layer) : InputArea(layer);
+  const bool is_spread = TakesTwo(layer.operation()) && KernelArea(layer) != 1;
+  return is_spread ? 1 : InputArea(layer);
 }
 
 bool FurtherInputsHold(const RunList& list, uint32_t index) {
@@ -491,7 +513,7 @@ bool FurtherInputsHold(const RunList& list, uint32_t index) {
   const FurtherInputs further = FurtherInputsOf(list, step);
   for (uint32_t input = 0; input < further.count; ++input) {
     const uint32_t tensor = further.tensors[input];
-    if (tensor >= list.subnetwork.tensors()->size() || tensor == step.output()) return false;
+    if (tensor >= list.tensors.size() || tensor == step.output()) return false;
     if (!InputHolds(list, index, tensor, FurtherArea(list.layer(step)))) return false;
   }
   return FurtherChannelsHold(list, step, further);
@@ -503,7 +525,7 @@ bool StepHolds(const RunList& list, uint32_t index) {
   const Layer& layer = list.layer(step);
   const Tensor& source = list.tensor(step.input());
   const Tensor& destination = list.tensor(step.output());
-  return ChannelsHold(layer, source.channels(), destination.channels()) && OutputIsNew(list, index) &&
+  return ChannelsHold(layer, source.channels(), destination.channels()) &&
          InputHolds(list, index, step.input(), InputArea(layer)) &&
          ConstantsHold(list.checked, step, source, destination, layer.operation()) &&
          FurtherInputsHold(list, index) && step.activation_minimum() <= step.activation_maximum();
@@ -525,12 +547,12 @@ bool SubnetworkHolds(const Checked& checked, const Subnetwork& subnetwork) {
   for (const Tensor* tensor : *subnetwork.tensors()) {
     if (!TensorHolds(checked, *tensor)) return false;
   }
-  const RunList list = {checked, subnetwork};
-  const uint32_t steps = subnetwork.steps()->size();
+  const RunList list = {checked, *subnetwork.steps(), *subnetwork.tensors(), subnetwork.arena_bytes()};
+  const uint32_t steps = list.steps.size();
   for (uint32_t index = 0; index < steps; ++index) {
     if (!StepHolds(list, index)) return false;
   }
-  return WritesPort(list, list.step(steps - 1));
+  return OutputsDiffer(list) && WritesPort(list, list.step(steps - 1));
 }
 
 // Every subnetwork has one line, which repeats its costs.
@@ -552,7 +574,7 @@ bool RankingHolds(const Checked& checked) {
 
 bool ExitsHold(const Checked& checked) {
   for (const schema::Exit* exit : *checked.plan.exits()) {
-    if (exit->name() == nullptr || exit->tap() >= checked.plan.layers()->size()) return false;
+    if (exit->name() == nullptr || exit->tap() >= checked.layers->size()) return false;
   }
   return true;
 }
@@ -568,30 +590,20 @@ bool TargetsHold(const Checked& checked) {
 
 bool IsComplete(const Checked& checked) {
   const schema::Plan& plan = checked.plan;
-  return checked.model.buffers() != nullptr && plan.element_type() <= ElementType::MAX &&
-         HasElements(plan.layers()) && plan.layers()->size() <= conventions::kMaximumLayers &&
+  return checked.buffers != nullptr && checked.element_type <= ElementType::MAX &&
+         HasElements(checked.layers) && checked.layers->size() <= conventions::kMaximumLayers &&
          HasElements(plan.exits()) && HasElements(plan.subnetworks()) &&
          plan.subnetworks()->size() <= conventions::kMaximumSubnetworks && HasElements(plan.ranking());
-}
-
-bool IsSupported(const Checked& checked) {
-#ifdef REDS_INT8_ONLY
-  return checked.is_int8();
-#else
-  static_cast<void>(checked);
-  return true;
-#endif
 }
 
 }  // namespace
 
 bool KeepsRules(const tflite::Model& model, const schema::Plan& plan) {
-  const Checked checked = {model, plan};
-  if (!IsComplete(checked) || !IsSupported(checked) || !PortHolds(checked, plan.input()) ||
-      !PortHolds(checked, plan.output())) {
+  const Checked checked(model, plan);
+  if (!IsComplete(checked) || !PortHolds(checked, plan.input()) || !PortHolds(checked, plan.output())) {
     return false;
   }
-  for (const Layer* layer : *plan.layers()) {
+  for (const Layer* layer : *checked.layers) {
     if (!LayerHolds(checked, *layer)) return false;
   }
   if (!ExitsHold(checked)) return false;

@@ -6,9 +6,10 @@
 #include "reds/reds.h"
 #include "src/constants.h"
 #include "src/context.h"
+#include "src/observe.h"
+#include "src/operation.h"
 
 namespace reds {
-namespace {
 
 using schema::Activation;
 using schema::ElementType;
@@ -16,9 +17,6 @@ using schema::Layer;
 using schema::Operation;
 using schema::Step;
 using schema::Tensor;
-
-// The operands of a kernel lie under its frame; those of the others should not.
-#define REDS_OWN_FRAME __attribute__((noinline))
 
 // One step with everything that it refers to.
 struct Task {
@@ -68,6 +66,8 @@ struct Task {
 
   int32_t ElementsAtOnce() const { return Positions() / SecondRepeats() * destination.channels(); }
 };
+
+namespace {
 
 Window MakeWindow(const Layer& layer) {
   return {layer.input_height(),    layer.input_width(),    layer.output_height(), layer.output_width(),
@@ -131,17 +131,17 @@ Conv2D<Element> MakeConv2D(const Task& task) {
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunConv2D(const Task& task) {
+void RunConv2D(const Task& task) {
   Run(MakeConv2D<Element>(task));
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunTransposeConv(const Task& task) {
+void RunTransposeConv(const Task& task) {
   Run(TransposeConv<Element>{MakeConv2D<Element>(task)});
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunGroupedConv2D(const Task& task) {
+void RunGroupedConv2D(const Task& task) {
   const Layer& layer = task.layer;
   Run(GroupedConv2D<Element>{MakeWindow(layer), task.Input<Element>(), task.Weights<Element>(),
                              task.Output<Element>(), layer.groups(), layer.input_channels() / layer.groups(),
@@ -150,7 +150,7 @@ REDS_OWN_FRAME void RunGroupedConv2D(const Task& task) {
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunDepthwiseConv2D(const Task& task) {
+void RunDepthwiseConv2D(const Task& task) {
   Run(DepthwiseConv2D<Element>{
       MakeWindow(task.layer), task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
       task.source.channels(), task.layer.output_channels() / task.layer.input_channels(),
@@ -158,7 +158,7 @@ REDS_OWN_FRAME void RunDepthwiseConv2D(const Task& task) {
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunFullyConnected(const Task& task) {
+void RunFullyConnected(const Task& task) {
   Run(FullyConnected<Element>{task.Input<Element>(), task.Weights<Element>(), task.Output<Element>(),
                               task.Positions(), task.source.channels(), task.destination.channels(),
                               task.layer.input_channels(), MakeStage<Element>(task)});
@@ -171,54 +171,48 @@ Pool2D<Element> MakePool(const Task& task) {
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunAveragePool(const Task& task) {
+void RunAveragePool(const Task& task) {
   RunAverage(MakePool<Element>(task));
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunMaxPool(const Task& task) {
+void RunMaxPool(const Task& task) {
   RunMaximum(MakePool<Element>(task));
 }
 
-template <typename Element>
-void RunElementwise(const Task& task);
-
-template <>
-REDS_OWN_FRAME void RunElementwise<int8_t>(const Task& task) {
+void RunLookup(const Task& task) {
   Run(Lookup{task.Input<int8_t>(), LookupConstants(task.Constants()).table, task.Output<int8_t>(),
              task.Positions() * task.destination.channels()});
 }
 
 #ifndef REDS_INT8_ONLY
-template <>
-REDS_OWN_FRAME void RunElementwise<float>(const Task& task) {
-  const Elementwise elements = {task.Input<float>(), task.Output<float>(),
-                                task.Positions() * task.destination.channels()};
-  switch (task.layer.operation()) {
-    case Operation::LeakyRelu:
-      return Run(LeakyRelu{elements, SlopeConstants(task.Constants()).slope});
-    case Operation::Logistic:
-      return RunLogistic(elements);
-    case Operation::Tanh:
-      return RunTanh(elements);
-    default:
-      return RunHardSwish(elements);
-  }
+Elementwise MakeElementwise(const Task& task) {
+  return {task.Input<float>(), task.Output<float>(), task.Positions() * task.destination.channels()};
+}
+
+void RunLeakyRelu(const Task& task) {
+  Run(LeakyRelu{MakeElementwise(task), SlopeConstants(task.Constants()).slope});
+}
+
+template <void (*kRun)(const Elementwise&)>
+void RunElementwise(const Task& task) {
+  kRun(MakeElementwise(task));
 }
 #endif
 
 template <typename Element>
-REDS_OWN_FRAME void RunRelu(const Task& task) {
-  // In int8 it is a clamp, or a table where it also changes the quantisation.
-  if (std::is_same<Element, int8_t>::value && !HaveOneQuantization(task.source, task.destination)) {
-    return RunElementwise<Element>(task);
-  }
+void RunRelu(const Task& task) {
   Run(Relu<Element>{task.Input<Element>(), task.Output<Element>(),
                     task.Positions() * task.destination.channels(), MakeClamp<Element>(task)});
 }
 
+// A clamp, or a table where it also changes the quantisation.
+void RunReluOrLookup(const Task& task) {
+  HaveOneQuantization(task.source, task.destination) ? RunRelu<int8_t>(task) : RunLookup(task);
+}
+
 template <typename Element>
-REDS_OWN_FRAME void RunPad(const Task& task) {
+void RunPad(const Task& task) {
   const Layer& layer = task.layer;
   const int32_t position = task.source.channels() * static_cast<int32_t>(sizeof(Element));
   const int32_t row = layer.output_width() * position;
@@ -320,7 +314,7 @@ template <typename Element>
 void RunMean(const Task& task);
 
 template <>
-REDS_OWN_FRAME void RunMean<int8_t>(const Task& task) {
+void RunMean<int8_t>(const Task& task) {
   const FactorConstants factor(task.Constants());
   Run(Mean{task.Input<int8_t>(),
            task.Output<int8_t>(),
@@ -334,7 +328,7 @@ REDS_OWN_FRAME void RunMean<int8_t>(const Task& task) {
 
 #ifndef REDS_INT8_ONLY
 template <>
-REDS_OWN_FRAME void RunMean<float>(const Task& task) {
+void RunMean<float>(const Task& task) {
   RunAverage(MakePool<float>(task));
 }
 #endif
@@ -366,7 +360,7 @@ PRelu<float> MakePRelu<float>(const Task& task) {
 #endif
 
 template <typename Element>
-REDS_OWN_FRAME void RunResize(const Task& task) {
+void RunResize(const Task& task) {
   const Layer& layer = task.layer;
   Run(Repeat{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width(),
              task.source.channels() * static_cast<int32_t>(sizeof(Element)), layer.stride_height(),
@@ -374,7 +368,7 @@ REDS_OWN_FRAME void RunResize(const Task& task) {
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunSlice(const Task& task) {
+void RunSlice(const Task& task) {
   const Layer& layer = task.layer;
   constexpr int32_t kBytes = sizeof(Element);
   const int32_t from = task.source.channels() * kBytes;
@@ -390,27 +384,27 @@ REDS_OWN_FRAME void RunSlice(const Task& task) {
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunSoftmax(const Task& task) {
+void RunSoftmax(const Task& task) {
   Run(MakeSoftmax<Element>(task));
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunSum(const Task& task) {
+void RunSum(const Task& task) {
   RunPair(task, MakeAdd<Element>(task));
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunProduct(const Task& task) {
+void RunProduct(const Task& task) {
   RunPair(task, MakeMul<Element>(task));
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunPRelu(const Task& task) {
+void RunPRelu(const Task& task) {
   Run(MakePRelu<Element>(task));
 }
 
 template <typename Element>
-REDS_OWN_FRAME void RunConcatenation(const Task& task) {
+void RunConcatenation(const Task& task) {
   const ConcatenationConstants constants(task.Constants());
   const int32_t pitch = task.destination.channels() * static_cast<int32_t>(sizeof(Element));
   uint8_t* place = task.Output<uint8_t>();
@@ -422,72 +416,15 @@ REDS_OWN_FRAME void RunConcatenation(const Task& task) {
   }
 }
 
-template <typename Element>
-void RunTask(const Task& task) {
-  switch (task.layer.operation()) {
-    case Operation::Conv2D:
-      return task.layer.groups() > 1 ? RunGroupedConv2D<Element>(task) : RunConv2D<Element>(task);
-    case Operation::TransposeConv:
-      return RunTransposeConv<Element>(task);
-    case Operation::DepthwiseConv2D:
-      return RunDepthwiseConv2D<Element>(task);
-    case Operation::FullyConnected:
-      return RunFullyConnected<Element>(task);
-    case Operation::AveragePool2D:
-      return RunAveragePool<Element>(task);
-    case Operation::MaxPool2D:
-      return RunMaxPool<Element>(task);
-    case Operation::Relu:
-      return RunRelu<Element>(task);
-    case Operation::Softmax:
-      return RunSoftmax<Element>(task);
-    case Operation::Add:
-    case Operation::Sub:
-      return RunSum<Element>(task);
-    case Operation::Mul:
-      return RunProduct<Element>(task);
-    case Operation::Mean:
-      return RunMean<Element>(task);
-    case Operation::PRelu:
-      return RunPRelu<Element>(task);
-    case Operation::ResizeNearestNeighbor:
-      return RunResize<Element>(task);
-    case Operation::StridedSlice:
-      return RunSlice<Element>(task);
-    case Operation::Concatenation:
-      return RunConcatenation<Element>(task);
-    case Operation::LeakyRelu:
-    case Operation::Logistic:
-    case Operation::Tanh:
-    case Operation::HardSwish:
-    case Operation::Requantize:
-      return RunElementwise<Element>(task);
-    case Operation::Pad:
-      return RunPad<Element>(task);
-  }
+constexpr reds_operation Int8(Operation operation, Runner run, uint32_t groups = 0) {
+  return {KeyOf(ElementType::Int8, operation) | groups, run};
 }
 
-void RunTaskOfType(ElementType type, const Task& task) {
-#ifdef REDS_INT8_ONLY
-  static_cast<void>(type);
-  RunTask<int8_t>(task);
-#else
-  type == ElementType::Int8 ? RunTask<int8_t>(task) : RunTask<float>(task);
+#ifndef REDS_INT8_ONLY
+constexpr reds_operation Float32(Operation operation, Runner run, uint32_t groups = 0) {
+  return {KeyOf(ElementType::Float32, operation) | groups, run};
+}
 #endif
-}
-
-void Observe(const Context& context, const Step& step, Operation operation, bool finished) {
-  if (context.observer == nullptr) return;
-  context.observer(context.user, context.next_step, step.layer(), static_cast<uint32_t>(operation), finished);
-}
-
-void RunStep(const Context& context, const Step& step) {
-  const Layer& layer = *context.layers->Get(step.layer());
-  Observe(context, step, layer.operation(), false);
-  RunTaskOfType(context.plan->element_type(), {context, step, layer, *context.tensors->Get(step.input()),
-                                               *context.tensors->Get(step.output())});
-  Observe(context, step, layer.operation(), true);
-}
 
 void BeginInference(Context& context) {
   const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.selected);
@@ -495,8 +432,15 @@ void BeginInference(Context& context) {
   context.tensors = subnetwork.tensors();
 }
 
+void RunStep(const Context& context) {
+  const Step& step = *context.steps->Get(context.next_step);
+  const Layer& layer = *context.layers->Get(step.layer());
+  RunnerOf(KeyOf(context.element_type, layer))(
+      {context, step, layer, *context.tensors->Get(step.input()), *context.tensors->Get(step.output())});
+}
+
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {
-  const bool is_int8 = context.plan->element_type() == ElementType::Int8;
+  const bool is_int8 = context.element_type == ElementType::Int8;
   reds_tensor tensor = {};
   tensor.data = context.arena + port.offset();
   tensor.bytes = port.bytes();
@@ -510,6 +454,78 @@ reds_tensor DescribePort(const Context& context, const schema::Port& port) {
 
 }  // namespace
 }  // namespace reds
+
+// ---- What a firmware can link ----
+
+using reds::Int8;
+using reds::Operation;
+
+const reds_operation reds_conv_2d_int8 = Int8(Operation::Conv2D, reds::RunConv2D<int8_t>);
+const reds_operation reds_grouped_conv_2d_int8 =
+    Int8(Operation::Conv2D, reds::RunGroupedConv2D<int8_t>, reds::kHasGroups);
+const reds_operation reds_depthwise_conv_2d_int8 =
+    Int8(Operation::DepthwiseConv2D, reds::RunDepthwiseConv2D<int8_t>);
+const reds_operation reds_fully_connected_int8 =
+    Int8(Operation::FullyConnected, reds::RunFullyConnected<int8_t>);
+const reds_operation reds_average_pool_2d_int8 = Int8(Operation::AveragePool2D, reds::RunAveragePool<int8_t>);
+const reds_operation reds_max_pool_2d_int8 = Int8(Operation::MaxPool2D, reds::RunMaxPool<int8_t>);
+const reds_operation reds_relu_int8 = Int8(Operation::Relu, reds::RunReluOrLookup);
+const reds_operation reds_softmax_int8 = Int8(Operation::Softmax, reds::RunSoftmax<int8_t>);
+const reds_operation reds_add_int8 = Int8(Operation::Add, reds::RunSum<int8_t>);
+const reds_operation reds_concatenation_int8 = Int8(Operation::Concatenation, reds::RunConcatenation<int8_t>);
+const reds_operation reds_leaky_relu_int8 = Int8(Operation::LeakyRelu, reds::RunLookup);
+const reds_operation reds_logistic_int8 = Int8(Operation::Logistic, reds::RunLookup);
+const reds_operation reds_tanh_int8 = Int8(Operation::Tanh, reds::RunLookup);
+const reds_operation reds_hard_swish_int8 = Int8(Operation::HardSwish, reds::RunLookup);
+const reds_operation reds_pad_int8 = Int8(Operation::Pad, reds::RunPad<int8_t>);
+const reds_operation reds_mul_int8 = Int8(Operation::Mul, reds::RunProduct<int8_t>);
+const reds_operation reds_sub_int8 = Int8(Operation::Sub, reds::RunSum<int8_t>);
+const reds_operation reds_mean_int8 = Int8(Operation::Mean, reds::RunMean<int8_t>);
+const reds_operation reds_prelu_int8 = Int8(Operation::PRelu, reds::RunPRelu<int8_t>);
+const reds_operation reds_requantize_int8 = Int8(Operation::Requantize, reds::RunLookup);
+const reds_operation reds_resize_nearest_neighbor_int8 =
+    Int8(Operation::ResizeNearestNeighbor, reds::RunResize<int8_t>);
+const reds_operation reds_transpose_conv_int8 =
+    Int8(Operation::TransposeConv, reds::RunTransposeConv<int8_t>);
+const reds_operation reds_strided_slice_int8 = Int8(Operation::StridedSlice, reds::RunSlice<int8_t>);
+
+#ifndef REDS_INT8_ONLY
+using reds::Float32;
+
+const reds_operation reds_conv_2d_float32 = Float32(Operation::Conv2D, reds::RunConv2D<float>);
+const reds_operation reds_grouped_conv_2d_float32 =
+    Float32(Operation::Conv2D, reds::RunGroupedConv2D<float>, reds::kHasGroups);
+const reds_operation reds_depthwise_conv_2d_float32 =
+    Float32(Operation::DepthwiseConv2D, reds::RunDepthwiseConv2D<float>);
+const reds_operation reds_fully_connected_float32 =
+    Float32(Operation::FullyConnected, reds::RunFullyConnected<float>);
+const reds_operation reds_average_pool_2d_float32 =
+    Float32(Operation::AveragePool2D, reds::RunAveragePool<float>);
+const reds_operation reds_max_pool_2d_float32 = Float32(Operation::MaxPool2D, reds::RunMaxPool<float>);
+const reds_operation reds_relu_float32 = Float32(Operation::Relu, reds::RunRelu<float>);
+const reds_operation reds_softmax_float32 = Float32(Operation::Softmax, reds::RunSoftmax<float>);
+const reds_operation reds_add_float32 = Float32(Operation::Add, reds::RunSum<float>);
+const reds_operation reds_concatenation_float32 =
+    Float32(Operation::Concatenation, reds::RunConcatenation<float>);
+const reds_operation reds_leaky_relu_float32 = Float32(Operation::LeakyRelu, reds::RunLeakyRelu);
+const reds_operation reds_logistic_float32 =
+    Float32(Operation::Logistic, reds::RunElementwise<reds::RunLogistic>);
+const reds_operation reds_tanh_float32 = Float32(Operation::Tanh, reds::RunElementwise<reds::RunTanh>);
+const reds_operation reds_hard_swish_float32 =
+    Float32(Operation::HardSwish, reds::RunElementwise<reds::RunHardSwish>);
+const reds_operation reds_pad_float32 = Float32(Operation::Pad, reds::RunPad<float>);
+const reds_operation reds_mul_float32 = Float32(Operation::Mul, reds::RunProduct<float>);
+const reds_operation reds_sub_float32 = Float32(Operation::Sub, reds::RunSum<float>);
+const reds_operation reds_mean_float32 = Float32(Operation::Mean, reds::RunMean<float>);
+const reds_operation reds_prelu_float32 = Float32(Operation::PRelu, reds::RunPRelu<float>);
+const reds_operation reds_resize_nearest_neighbor_float32 =
+    Float32(Operation::ResizeNearestNeighbor, reds::RunResize<float>);
+const reds_operation reds_transpose_conv_float32 =
+    Float32(Operation::TransposeConv, reds::RunTransposeConv<float>);
+const reds_operation reds_strided_slice_float32 = Float32(Operation::StridedSlice, reds::RunSlice<float>);
+#endif
+
+// ---- Inference ----
 
 reds_tensor reds_input(const reds_context* context) {
   const reds::Context& self = reds::Private(context);
@@ -530,7 +546,9 @@ void reds_invoke(reds_context* context) {
 reds_status reds_step(reds_context* context) {
   reds::Context& self = reds::Private(context);
   if (self.next_step == 0) reds::BeginInference(self);
-  reds::RunStep(self, *self.steps->Get(self.next_step));
+  reds::Observe(self, false);
+  reds::RunStep(self);
+  reds::Observe(self, true);
   ++self.next_step;
   if (self.next_step < self.steps->size()) return REDS_OK;
   self.next_step = 0;

@@ -1,7 +1,8 @@
-"""Writes a small model with three subnetworks as a C array: make_model.py HEADER TFLITE.
+"""Writes a small model with three subnetworks as a C array, and its operations: make_model.py HEADER TFLITE OPERATIONS.
 
 Its weights are random, because the example shows how firmware runs a model, not what the model is good for. A trained
-one comes from `reds prune`, and its array from `reds emit RUN -o model.tflite --c-array model.h`.
+one comes from `reds prune`, and its C files from `reds emit RUN -o model.tflite --c-array model.h --operations
+operations.c`.
 """
 
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 from keras import layers
 
 import reds
-from reds.emitting import write_c_array
+from reds.emitting import write_c_array, write_operations
 from reds.graph import Supernet
 
 CALIBRATION_SAMPLES = 32
@@ -33,14 +34,15 @@ def small_model() -> keras.Model:
     )
 
 
-def main(header: Path, tflite: Path) -> None:
+def main(header: Path, tflite: Path, operations: Path) -> None:
     """Searches two subnetworks and emits them with the full network, untrained."""
     family = reds.solve(reds.rank(small_model(), method="l1"), budgets=(0.5, 0.25))
     untrained = Supernet(family, ({},) * len(family.subnetworks))
     samples = np.random.default_rng(0).standard_normal((CALIBRATION_SAMPLES, *family.graph.input_shape), np.float32)
     reds.emit(untrained, tflite, "int8", samples)
     write_c_array(tflite.read_bytes(), header)
+    write_operations(tflite, operations)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -28,6 +28,18 @@ node: { title: "invoke" label: "void invoke()\nrun.cc:1:6\n16 bytes (static)\n0 
 edge: { sourcename: "invoke" targetname: "Run" label: "run.cc:2:1" }
 }
 """
+POINTERS = r"""graph: { title: "device/src/run.cc"
+node: { title: "run.cc:first" label: "void first()\nrun.cc:1:6\n24 bytes (static)\n0 dynamic objects" }
+node: { title: "run.cc:second" label: "void second()\nrun.cc:2:6\n64 bytes (static)\n0 dynamic objects" }
+node: { title: "run.cc:named" label: "void named()\nrun.cc:3:6\n128 bytes (static)\n0 dynamic objects" }
+node: { title: "step" label: "void step()\nrun.cc:4:6\n16 bytes (static)\n0 dynamic objects" }
+node: { title: "invoke" label: "void invoke()\nrun.cc:5:6\n16 bytes (static)\n0 dynamic objects" }
+node: { title: "__indirect_call" label: "Indirect Call Placeholder" shape : ellipse }
+edge: { sourcename: "step" targetname: "__indirect_call" label: "run.cc:6:1" }
+edge: { sourcename: "invoke" targetname: "step" label: "run.cc:7:1" }
+edge: { sourcename: "invoke" targetname: "run.cc:named" label: "run.cc:8:1" }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +64,13 @@ def test_the_deepest_chain_of_calls(footprint: ModuleType, tmp_path: Path) -> No
     assert calls.depth("conv.cc:inner") == 24
     assert calls.depth_of_file("conv") == 40 + 24
     assert calls.depth("invoke") == 16 + 40 + 24
+
+
+def test_a_call_through_a_pointer(footprint: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "run.ci").write_text(POINTERS)
+    calls = footprint.CallGraph([tmp_path / "run.o"])
+    assert calls.depth("step") == 16 + 64
+    assert calls.depth("invoke") == 16 + 128
 
 
 def test_a_stack_of_unknown_size_is_refused(footprint: ModuleType, tmp_path: Path) -> None:
@@ -109,3 +128,4 @@ def test_the_record_covers_every_core_and_is_in_the_documentation(footprint: Mod
     for core in footprint.CORES:
         assert record.costs[f"{core} int8 text B"] < record.costs[f"{core} all text B"]
         assert record.costs[f"{core} stack of reds_invoke B"] > record.costs[f"{core} stack of softmax_int8 B"]
+        assert record.costs[f"{core} ds_cnn_s alone B"] < record.costs[f"{core} int8 text B"]

@@ -1,5 +1,6 @@
 // Opens damaged copies of a model and runs what libreds accepts. Built with sanitizers, which end the program
-// at the first access outside the model, the arena or a number's range.
+// at the first access outside the model, the arena or a number's range. What libreds takes for well-formed must also
+// pass FlatBuffers' own verifiers.
 //
 // Usage: corruption MODEL PLAN_OFFSET PLAN_BYTES
 
@@ -11,8 +12,13 @@
 #include <vector>
 
 #include "reds/reds.h"
+#include "src/schema.h"
+#include "src/well_formed.h"
 
 namespace {
+
+namespace schema = reds::schema;
+namespace tflite = reds::tflite;
 
 constexpr size_t kArenaBytes = 4096;
 
@@ -28,10 +34,23 @@ Memory Allocate(size_t size) {
   return Memory(static_cast<uint8_t*>(memory));
 }
 
+template <typename Table>
+void RequireThatFlatBuffersAgrees(const reds::Bytes& bytes, const char* identifier, reds::Root root) {
+  if (!reds::IsWellFormed(bytes, identifier, root)) return;
+  flatbuffers::Verifier verifier(bytes.data, bytes.size);
+  if (!verifier.VerifyBuffer<Table>(identifier)) std::abort();
+}
+
+// Where the plan lies in an undamaged model.
+struct Place {
+  size_t begin;
+  size_t end;
+};
+
 class Victim {
  public:
-  Victim(const uint8_t* content, size_t size)
-      : model_(Allocate(size)), size_(size), arena_(Allocate(kArenaBytes)) {
+  Victim(const uint8_t* content, size_t size, const Place& plan)
+      : model_(Allocate(size)), size_(size), plan_(plan), arena_(Allocate(kArenaBytes)) {
     std::memcpy(model_.get(), content, size);
     std::memset(arena_.get(), 0x5A, kArenaBytes);
   }
@@ -40,6 +59,13 @@ class Victim {
 
   // Opens the model and runs every subnetwork that fits the arena.
   reds_status OpenAndRun(uint32_t flags) {
+    RequireThatFlatBuffersAgrees<tflite::Model>({model_.get(), size_}, tflite::ModelIdentifier(),
+                                                reds::Root::kModel);
+    if (size_ > plan_.begin) {
+      const size_t end = size_ < plan_.end ? size_ : plan_.end;
+      RequireThatFlatBuffersAgrees<schema::Plan>({model_.get() + plan_.begin, end - plan_.begin},
+                                                 schema::PlanIdentifier(), reds::Root::kPlan);
+    }
     reds_config config = {};
     config.model = model_.get();
     config.model_bytes = size_;
@@ -70,6 +96,7 @@ class Victim {
 
   Memory model_;
   size_t size_;
+  Place plan_;
   Memory arena_;
 };
 
@@ -80,18 +107,18 @@ struct Tally {
   void Add(reds_status status) { ++(status == REDS_OK ? accepted : refused); }
 };
 
-Tally Truncate(const std::vector<uint8_t>& model, uint32_t flags) {
+Tally Truncate(const std::vector<uint8_t>& model, const Place& plan, uint32_t flags) {
   Tally tally;
   for (size_t size = 0; size < model.size(); ++size) {
-    tally.Add(Victim(model.data(), size).OpenAndRun(flags));
+    tally.Add(Victim(model.data(), size, plan).OpenAndRun(flags));
   }
   return tally;
 }
 
 // Changes every byte in a range in several ways.
-Tally ChangeBytes(const std::vector<uint8_t>& model, size_t begin, size_t end) {
+Tally ChangeBytes(const std::vector<uint8_t>& model, const Place& plan, size_t begin, size_t end) {
   constexpr uint8_t kFlips[] = {0x01, 0x04, 0x40, 0x80, 0xFF};
-  Victim victim(model.data(), model.size());
+  Victim victim(model.data(), model.size(), plan);
   Tally tally;
   for (size_t position = begin; position < end; ++position) {
     for (const uint8_t flip : kFlips) {
@@ -104,10 +131,10 @@ Tally ChangeBytes(const std::vector<uint8_t>& model, size_t begin, size_t end) {
 }
 
 // Puts numbers at the edges of their types at every word in a range.
-Tally ChangeWords(const std::vector<uint8_t>& model, size_t begin, size_t end) {
+Tally ChangeWords(const std::vector<uint8_t>& model, const Place& plan, size_t begin, size_t end) {
   constexpr uint32_t kEdges[] = {0,       1,          0x7F,       0x7FFF,     0xFFFF,
                                  0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xFFFFFFFF};
-  Victim victim(model.data(), model.size());
+  Victim victim(model.data(), model.size(), plan);
   Tally tally;
   for (size_t position = begin; position + sizeof(uint32_t) <= end; position += sizeof(uint32_t)) {
     uint8_t* word = victim.bytes() + position;
@@ -141,13 +168,14 @@ int main(int argument_count, char** arguments) {
   const std::vector<uint8_t> model = Read(arguments[1]);
   const size_t begin = std::strtoul(arguments[2], nullptr, 10);
   const size_t end = begin + std::strtoul(arguments[3], nullptr, 10);
+  const Place plan = {begin, end};
   Tally untouched;
-  untouched.Add(Victim(model.data(), model.size()).OpenAndRun(0));
+  untouched.Add(Victim(model.data(), model.size(), plan).OpenAndRun(0));
   Print("untouched", untouched);
-  Print("truncated", Truncate(model, 0));
-  Print("truncated in trusted flash", Truncate(model, REDS_TRUST_FLASH));
-  Print("plan bytes", ChangeBytes(model, begin, end));
-  Print("plan words", ChangeWords(model, begin, end));
-  Print("model words", ChangeWords(model, 0, begin));
+  Print("truncated", Truncate(model, plan, 0));
+  Print("truncated in trusted flash", Truncate(model, plan, REDS_TRUST_FLASH));
+  Print("plan bytes", ChangeBytes(model, plan, begin, end));
+  Print("plan words", ChangeWords(model, plan, begin, end));
+  Print("model words", ChangeWords(model, plan, 0, begin));
   return 0;
 }

@@ -92,8 +92,8 @@ def test_a_program_that_pkg_config_helps(installed: Path, example, console: Path
 @needs_qemu
 def test_firmware_that_pkg_config_helps(installed: Path, example, tmp_path: Path) -> None:
     image = tmp_path / "image.elf"
-    sources = [example.sources / "main.c", example.sources / "board.c"]
-    link = ["-nostartfiles", "--specs=nano.specs", "-T", example.sources / "link.ld"]
+    sources = [example.sources / "main.c", example.sources / "board.c", example.model_header.with_name("operations.c")]
+    link = ["-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-T", example.sources / "link.ld"]
     flags = [*FLAGS["cortex-m4"], f"-I{example.model_header.parent}", *package_flags(installed, "reds-cortex-m4")]
     subprocess.run([COMPILER, "-o", image, *sources, *link, *flags], check=True)
     assert run_image(image, "cortex-m4") == example.output

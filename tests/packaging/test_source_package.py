@@ -138,7 +138,8 @@ def test_its_sources_run_a_model(package: Path, example, tmp_path: Path, core: s
     image = tmp_path / "image.elf"
     link = ["-nostartfiles", "--specs=nano.specs", "-T", example.sources / "link.ld"]
     headers = [f"-I{package}/src", f"-I{package}/examples/BudgetSwitch"]
-    firmware = [example.sources / "main.c", example.sources / "board.c"]
+    operations = package / "examples/BudgetSwitch/operations.c"
+    firmware = [example.sources / "main.c", example.sources / "board.c", operations]
     subprocess.run([COMPILER, *flags, *headers, *firmware, *objects, *link, "-o", image], check=True)
     assert run_image(image, core) == example.output
 

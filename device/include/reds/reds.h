@@ -55,6 +55,7 @@ typedef enum reds_status {
   REDS_ERROR_PLAN = -6,      // the metadata is malformed or breaks a rule of docs/format.md
   REDS_ERROR_ARENA = -7,     // the arena is too small for this subnetwork (reds_open: for every subnetwork)
   REDS_ERROR_BUDGET = -8,    // no subnetwork fits the budget; the selection stays as it was
+  REDS_ERROR_UNLINKED = -9,  // an operation of the model is not linked; see reds/operations.h
 } reds_status;
 
 // Flags of reds_config.
@@ -147,7 +148,7 @@ typedef struct reds_tensor {
 // used.
 //
 // Returns REDS_OK, REDS_ERROR_ARGUMENT, REDS_ERROR_MODEL, REDS_ERROR_NO_PLAN, REDS_ERROR_VERSION,
-// REDS_ERROR_CHECKSUM, REDS_ERROR_PLAN or REDS_ERROR_ARENA.
+// REDS_ERROR_CHECKSUM, REDS_ERROR_PLAN, REDS_ERROR_UNLINKED or REDS_ERROR_ARENA.
 reds_status reds_open(reds_context* context, const reds_config* config);
 
 /// Subnetworks ///

@@ -117,7 +117,7 @@ class Cut {
 };
 
 // Widens `count` elements, whole groups, to where a group of one column begins. Returns where its next group does.
-inline uint32_t* Widen(const int8_t* from, int32_t count, uint32_t* to) {
+__attribute__((noinline)) uint32_t* Widen(const int8_t* from, int32_t count, uint32_t* to) {
   uint32_t even, odd;
 #define REDS_WIDEN_GROUP            \
   "ldr    %[odd], [%[from]], #4\n"  \
@@ -170,6 +170,16 @@ struct Position {
   int32_t y;
   int32_t x;
 };
+
+// Taps of the window at a position that lie in the map.
+struct TapsInMap {
+  TapRange rows;
+  TapRange columns;
+};
+
+__attribute__((noinline)) TapsInMap TapsAt(const Window& window, const Position& position) {
+  return {RowsInside(window, position.y), ColumnsInside(window, position.x)};
+}
 
 class Convolution {
  public:
@@ -251,14 +261,16 @@ class Convolution {
   }
 
   // `elements` is where those are gathered that are not whole groups.
-  void FillColumn(const Position& position, int8_t* elements, uint32_t* to) const {
+  __attribute__((noinline)) void FillColumn(const Position& position, int8_t* elements, uint32_t* to) const {
     const Window& window = conv_.window;
     const int32_t y = position.y * window.stride_height - window.padding_top;
     const int32_t x = position.x * window.stride_width - window.padding_left;
-    if (y < 0 || y > last_whole_.y || x < 0 || x > last_whole_.x || cut_.IsByTap()) {
-      FillColumnByPieces(position, elements, to);
-    } else {
+    if (y >= 0 && y <= last_whole_.y && x >= 0 && x <= last_whole_.x && !cut_.IsByTap()) {
       FillColumnByRows(conv_.input + (y * window.input_width + x) * conv_.input_channels, elements, to);
+    } else if (cut_.IsWhole() && !cut_.AreWholeGroups() && !cut_.IsByTap()) {
+      FillPaddedColumn(position, elements, to);
+    } else {
+      FillColumnByPieces(position, elements, to);
     }
   }
 
@@ -285,13 +297,37 @@ class Convolution {
     if (!cut_.AreWholeGroups()) Widen(elements, rows_.Groups() * kGroup, to);
   }
 
+  // A whole window that is one run: padding everywhere, then what lies in the map, row by row.
+  __attribute__((noinline)) void FillPaddedColumn(const Position& position, int8_t* elements,
+                                                  uint32_t* to) const {
+    const Window& window = conv_.window;
+    const int32_t channels = conv_.input_channels;
+    const TapsInMap taps = TapsAt(window, position);
+    const TapRange& rows = taps.rows;
+    const TapRange& columns = taps.columns;
+    const int32_t row_elements = window.kernel_width * channels;
+    const int32_t first_row = rows.origin + rows.first * window.dilation_height;
+    const int8_t* from =
+        conv_.input + (first_row * window.input_width + columns.origin + columns.first) * channels;
+    int8_t* row = Fill(0, MissingTo(part_.end), elements);
+    memset(row, conv_.input_zero_point, static_cast<size_t>(part_.end));
+    row += rows.first * row_elements + columns.first * channels;
+    for (int32_t left = rows.end - rows.first; left > 0; --left) {
+      Copy(from, (columns.end - columns.first) * channels, row);
+      from += row_step_;
+      row += row_elements;
+    }
+    Widen(elements, rows_.Groups() * kGroup, to);
+  }
+
   // A part of any window, in pieces that are contiguous in the map.
   __attribute__((noinline)) void FillColumnByPieces(const Position& position, int8_t* elements,
                                                     uint32_t* to) const {
     const Window& window = conv_.window;
     const int32_t channels = conv_.input_channels;
-    const TapRange rows = RowsInside(window, position.y);
-    const TapRange columns = ColumnsInside(window, position.x);
+    const TapsInMap taps = TapsAt(window, position);
+    const TapRange& rows = taps.rows;
+    const TapRange& columns = taps.columns;
     const int32_t row_elements = window.kernel_width * channels;
     int32_t tap_y = part_.first / row_elements;
     int32_t first = part_.first - tap_y * row_elements;

@@ -35,7 +35,7 @@ class RowPairs {
         part_(groups_ <= kMostWhole ? groups_ : kPartGroups),
         sums_(reinterpret_cast<int32_t*>(buffer_ + part_ * kGroupWords)) {}
 
-  void Run() {
+  __attribute__((always_inline)) void Run() {
     const int32_t block = kBufferWords - part_ * kGroupWords;  // an even number
     for (int32_t channel = 0; channel < layer_.output_channels; channel += block) {
       const int32_t left = layer_.output_channels - channel;
@@ -50,7 +50,7 @@ class RowPairs {
   static constexpr int32_t kGroupWords = 4;
   static constexpr int32_t kMostWhole = 20;  // groups that are not parted, to leave room for sums
   static constexpr int32_t kPartGroups = 16;
-  static constexpr int32_t kBufferWords = 128;
+  static constexpr int32_t kBufferWords = 136;
 
   // Which rows begin at a word boundary.
   enum class Rows { kAligned, kEvenAligned };

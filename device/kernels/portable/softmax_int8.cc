@@ -43,10 +43,11 @@ int32_t Exp(int32_t value) {
                                            39332535,   720401,     242};
   if (value == 0) return INT32_MAX;
   const int32_t small = (value & (kQuarter - 1)) - kQuarter;
-  const int32_t quarters = (small - value) / kQuarter;
   int32_t result = ExpOfSmall(ShiftLeftSaturated(small, kDifferenceIntegerBits));
-  for (int bit = 0; bit < kDifferenceIntegerBits + 2; ++bit) {
-    if ((quarters >> bit & 1) != 0) result = MultiplyHigh(result, kExpOfMinusPowers[bit]);
+  const int32_t* factor = kExpOfMinusPowers;
+  for (int32_t quarters = (small - value) / kQuarter; quarters != 0; quarters >>= 1) {
+    if ((quarters & 1) != 0) result = MultiplyHigh(result, *factor);
+    ++factor;
   }
   return result;
 }
@@ -65,12 +66,6 @@ int32_t ReciprocalOfOnePlus(int32_t value) {
   return ShiftLeftSaturated(x, 1);
 }
 
-int LeadingZeros(uint32_t value) {
-  int zeros = 0;
-  for (uint32_t bit = uint32_t{1} << 31; bit != 0 && (value & bit) == 0; bit >>= 1) ++zeros;
-  return zeros;
-}
-
 // A positive number 2^exponent / fraction with fraction in Q0.
 struct Reciprocal {
   int32_t fraction;
@@ -78,7 +73,7 @@ struct Reciprocal {
 };
 
 Reciprocal ReciprocalOfSum(int32_t sum) {
-  const int zeros = LeadingZeros(static_cast<uint32_t>(sum));
+  const int zeros = __builtin_clz(static_cast<uint32_t>(sum));
   const uint32_t normalised = static_cast<uint32_t>(sum) << zeros;
   const int32_t above_one = static_cast<int32_t>(normalised - (uint32_t{1} << 31));
   return {ReciprocalOfOnePlus(above_one), kSumIntegerBits - zeros};

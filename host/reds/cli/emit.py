@@ -1,4 +1,4 @@
-"""Writes the family of a run folder as .tflite again, in another type, or as a C array for firmware."""
+"""Writes the family of a run folder as .tflite again, in another type, or as C for firmware."""
 
 import argparse
 from pathlib import Path
@@ -12,12 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of `reds prune` or `reds demo`")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="model.tflite")
     parser.add_argument("--type", choices=options.TYPES, default="int8")
-    parser.add_argument("--c-array", type=Path, metavar="model.h", help="write the same bytes as a C header too")
+    options.add_c_files(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Emits."""
-    from reds.emitting import emit, write_c_array
+    from reds.emitting import emit
     from reds.graph import Supernet
     from reds.run_folder import CALIBRATION_FILE, SUPERNET_FILE
     from reds.store import load
@@ -28,6 +28,5 @@ def run(arguments: argparse.Namespace) -> None:
     calibration = options.load_array(arguments.run / CALIBRATION_FILE)
     path = emit(supernet, arguments.output, arguments.type, calibration)
     output.OUT.print(f"{path}: {path.stat().st_size:,} bytes")
-    if arguments.c_array:
-        write_c_array(path.read_bytes(), arguments.c_array)
-        output.OUT.print(f"{arguments.c_array}: the same as a C array")
+    for file, description in options.write_c_files(arguments, path):
+        output.OUT.print(f"{file}: {description}")

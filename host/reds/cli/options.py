@@ -36,6 +36,28 @@ def add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
     parser.add_argument("--download", action="store_true", help="download the official files where they are not found")
 
 
+def add_c_files(parser: argparse.ArgumentParser) -> None:
+    """--c-array and --operations: what firmware compiles."""
+    parser.add_argument("--c-array", type=Path, metavar="model.h", help="write the same bytes as a C header too")
+    parser.add_argument(
+        "--operations", type=Path, metavar="operations.c", help="write a C file that links only the model's kernels"
+    )
+
+
+def write_c_files(arguments: argparse.Namespace, model: Path) -> list[tuple[Path, str]]:
+    """Writes what --c-array and --operations ask for; returns each file and what it is."""
+    from reds.emitting import write_c_array, write_operations
+
+    written = []
+    if arguments.c_array:
+        write_c_array(model.read_bytes(), arguments.c_array)
+        written.append((arguments.c_array, "the same as a C array"))
+    if arguments.operations:
+        write_operations(model, arguments.operations)
+        written.append((arguments.operations, "the operations that it links"))
+    return written
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -2,5 +2,6 @@
 
 from reds.emitting.c_array import write_c_array
 from reds.emitting.file import annotate, emit, encode, extract
+from reds.emitting.operations import write_operations
 
-__all__ = ["annotate", "emit", "encode", "extract", "write_c_array"]
+__all__ = ["annotate", "emit", "encode", "extract", "write_c_array", "write_operations"]

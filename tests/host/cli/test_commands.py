@@ -138,10 +138,12 @@ def test_extract(reds: Any, model: Path, tmp_path: Path) -> None:
     assert path.read_bytes() == extract(model, 2)
 
 
-def test_emit_again_in_float32_and_as_a_c_array(reds: Any, run_folder: Path, model: Path, tmp_path: Path) -> None:
-    path, header = tmp_path / "float.tflite", tmp_path / "model.h"
-    answer = reds("emit", run_folder, "-o", path, "--type", "float32", "--c-array", header)
+def test_emit_again_in_float32_and_as_c(reds: Any, run_folder: Path, model: Path, tmp_path: Path) -> None:
+    path, header, operations = (tmp_path / name for name in ("float.tflite", "model.h", "operations.c"))
+    answer = reds("emit", run_folder, "-o", path, "--type", "float32", "--c-array", header, "--operations", operations)
     assert answer.code == 0
+    assert all(file.name in answer.out for file in (path, header, operations))
+    assert "&reds_fully_connected_float32," in operations.read_text()
     assert [info.macs for info in Runtime(path).subnetworks] == [info.macs for info in Runtime(model).subnetworks]
     subprocess.run(["g++", "-fsyntax-only", "-x", "c++", header], check=True)
 
