@@ -34,6 +34,8 @@ struct Context {
   const Steps* steps;
   const Tensors* tensors;
   uint32_t next_step;
+  uint32_t
+      first_step;  // the first that ran in this subnetwork; what is needed of earlier ones was brought over
 };
 
 static_assert(sizeof(Context) <= sizeof(reds_context), "reds_context must hold the private context");

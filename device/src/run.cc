@@ -493,6 +493,7 @@ void BeginInference(Context& context) {
   const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.selected);
   context.steps = subnetwork.steps();
   context.tensors = subnetwork.tensors();
+  context.first_step = 0;
 }
 
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {

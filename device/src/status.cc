@@ -22,6 +22,8 @@ const char* reds_status_text(reds_status status) {
       return "the arena is too small";
     case REDS_ERROR_BUDGET:
       return "no subnetwork fits the budget";
+    case REDS_ERROR_CONTINUE:
+      return "the running inference cannot go on in this subnetwork";
   }
   return "not a status";
 }

@@ -55,6 +55,7 @@ typedef enum reds_status {
   REDS_ERROR_PLAN = -6,      // the metadata is malformed or breaks a rule of docs/format.md
   REDS_ERROR_ARENA = -7,     // the arena is too small for this subnetwork (reds_open: for every subnetwork)
   REDS_ERROR_BUDGET = -8,    // no subnetwork fits the budget; the selection stays as it was
+  REDS_ERROR_CONTINUE = -9,  // the running inference cannot go on in this subnetwork; it goes on as it was
 } reds_status;
 
 // Flags of reds_config.
@@ -195,6 +196,24 @@ void reds_invoke(reds_context* context);
 // Returns REDS_OK if operations remain, or REDS_DONE after the last one; the next call begins a new
 // inference.
 reds_status reds_step(reds_context* context);
+
+// Lets the inference that reds_step has begun go on in another subnetwork, from the next operation on.
+//
+// The other subnetwork is a narrower one, or leaves the network at an exit. It goes on behind the last operation
+// that both run lists begin with: where both have the same exit that is the next one, and behind the tap of an exit
+// that was passed it is the first one of the exit's head. Each tensor that is still needed is reduced to its first
+// channels, in int8 rescaled from the wide tensor's quantisation to the narrow one's, and brought to its place. The
+// answer then is that of the narrower subnetwork, from features that the wider one computed so far.
+//
+// Either all of this is done or, with an error, nothing. What the next inference runs stays as it was selected.
+// Call it between two calls of reds_step, not from an interrupt handler that interrupts one. Its time grows with the
+// bytes of the needed tensors; docs/results.md says how many instructions that are.
+//
+// Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, REDS_ERROR_ARENA if the arena is too
+// small for it, or REDS_ERROR_CONTINUE if no inference has begun, if the subnetwork begins with another operation
+// or has none left to run, if it needs a tensor that has fewer channels now or is overwritten already, or needs more
+// than 16 at the same time.
+reds_status reds_continue_in(reds_context* context, uint32_t subnetwork);
 
 // Returns a zero-terminated sentence for a status, for people.
 const char* reds_status_text(reds_status status);
