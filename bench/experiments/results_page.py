@@ -202,6 +202,31 @@ def _fashion_mnist(record: dict) -> str:
     return f"## Fashion-MNIST\n\n    {command}\n\n{text}\n\n{table(header, rows)}"
 
 
+def _changes(record: dict) -> str:
+    narrower = list(dict.fromkeys(change["subnetwork"] for change in record["changes"]))
+    by_key = {(change["operations"], change["subnetwork"]): change for change in record["changes"]}
+    costs = [operation["instructions"] for operation in record["operations"]]
+    alone = {row["name"]: f"{row['accuracy']:.1%}" for row in record["subnetworks"]}
+    full = record["subnetworks"][0]["name"]
+    rows = [("nothing", "0%", *(cell for name in narrower for cell in (alone[name], "")))]
+    for done in range(1, len(costs)):
+        changes = [by_key[done, name] for name in narrower]
+        cells = ((f"{change['accuracy']:.1%}", f"{change['instructions']:,}") for change in changes)
+        name = record["operations"][done - 1]["name"]
+        rows.append((name, f"{sum(costs[:done]) / sum(costs):.0%}", *(cell for pair in cells for cell in pair)))
+    rows.append((record["operations"][-1]["name"], "100%", *(cell for _ in narrower for cell in (alone[full], ""))))
+    text = paragraph(
+        "DS-CNN S of the baselines below on real speech clips: every inference begins in the full network and goes on",
+        "in a narrower subnetwork after an operation (`reds_continue_in`). Accuracy on",
+        f"{record['samples']} test clips, and the instructions of the change on the Cortex-M4; the second column is",
+        f"what was done by then of the {sum(costs):,} instructions of the full network.",
+        link("change_in_flight.json"),
+    )
+    header = ("behind", "done", *(cell for name in narrower for cell in (f"{name}: accuracy", "instructions")))
+    command = f"python bench/experiments/change_in_flight.py RUN/model.tflite {record['data']}"
+    return f"## Changing in flight\n\n    {command}\n\n{text}\n\n{table(header, rows)}"
+
+
 BASELINES = {
     "reds": "REDS",
     "alone": "alone",
@@ -415,6 +440,7 @@ SECTIONS = (
             "verify_float32.json",
         ),
     ),
+    Section("change_in_flight.json", _changes),
     Section("kernels.json", _kernels),
     Section("cache.json", _cache),
     Section("cost_table.json", _cost_table),
