@@ -339,6 +339,7 @@ void Interpreter::continue_in(Tokens arguments) {
   const uint64_t begin = instructions();
   const reds_status status = reds_continue_in(&network_, subnetwork);
   const uint64_t end = instructions();
+  running = running || status == REDS_OK;
   while (running) running = reds_step(&network_) == REDS_OK;
   ++inferences_;
   switch (status) {

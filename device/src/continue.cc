@@ -285,5 +285,6 @@ reds_status reds_continue_in(reds_context* context, uint32_t subnetwork) {
   reds::Change change(self, wanted);
   if (!change.Prepare()) return REDS_ERROR_CONTINUE;
   change.Run();
+  self.running = subnetwork;
   return REDS_OK;
 }

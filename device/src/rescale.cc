@@ -1,16 +1,10 @@
 #include "src/rescale.h"
 
 #include "kernels/fixed_point.h"
+#include "src/float_bits.h"
 
 namespace reds {
 namespace {
-
-// The bits of a float32. Scales of a sound file are positive and normal; others give some factor, too.
-constexpr int kFractionBits = 23;
-constexpr uint32_t kLeadingBit = uint32_t{1} << kFractionBits;
-
-uint32_t Significand(uint32_t bits) { return (bits & (kLeadingBit - 1)) | kLeadingBit; }
-int32_t Exponent(uint32_t bits) { return static_cast<int32_t>(bits >> kFractionBits & 0xFF); }
 
 constexpr int kMultiplierBits = 31;
 
@@ -19,9 +13,9 @@ constexpr int32_t kSaturatingShift = 22;
 
 // The quotient of two scales, with its multiplier rounded to the nearest.
 Factor RatioOf(uint32_t dividend_bits, uint32_t divisor_bits) {
-  uint32_t remainder = Significand(dividend_bits);
-  uint32_t divisor = Significand(divisor_bits);
-  int32_t shift = Exponent(dividend_bits) - Exponent(divisor_bits);
+  uint32_t remainder = SignificandOf(dividend_bits);
+  uint32_t divisor = SignificandOf(divisor_bits);
+  int32_t shift = ExponentOf(dividend_bits) - ExponentOf(divisor_bits);
   if (remainder >= divisor) {
     divisor <<= 1;
     ++shift;

@@ -490,10 +490,12 @@ void RunStep(const Context& context, const Step& step) {
 }
 
 void BeginInference(Context& context) {
-  const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.selected);
+  context.running = context.selected;
+  const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.running);
   context.steps = subnetwork.steps();
   context.tensors = subnetwork.tensors();
   context.first_step = 0;
+  context.next_step = 0;
 }
 
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {
@@ -530,10 +532,8 @@ void reds_invoke(reds_context* context) {
 
 reds_status reds_step(reds_context* context) {
   reds::Context& self = reds::Private(context);
-  if (self.next_step == 0) reds::BeginInference(self);
+  if (self.next_step == 0 || self.next_step == self.steps->size()) reds::BeginInference(self);
   reds::RunStep(self, *self.steps->Get(self.next_step));
   ++self.next_step;
-  if (self.next_step < self.steps->size()) return REDS_OK;
-  self.next_step = 0;
-  return REDS_DONE;
+  return self.next_step < self.steps->size() ? REDS_OK : REDS_DONE;
 }

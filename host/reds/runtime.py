@@ -294,7 +294,7 @@ class Runtime:
         return bool(self._library.functions.reds_step(self._context) == self._library.functions.REDS_OK)
 
     def continue_in(self, subnetwork: int) -> None:
-        """Lets the inference that `step` has begun go on in another subnetwork, a narrower one or one of another exit.
+        """Lets the inference that was begun last go on in another subnetwork: a narrower one or one of another exit.
 
         What is still needed of the computed tensors is reduced to its first channels, rescaled and brought to its
         place. What the next inference runs stays as it was selected.
@@ -306,6 +306,11 @@ class Runtime:
         self._check_subnetwork(subnetwork)
         status = self._library.functions.reds_continue_in(self._context, subnetwork)
         self._check(status, f"Cannot continue in subnetwork {subnetwork}")
+
+    @property
+    def is_confident(self) -> bool:
+        """Whether `output` holds an answer that reaches the threshold of the exit where the inference left."""
+        return bool(self._library.functions.reds_is_confident(self._context))
 
     def profile(self, x: NDArray) -> list[OperationTime]:
         """Times each operation of the selected subnetwork.

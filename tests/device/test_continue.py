@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from model_builder import LayerSpec, NetworkBuilder
 from near_places import Place, placed
@@ -199,6 +200,40 @@ def test_any_sequence_of_changes(element_type: ElementType, seed: int, are_scatt
     for first in range(count):
         changes = {step: generator.integers(0, count, generator.integers(0, 4)).tolist() for step in range(1, 60)}
         run(network, file, sample, first, changes)
+
+
+def with_threshold(network: CompiledNetwork, threshold: float) -> CompiledNetwork:
+    """The network with one threshold for all its exits."""
+    own, *others = network.exits
+    return replace(network, exits=(own, *(replace(exit_, threshold=threshold) for exit_ in others)))
+
+
+@pytest.mark.parametrize("element_type", ElementType)
+@examples
+@given(seeds)
+def test_an_inference_that_took_an_exit_goes_on_behind_it(element_type: ElementType, seed: int) -> None:
+    network, _, sample = compiled(seed, element_type)
+    assume(len(network.exits) > 1)
+    assume(network.subnetworks[0].steps[0].layer == network.subnetworks[-1].steps[0].layer)
+    network = with_threshold(network, 2.0)
+    file = encode(network)
+    shallow = len(network.subnetworks) - 1
+    for wanted in range(shallow):
+        model, runtime = Model(network, file, sample, shallow), Runtime(file)
+        runtime.select(shallow)
+        early = runtime.invoke(sample)
+        while model.step():
+            pass
+        np.testing.assert_array_equal(model.output, early)
+        assert not runtime.is_confident
+        assert model.continue_in(wanted)
+        runtime.continue_in(wanted)
+        while runtime.step():
+            model.step()
+        model.step()
+        np.testing.assert_array_equal(runtime.output, model.output)
+        assert runtime.is_confident
+        assert runtime.guards_intact
 
 
 CHAIN = [LayerSpec(Conv2D((1, 1)), 4), LayerSpec(Conv2D((1, 1)), 6), LayerSpec(Conv2D((1, 1)), 3)]

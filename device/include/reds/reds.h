@@ -194,26 +194,44 @@ void reds_invoke(reds_context* context);
 // Runs one operation. The first call of an inference takes the subnetwork that is selected then.
 //
 // Returns REDS_OK if operations remain, or REDS_DONE after the last one; the next call begins a new
-// inference.
+// inference, unless reds_continue_in lets this one go on.
 reds_status reds_step(reds_context* context);
 
-// Lets the inference that reds_step has begun go on in another subnetwork, from the next operation on.
+// Lets the inference that was begun last go on in another subnetwork, whether operations remain or not.
 //
-// The other subnetwork is a narrower one, or leaves the network at an exit. It goes on behind the last operation
-// that both run lists begin with: where both have the same exit that is the next one, and behind the tap of an exit
-// that was passed it is the first one of the exit's head. Each tensor that is still needed is reduced to its first
-// channels, in int8 rescaled from the wide tensor's quantisation to the narrow one's, and brought to its place. The
-// answer then is that of the narrower subnetwork, from features that the wider one computed so far.
+// The other subnetwork is a narrower one, leaves the network at an exit, or goes on where an exit has left it.
+// It continues behind the last operation that both run lists begin with: where both have the same exit that is
+// the next one, behind the tap of an exit that was passed it is the first one of the exit's head, and from an
+// exit's head it is the first one behind the tap. Each tensor that is still needed is reduced to its first
+// channels, in int8 rescaled from the wide tensor's quantisation to the narrow one's, and brought to its
+// place. The answer then is that of the narrower subnetwork, from features that the wider one computed so far.
 //
-// Either all of this is done or, with an error, nothing. What the next inference runs stays as it was selected.
-// Call it between two calls of reds_step, not from an interrupt handler that interrupts one. Its time grows with the
-// bytes of the needed tensors; docs/results.md says how many instructions that are.
+// Either all of this is done or, with an error, nothing. What the next inference runs stays as it was
+// selected. Call it between two calls of reds_step or after the last one, not from an interrupt handler that
+// interrupts one. The features that an exit's head has read are kept until the next inference if the exit has
+// a threshold (see reds_is_confident); what is written into the input may overwrite them. Its time grows with
+// the bytes of the needed tensors; docs/results.md says how many instructions that are.
 //
 // Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, REDS_ERROR_ARENA if the arena is too
-// small for it, or REDS_ERROR_CONTINUE if no inference has begun, if the subnetwork begins with another operation
-// or has none left to run, if it needs a tensor that has fewer channels now or is overwritten already, or needs more
-// than 16 at the same time.
+// small for it, or REDS_ERROR_CONTINUE if no inference has begun, if the subnetwork begins with another
+// operation or has none left to run, if it needs a tensor that has fewer channels now or is overwritten
+// already, or needs more than 16 at the same time.
 reds_status reds_continue_in(reds_context* context, uint32_t subnetwork);
+
+// Returns 1 if the output holds an answer that is sure enough to be the last one, else 0. It is if the
+// inference is done and the largest element of the output is not below the threshold of the exit where it left
+// the network. An exit without a threshold, such as the network's own output, always gives such an answer.
+//
+// Example:
+//
+//   reds_select(&network, shallow);
+//   reds_invoke(&network);
+//   memcpy(answer, output.data, output.bytes);  // a deadline may come before there is a better one
+//   if (!reds_is_confident(&network) && reds_continue_in(&network, deep) == REDS_OK) {
+//     while (!is_late() && reds_step(&network) == REDS_OK) {
+//     }
+//   }
+int reds_is_confident(const reds_context* context);
 
 // Returns a zero-terminated sentence for a status, for people.
 const char* reds_status_text(reds_status status);
