@@ -12,6 +12,7 @@ import pytest
 
 from reds.emitting import extract
 from reds.graph import Family
+from reds.model_file import read_model_file
 from reds.runtime import Runtime
 from reds.store import load
 
@@ -109,6 +110,18 @@ def test_one_input_alone_is_a_batch_of_one_on_every_board(reds: Any, model: Path
     board = reds("run", model, "--input", one, "--board", "qemu:cortex-m4", "--json").json
     assert board["outputs_sha256"] == here["outputs_sha256"]
     assert board["instructions"] > board["switch_instructions"] > 0
+
+
+def test_thresholds_are_written_into_the_file(reds: Any, model: Path, tmp_path: Path, pictures: str) -> None:
+    path = tmp_path / "model.tflite"
+    shutil.copy(model, path)
+    (calibrated,) = reds("thresholds", path, "--data", pictures, "--loss", 0.5, "--json").json["exits"]
+    assert calibrated["exit"] == "exit_depthwise"
+    assert calibrated["accuracy"] >= calibrated["deeper_accuracy"] - 0.5
+    assert read_model_file(path).plan.exits[1].threshold == np.float32(calibrated["threshold"]) > 0
+    answer = reds("thresholds", path, "--data", pictures)
+    assert (answer.code, answer.err) == (0, "")
+    assert all(word in answer.out for word in ("exit_depthwise", "100%", "goes on in"))
 
 
 def test_extract(reds: Any, model: Path, tmp_path: Path) -> None:
