@@ -216,8 +216,8 @@ def _changes(record: dict) -> str:
         rows.append((name, f"{sum(costs[:done]) / sum(costs):.0%}", *(cell for pair in cells for cell in pair)))
     rows.append((record["operations"][-1]["name"], "100%", *(cell for _ in narrower for cell in (alone[full], ""))))
     text = paragraph(
-        "DS-CNN S of the baselines below on real speech clips: every inference begins in the full network and goes on",
-        "in a narrower subnetwork after an operation (`reds_continue_in`). Accuracy on",
+        "DS-CNN S on real speech clips, the run of the baselines below with the first seed: every inference begins in the",
+        "full network and goes on in a narrower subnetwork after an operation (`reds_continue_in`). Accuracy on",
         f"{record['samples']} test clips, and the instructions of the change on the Cortex-M4; the second column is",
         f"what was done by then of the {sum(costs):,} instructions of the full network.",
         link("change_in_flight.json"),
@@ -225,6 +225,38 @@ def _changes(record: dict) -> str:
     header = ("behind", "done", *(cell for name in narrower for cell in (f"{name}: accuracy", "instructions")))
     command = f"python bench/experiments/change_in_flight.py RUN/model.tflite {record['data']}"
     return f"## Changing in flight\n\n    {command}\n\n{text}\n\n{table(header, rows)}"
+
+
+def _early_exits(record: dict) -> str:
+    costs, arena = record["instructions"], record["arena_bytes"]
+    rows = [
+        (
+            f"{row['loss']:.0%}",
+            f"{row['threshold']:.3f}",
+            f"{row['left_early']:.1%}",
+            f"{row['accuracy']:.1%}",
+            f"{row['instructions']:,.0f}",
+            f"{row['instructions'] / costs['full']:.0%}",
+        )
+        for row in record["rows"]
+    ]
+    text = paragraph(
+        "DS-CNN S on real speech clips with an exit behind about half of its multiply-accumulates; BASELINE is the",
+        f"run above. An answer of `{record['exit']}` is taken where its confidence reaches the threshold, else the",
+        "inference goes on in the full network, whose accuracy on the",
+        f"{record['samples']} test clips is {record['full_accuracy']:.1%}. The loss is the one that was allowed on the",
+        "validation split (`reds thresholds`). To the exit the Cortex-M4 takes",
+        f"{costs['shallow']:,} instructions, from there on {costs['going_on']:,}, the change included; the full",
+        f"network {costs['full']:,}. The exit's plan needs {arena['shallow']:,} bytes of arena, because it keeps what",
+        f"its head has read; the full network's {arena['full']:,}. Where the validation split is easier than the test",
+        "split, as here, the loss is larger than allowed; and a head as costly as this one pays only where most answers",
+        "are taken early.",
+        link("early_exit.json"),
+    )
+    header = ("allowed loss", "threshold", "left early", "accuracy", "mean instructions", "of full")
+    prune = f"reds prune BASELINE/model.keras --data {record['data']} --exits auto --epochs 12 --out RUN"
+    command = f"python bench/experiments/early_exit.py RUN/model.tflite {record['data']}"
+    return f"## Exits by confidence\n\n    {prune}\n    {command}\n\n{text}\n\n{table(header, rows)}"
 
 
 BASELINES = {
@@ -441,6 +473,7 @@ SECTIONS = (
         ),
     ),
     Section("change_in_flight.json", _changes),
+    Section("early_exit.json", _early_exits),
     Section("kernels.json", _kernels),
     Section("cache.json", _cache),
     Section("cost_table.json", _cost_table),

@@ -20,6 +20,10 @@ NEVER = 2.0
 """A threshold that no probability reaches."""
 
 
+STANDARD_ERRORS = 1.645
+"""Above the mean loss of the samples that the true one is with 5 % probability, as far as they are drawn by chance."""
+
+
 @dataclass(frozen=True)
 class CalibratedExit:
     """How often an exit's answer is taken, and at what price."""
@@ -54,13 +58,18 @@ class Answers:
 
     def lowest_threshold(self, loss: float) -> float:
         """The lowest threshold from which on all lose at most so much accuracy; above all confidences if none does."""
-        wanted = float(self.is_right_deeper.mean()) - loss
         lowest = float(np.nextafter(np.float32(self.confidences.max()), np.float32(np.inf)))
         for threshold in np.unique(self.confidences)[::-1]:
-            if self.accuracy(threshold) < wanted:
+            if self.likely_loss(threshold) > loss:
                 break
             lowest = float(threshold)
         return lowest
+
+    def likely_loss(self, threshold: float) -> float:
+        """The accuracy lost by a threshold, at the upper end of what so few samples leave open."""
+        lost = self.is_right_deeper.astype(float) - self.is_right
+        lost[self.confidences < threshold] = 0
+        return float(lost.mean() + STANDARD_ERRORS * lost.std() / np.sqrt(len(lost)))
 
 
 def calibrate_exits(
@@ -75,7 +84,8 @@ def calibrate_exits(
         path: a file that `emit` wrote; it is replaced.
         x: (samples, *input shape) real inputs of the validation split, never of the test split.
         y: (samples,) labels.
-        loss: how much lower, as a fraction of the samples, the accuracy may be than if all inferences went on.
+        loss: how much lower the accuracy may be than if all inferences went on, as a fraction. A threshold is taken
+            where it loses no more with 95 % certainty, so fewer samples make higher thresholds.
 
     Returns:
         One for each subnetwork that ends at an exit.

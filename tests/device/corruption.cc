@@ -80,6 +80,7 @@ class Victim {
       const uint32_t subnetwork = (chance >> 8) % reds_subnetwork_count(context);
       if (chance >> 31 != 0) reds_select(context, subnetwork);
       reds_step(context);
+      reds_is_confident(context);
       if ((chance >> 30 & 1) != 0) reds_continue_in(context, subnetwork);
     }
     reds_invoke(context);
