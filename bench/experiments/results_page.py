@@ -216,8 +216,8 @@ def _changes(record: dict) -> str:
         rows.append((name, f"{sum(costs[:done]) / sum(costs):.0%}", *(cell for pair in cells for cell in pair)))
     rows.append((record["operations"][-1]["name"], "100%", *(cell for _ in narrower for cell in (alone[full], ""))))
     text = paragraph(
-        "DS-CNN S on real speech clips, the run of the baselines below with the first seed: every inference begins in the",
-        "full network and goes on in a narrower subnetwork after an operation (`reds_continue_in`). Accuracy on",
+        "DS-CNN S on real speech clips, the run of the baselines below with the first seed: every inference begins in",
+        "the full network and goes on in a narrower subnetwork after an operation (`reds_continue_in`). Accuracy on",
         f"{record['samples']} test clips, and the instructions of the change on the Cortex-M4; the second column is",
         f"what was done by then of the {sum(costs):,} instructions of the full network.",
         link("change_in_flight.json"),
@@ -249,8 +249,8 @@ def _early_exits(record: dict) -> str:
         f"{costs['shallow']:,} instructions, from there on {costs['going_on']:,}, the change included; the full",
         f"network {costs['full']:,}. The exit's plan needs {arena['shallow']:,} bytes of arena, because it keeps what",
         f"its head has read; the full network's {arena['full']:,}. Where the validation split is easier than the test",
-        "split, as here, the loss is larger than allowed; and a head as costly as this one pays only where most answers",
-        "are taken early.",
+        "split, as here, the loss is larger than allowed; and a head as costly as this one pays only where most",
+        "answers are taken early.",
         link("early_exit.json"),
     )
     header = ("allowed loss", "threshold", "left early", "accuracy", "mean instructions", "of full")

@@ -13,7 +13,6 @@ namespace {
 using schema::ElementType;
 using schema::Layer;
 using schema::Port;
-using schema::Step;
 using schema::Tensor;
 
 // Stands for the network's input among the steps that write tensors.

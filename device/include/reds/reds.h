@@ -207,10 +207,11 @@ reds_status reds_step(reds_context* context);
 // place. The answer then is that of the narrower subnetwork, from features that the wider one computed so far.
 //
 // Either all of this is done or, with an error, nothing. What the next inference runs stays as it was
-// selected. Call it between two calls of reds_step or after the last one, not from an interrupt handler that
-// interrupts one. The features that an exit's head has read are kept until the next inference if the exit has
-// a threshold (see reds_is_confident); what is written into the input may overwrite them. Its time grows with
-// the bytes of the needed tensors; docs/results.md says how many instructions that are.
+// selected. Call it between two calls of reds_step or after the last one, not from an observer or from an
+// interrupt handler that interrupts one. The features that an exit's head has read are kept until the next
+// inference if the exit has a threshold (see reds_is_confident); what is written into the input may overwrite
+// them. Its time grows with the bytes of the needed tensors; docs/results.md says how many instructions that
+// are.
 //
 // Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, REDS_ERROR_ARENA if the arena is too
 // small for it, or REDS_ERROR_CONTINUE if no inference has begun, if the subnetwork begins with another
