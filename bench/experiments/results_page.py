@@ -202,6 +202,63 @@ def _fashion_mnist(record: dict) -> str:
     return f"## Fashion-MNIST\n\n    {command}\n\n{text}\n\n{table(header, rows)}"
 
 
+def _changes(record: dict) -> str:
+    narrower = list(dict.fromkeys(change["subnetwork"] for change in record["changes"]))
+    by_key = {(change["operations"], change["subnetwork"]): change for change in record["changes"]}
+    costs = [operation["instructions"] for operation in record["operations"]]
+    alone = {row["name"]: f"{row['accuracy']:.1%}" for row in record["subnetworks"]}
+    full = record["subnetworks"][0]["name"]
+    rows = [("nothing", "0%", *(cell for name in narrower for cell in (alone[name], "")))]
+    for done in range(1, len(costs)):
+        changes = [by_key[done, name] for name in narrower]
+        cells = ((f"{change['accuracy']:.1%}", f"{change['instructions']:,}") for change in changes)
+        name = record["operations"][done - 1]["name"]
+        rows.append((name, f"{sum(costs[:done]) / sum(costs):.0%}", *(cell for pair in cells for cell in pair)))
+    rows.append((record["operations"][-1]["name"], "100%", *(cell for _ in narrower for cell in (alone[full], ""))))
+    text = paragraph(
+        "DS-CNN S on real speech clips, the run of the baselines below with the first seed: every inference begins in",
+        "the full network and goes on in a narrower subnetwork after an operation (`reds_continue_in`). Accuracy on",
+        f"{record['samples']} test clips, and the instructions of the change on the Cortex-M4; the second column is",
+        f"what was done by then of the {sum(costs):,} instructions of the full network.",
+        link("change_in_flight.json"),
+    )
+    header = ("behind", "done", *(cell for name in narrower for cell in (f"{name}: accuracy", "instructions")))
+    command = f"python bench/experiments/change_in_flight.py RUN/model.tflite {record['data']}"
+    return f"## Changing in flight\n\n    {command}\n\n{text}\n\n{table(header, rows)}"
+
+
+def _early_exits(record: dict) -> str:
+    costs, arena = record["instructions"], record["arena_bytes"]
+    rows = [
+        (
+            f"{row['loss']:.0%}",
+            f"{row['threshold']:.3f}",
+            f"{row['left_early']:.1%}",
+            f"{row['accuracy']:.1%}",
+            f"{row['instructions']:,.0f}",
+            f"{row['instructions'] / costs['full']:.0%}",
+        )
+        for row in record["rows"]
+    ]
+    text = paragraph(
+        "DS-CNN S on real speech clips with an exit behind about half of its multiply-accumulates; BASELINE is the",
+        f"run above. An answer of `{record['exit']}` is taken where its confidence reaches the threshold, else the",
+        "inference goes on in the full network, whose accuracy on the",
+        f"{record['samples']} test clips is {record['full_accuracy']:.1%}. The loss is the one that was allowed on the",
+        "validation split (`reds thresholds`). To the exit the Cortex-M4 takes",
+        f"{costs['shallow']:,} instructions, from there on {costs['going_on']:,}, the change included; the full",
+        f"network {costs['full']:,}. The exit's plan needs {arena['shallow']:,} bytes of arena, because it keeps what",
+        f"its head has read; the full network's {arena['full']:,}. Where the validation split is easier than the test",
+        "split, as here, the loss is larger than allowed; and a head as costly as this one pays only where most",
+        "answers are taken early.",
+        link("early_exit.json"),
+    )
+    header = ("allowed loss", "threshold", "left early", "accuracy", "mean instructions", "of full")
+    prune = f"reds prune BASELINE/model.keras --data {record['data']} --exits auto --epochs 12 --out RUN"
+    command = f"python bench/experiments/early_exit.py RUN/model.tflite {record['data']}"
+    return f"## Exits by confidence\n\n    {prune}\n    {command}\n\n{text}\n\n{table(header, rows)}"
+
+
 BASELINES = {
     "reds": "REDS",
     "alone": "alone",
@@ -474,6 +531,8 @@ SECTIONS = (
             "verify_float32.json",
         ),
     ),
+    Section("change_in_flight.json", _changes),
+    Section("early_exit.json", _early_exits),
     Section("kernels.json", _kernels),
     Section("pico.json", _pico),
     Section("cache.json", _cache),

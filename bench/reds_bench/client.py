@@ -216,6 +216,23 @@ class Bench:
         command = protocol.COMMAND_REDS_BUDGET.format(words)
         return self._integer(self._fields_of(command, protocol.REPLY_REDS_SELECTED)[0])
 
+    def continue_in(self, subnetwork: int, operations: int) -> int:
+        """Runs one inference of the uploaded input that goes on in another subnetwork on its way.
+
+        Args:
+            subnetwork: where it goes on.
+            operations: how many of the selected subnetwork run before.
+
+        Returns:
+            Instructions of the change; 0 on a board that does not count them.
+
+        Raises:
+            DeviceError: if it cannot go on there; then it has gone on as it was.
+        """
+        command = protocol.COMMAND_REDS_CONTINUE.format(operations, subnetwork)
+        fields = self._fields_of(command, protocol.REPLY_REDS_CONTINUED, self._timeouts.inference)
+        return self._integer(fields[1])
+
     def stats(self) -> Stats:
         """Returns the device's counters, and the costs of switching measured now."""
         pairs = self._fields_of(protocol.COMMAND_REDS_STATS, protocol.REPLY_REDS_STATS)[0]
@@ -299,9 +316,9 @@ class Bench:
             yield line
         raise DeviceError(f"The reply to `{_shown(command)}` on {self._port.url} does not end; check the firmware.")
 
-    def _fields_of(self, command: str, reply: str) -> tuple[str, ...]:
+    def _fields_of(self, command: str, reply: str, timeout: float | None = None) -> tuple[str, ...]:
         """Sends a command and returns the fields of the first line that has the reply's format."""
-        lines = self._command(command)
+        lines = self._command(command, timeout)
         for fields in _matches(reply, lines):
             return fields
         raise self._unexpected(f"`{_shown(command)}`", lines)

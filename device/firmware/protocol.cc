@@ -29,6 +29,7 @@ constexpr const char* kHelp[] = {
     "reds select I      run subnetwork I from now on",
     "reds budget [macs=N] [arena=N] [us=N]",
     "                   run the most accurate subnetwork that fits from now on",
+    "reds continue N I  run one inference that goes on in subnetwork I after N operations",
     "reds stats         counters and costs",
     "reds output        output of the last inference, byte by byte",
     "reds profile       run one inference and count each operation's instructions",
@@ -36,6 +37,7 @@ constexpr const char* kHelp[] = {
 
 constexpr char kNoBudgetInMicroseconds[] = "cannot limit us on this board";
 constexpr char kBudgetArguments[] = "takes macs=N arena=N us=N";
+constexpr char kContinueArguments[] = "takes a number of operations and the number of a subnetwork";
 constexpr char kSelectArguments[] = "takes the number of a subnetwork";
 
 // Whether a line begins with the words that a command's format has before its first `{}`. If so, `arguments`
@@ -117,6 +119,7 @@ const Interpreter::Command Interpreter::kCommands[] = {
     {kCommandRedsList, &Interpreter::list, true},
     {kCommandRedsSelect, &Interpreter::select, true},
     {kCommandRedsBudget, &Interpreter::budget, true},
+    {kCommandRedsContinue, &Interpreter::continue_in, true},
     {kCommandRedsStats, &Interpreter::stats, true},
     {kCommandRedsOutput, &Interpreter::output, true},
     {kCommandRedsProfile, &Interpreter::profile_operations, true},
@@ -319,6 +322,38 @@ void Interpreter::budget(Tokens arguments) {
     report_selection(before);
   } else {
     writer_.line(kErrorRedsBudget);
+  }
+}
+
+// Where the inference cannot go on in the other subnetwork, it goes on as it was.
+void Interpreter::continue_in(Tokens arguments) {
+  uint32_t operations = 0;
+  uint32_t subnetwork = 0;
+  if (!parse_number(arguments.next(), &operations) || !parse_number(arguments.next(), &subnetwork)) {
+    writer_.line(kErrorRedsArgument, {"continue", kContinueArguments});
+    return;
+  }
+  load_input();
+  bool running = true;
+  for (uint32_t i = 0; i < operations && running; ++i) running = reds_step(&network_) == REDS_OK;
+  const uint64_t begin = instructions();
+  const reds_status status = reds_continue_in(&network_, subnetwork);
+  const uint64_t end = instructions();
+  running = running || status == REDS_OK;
+  while (running) running = reds_step(&network_) == REDS_OK;
+  ++inferences_;
+  switch (status) {
+    case REDS_OK:
+      writer_.line(kReplyRedsContinued, {subnetwork, instructions_between(begin, end)});
+      return;
+    case REDS_ERROR_ARENA:
+      writer_.line(kErrorRedsArena, {subnetwork});
+      return;
+    case REDS_ERROR_ARGUMENT:
+      writer_.line(kErrorRedsSelect, {subnetwork});
+      return;
+    default:
+      writer_.line(kErrorRedsContinue, {subnetwork, operations});
   }
 }
 

@@ -87,6 +87,7 @@ class Interpreter {
   void list(Tokens arguments);
   void select(Tokens arguments);
   void budget(Tokens arguments);
+  void continue_in(Tokens arguments);
   void stats(Tokens arguments);
   void output(Tokens arguments);
   void profile_operations(Tokens arguments);

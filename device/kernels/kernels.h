@@ -374,6 +374,27 @@ struct CopyChannels {
 
 void Run(const CopyChannels& copy);
 
+// The first channels of a map as a map of their own, at the place of the map or before it, from the first position to
+// the last. With a table each byte becomes table[byte].
+struct NarrowChannels {
+  const uint8_t* input;
+  uint8_t* output;
+  int32_t positions;
+  int32_t bytes;        // of the kept channels at one position
+  int32_t input_pitch;  // bytes from position to position of the input
+  const int8_t* table;  // 256 elements, or null
+};
+
+// Bytes brought to a place behind their begin, from the last to the first.
+struct MoveUp {
+  const uint8_t* input;
+  uint8_t* output;
+  int32_t bytes;
+};
+
+void Run(const NarrowChannels& narrow);
+void Run(const MoveUp& move);
+
 void Run(const Conv2D<int8_t>& conv);
 void Run(const GroupedConv2D<int8_t>& conv);
 void Run(const TransposeConv<int8_t>& transpose);

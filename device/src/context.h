@@ -31,10 +31,14 @@ struct Context {
   // What the next inference runs. Interrupt handlers write it: one aligned word, stored at once.
   volatile uint32_t selected;
 
-  // The inference that has begun; `next_step` is 0 between inferences.
+  // The inference that has begun or, where `next_step` is behind the last one, is done; null and 0 before the first.
   const Steps* steps;
   const Tensors* tensors;
   uint32_t next_step;
+  uint32_t running;  // the subnetwork
+
+  // The first step that ran in this subnetwork. What is needed of earlier ones was brought over from another.
+  uint32_t first_step;
 };
 
 static_assert(sizeof(Context) <= sizeof(reds_context), "reds_context must hold the private context");

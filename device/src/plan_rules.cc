@@ -2,6 +2,7 @@
 
 #include "reds/conventions.h"
 #include "src/constants.h"
+#include "src/inputs.h"
 #include "src/overlap.h"
 
 namespace reds {
@@ -142,10 +143,6 @@ uint64_t Taps(const Layer& layer) {
 // A transposed convolution takes the zero point from what it sums, which then has one bit more.
 uint64_t ProductsOfInt8(const Layer& layer) {
   return layer.operation() == Operation::TransposeConv ? 2 * Taps(layer) : Taps(layer);
-}
-
-bool TakesTwo(Operation operation) {
-  return operation == Operation::Add || operation == Operation::Sub || operation == Operation::Mul;
 }
 
 // The second map of an operation on two has the first one's size, or one position for all of them.
@@ -391,22 +388,6 @@ bool IndicesHold(const RunList& list, const Step& step) {
          step.output() != 0 && step.output() != step.input();
 }
 
-// The tensors that a step reads beside the first.
-struct FurtherInputs {
-  const uint32_t* tensors;
-  uint32_t count;
-};
-
-// The constants hold.
-FurtherInputs FurtherInputsOf(const RunList& list, const Step& step) {
-  const Operation operation = list.layer(step).operation();
-  if (!TakesTwo(operation) && operation != Operation::Concatenation) return {nullptr, 0};
-  const uint32_t* words = list.checked.constants->data() + step.constants();
-  if (TakesTwo(operation)) return {words, 1};
-  const ConcatenationConstants constants(words);
-  return {constants.tensors, constants.count};
-}
-
 // The channels are a prefix of the layer's and fit each other.
 bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
   if (input > layer.input_channels() || output > layer.output_channels()) return false;
@@ -510,7 +491,7 @@ uint64_t FurtherArea(const Layer& layer) {
 
 bool FurtherInputsHold(const RunList& list, uint32_t index) {
   const Step& step = list.step(index);
-  const FurtherInputs further = FurtherInputsOf(list, step);
+  const FurtherInputs further = FurtherInputsOf(step, list.layer(step).operation(), list.checked.constants);
   for (uint32_t input = 0; input < further.count; ++input) {
     const uint32_t tensor = further.tensors[input];
     if (tensor >= list.tensors.size() || tensor == step.output()) return false;

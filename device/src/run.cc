@@ -427,9 +427,12 @@ constexpr reds_operation Float32(Operation operation, Runner run, uint32_t group
 #endif
 
 void BeginInference(Context& context) {
-  const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.selected);
+  context.running = context.selected;
+  const schema::Subnetwork& subnetwork = *context.subnetworks->Get(context.running);
   context.steps = subnetwork.steps();
   context.tensors = subnetwork.tensors();
+  context.first_step = 0;
+  context.next_step = 0;
 }
 
 void RunStep(const Context& context) {
@@ -545,12 +548,10 @@ void reds_invoke(reds_context* context) {
 
 reds_status reds_step(reds_context* context) {
   reds::Context& self = reds::Private(context);
-  if (self.next_step == 0) reds::BeginInference(self);
+  if (self.next_step == 0 || self.next_step == self.steps->size()) reds::BeginInference(self);
   reds::Observe(self, false);
   reds::RunStep(self);
   reds::Observe(self, true);
   ++self.next_step;
-  if (self.next_step < self.steps->size()) return REDS_OK;
-  self.next_step = 0;
-  return REDS_DONE;
+  return self.next_step < self.steps->size() ? REDS_OK : REDS_DONE;
 }

@@ -24,6 +24,8 @@ const char* reds_status_text(reds_status status) {
       return "no subnetwork fits the budget";
     case REDS_ERROR_UNLINKED:
       return "an operation of the model is not linked";
+    case REDS_ERROR_CONTINUE:
+      return "the running inference cannot go on in this subnetwork";
   }
   return "not a status";
 }

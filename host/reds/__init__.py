@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reds.adopting import adopt
     from reds.baselines import measure_baseline
+    from reds.confidence import calibrate_exits
     from reds.datasets import Dataset
     from reds.datasets import load as load_dataset
     from reds.emitting import annotate, emit, extract
@@ -50,6 +51,7 @@ _HOMES = {
     "adopt": "adopting",
     "annotate": "emitting",
     "attach_exits": "exits",
+    "calibrate_exits": "confidence",
     "emit": "emitting",
     "evaluate": "finetuning",
     "extract": "emitting",
@@ -88,6 +90,7 @@ __all__ = [
     "adopt",
     "annotate",
     "attach_exits",
+    "calibrate_exits",
     "emit",
     "evaluate",
     "extract",

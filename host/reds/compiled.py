@@ -6,6 +6,7 @@ be extracted from the file alone.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +143,9 @@ class CompiledExit:
     name: str
     tap: int
     """Layer whose output feeds the head; for exit 0 the last layer of the network."""
+    threshold: float = 0.0
+    """Confidence at which an answer may be taken early. What the head reads then stays in the arena, so that an
+    inference can go on behind it. 0 where it is not calibrated."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,19 @@ class CompiledNetwork:
             read.append(tuple(tensors[source] for source in self.layers[step.layer].inputs))
             tensors[step.layer] = index + 1
         return tuple(read)
+
+    def tensors_kept(self, subnetwork: int) -> tuple[int, ...]:
+        """Tensors of a subnetwork, numbered as in `tensors_read`, that have to be there after its last step.
+
+        At an exit with a threshold they are what the whole network reads behind the last step that both have.
+        """
+        chosen = self.subnetworks[subnetwork]
+        if chosen.exit == 0 or self.exits[chosen.exit].threshold == 0:
+            return ()
+        pairs = zip(chosen.steps, self.subnetworks[0].steps, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0].layer == pair[1].layer, pairs))
+        read_later = {tensor for tensors in self.tensors_read(0)[common:] for tensor in tensors}
+        return tuple(sorted(tensor for tensor in read_later if tensor <= common))
 
     def tensor_sizes(self, subnetwork: int) -> list[int]:
         """Bytes of each activation tensor of a subnetwork, the network's input first."""

@@ -232,7 +232,7 @@ def decode(file: ModelFile) -> CompiledNetwork:
         input_shape=tuple(int(size) for size in plan.input.shape[1:]),
         output_shape=tuple(int(size) for size in plan.output.shape[1:]),
         layers=layers,
-        exits=tuple(CompiledExit(text(exit.name), exit.tap) for exit in plan.exits),
+        exits=tuple(CompiledExit(text(exit.name), exit.tap, exit.threshold) for exit in plan.exits),
         subnetworks=tuple(_decode_subnetwork(plan, layers, element_type, s) for s in plan.subnetworks),
     )
 

@@ -329,6 +329,7 @@ def _exit(network: CompiledNetwork, index: int) -> schema.ExitT:
     result = schema.ExitT()
     result.name = network.exits[index].name
     result.tap = network.exits[index].tap
+    result.threshold = network.exits[index].threshold
     result.subgraph = index
     return result
 
@@ -347,7 +348,8 @@ def _tensors_to_place(network: CompiledNetwork, index: int) -> Tensors:
         sharing(network.layers[step.layer], step.input_channels, step.output_channels, element_bytes)
         for step in network.subnetworks[index].steps
     )
-    return Tensors(tuple(network.tensor_sizes(index)), lifetimes(network.tensors_read(index)), shared)
+    lives = lifetimes(network.tensors_read(index), network.tensors_kept(index))
+    return Tensors(tuple(network.tensor_sizes(index)), lives, shared)
 
 
 def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placement: Placement) -> schema.SubnetworkT:

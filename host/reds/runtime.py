@@ -203,11 +203,14 @@ class Runtime:
         Raises:
             UsageError: if there is no such subnetwork or the arena is too small for it.
         """
+        self._check_subnetwork(subnetwork)
+        status = self._library.functions.reds_select(self._context, subnetwork)
+        self._check(status, f"Cannot select subnetwork {subnetwork}")
+
+    def _check_subnetwork(self, subnetwork: int) -> None:
         if not 0 <= subnetwork < len(self.subnetworks):
             last = len(self.subnetworks) - 1
             raise UsageError(f"`subnetwork` must be from 0 to {last}. Received: subnetwork={subnetwork}")
-        status = self._library.functions.reds_select(self._context, subnetwork)
-        self._check(status, f"Cannot select subnetwork {subnetwork}")
 
     def set_budget(
         self, macs: int | None = None, arena_bytes: int | None = None, instructions: int | None = None
@@ -289,6 +292,25 @@ class Runtime:
             True while operations remain, False when `output` is ready.
         """
         return bool(self._library.functions.reds_step(self._context) == self._library.functions.REDS_OK)
+
+    def continue_in(self, subnetwork: int) -> None:
+        """Lets the inference that was begun last go on in another subnetwork: a narrower one or one of another exit.
+
+        What is still needed of the computed tensors is reduced to its first channels, rescaled and brought to its
+        place. What the next inference runs stays as it was selected.
+
+        Raises:
+            UsageError: if there is no such subnetwork, the arena is too small for it or the inference cannot go on in
+                it; then it goes on as it was.
+        """
+        self._check_subnetwork(subnetwork)
+        status = self._library.functions.reds_continue_in(self._context, subnetwork)
+        self._check(status, f"Cannot continue in subnetwork {subnetwork}")
+
+    @property
+    def is_confident(self) -> bool:
+        """Whether `output` holds an answer that reaches the threshold of the exit where the inference left."""
+        return bool(self._library.functions.reds_is_confident(self._context))
 
     def profile(self, x: NDArray) -> list[OperationTime]:
         """Times each operation of the selected subnetwork.

@@ -110,11 +110,12 @@ def align(size: Size) -> Size:
     return (size + alignment - 1) // alignment * alignment
 
 
-def lifetimes(reads: Sequence[Sequence[int]]) -> tuple[Lifetime, ...]:
+def lifetimes(reads: Sequence[Sequence[int]], kept: Sequence[int] = ()) -> tuple[Lifetime, ...]:
     """How long each tensor of a run list keeps its place.
 
     Args:
         reads: per step the tensors that it reads.
+        kept: tensors that keep it beyond the last step.
 
     Returns:
         One lifetime per tensor, that of the input first.
@@ -124,6 +125,8 @@ def lifetimes(reads: Sequence[Sequence[int]]) -> tuple[Lifetime, ...]:
     for step, tensors in enumerate(reads):
         for tensor in tensors:
             lasts[tensor] = step
+    for tensor in kept:
+        lasts[tensor] = len(reads)
     return tuple(Lifetime(first, last) for first, last in zip(firsts, lasts, strict=True))
 
 

@@ -82,6 +82,18 @@ def test_selection_and_budget_hold_for_the_next_inferences(bench: Bench) -> None
     assert (stats.selected, stats.inferences, stats.switches, stats.input_bytes) == (0, 4, 4, len(SAMPLE))
 
 
+def test_an_inference_goes_on_in_another_subnetwork(bench: Bench) -> None:
+    bench.upload(SAMPLE)
+    bench.infer()
+    whole = bench.output()
+    assert bench.continue_in(1, operations=1) == 0
+    assert bench.output() != whole
+    with pytest.raises(DeviceError, match="Subnetwork 1 cannot go on after 9 operations"):
+        bench.continue_in(1, operations=9)
+    assert bench.output() == whole
+    assert bench.stats().selected == 0
+
+
 def test_operations_are_profiled(bench: Bench) -> None:
     assert bench.operations()[1] == OperationCost(step=1, layer=1, operation=3, instructions=0)
 

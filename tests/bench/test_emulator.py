@@ -19,13 +19,17 @@ needs_qemu = pytest.mark.skipif(
 
 
 def infer_all(url: str) -> tuple[list[bytes], Stats]:
-    """The output of each subnetwork, and the device's stats after the last one."""
+    """The output of each subnetwork and of changes between them, and the device's stats after the last one."""
     outputs = []
     with Bench(url) as bench:
         bench.upload(SAMPLE)
         for subnetwork in bench.subnetworks():
             bench.select(subnetwork.id)
             bench.infer(iterations=2, warmup=1)
+            outputs.append(bench.output())
+        bench.select(0)
+        for operations in (1, 2, 3):
+            bench.continue_in(1, operations)
             outputs.append(bench.output())
         return outputs, bench.stats()
 

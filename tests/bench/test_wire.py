@@ -77,6 +77,14 @@ def test_boot_greets_in_the_order_of_mlperf_tiny(start_firmware: StartFirmware, 
         ("reds budget arena=100 macs=9999", "m-reds-selected-[2]\r\n"),
         ("reds budget macs=99999999999", "m-reds-selected-[0]\r\n"),
         ("reds budget macs=1", "e-[No subnetwork fits the budget]\r\n"),
+        (
+            "reds continue 1",
+            "e-[Command 'reds continue' takes a number of operations and the number of a subnetwork]\r\n",
+        ),
+        ("reds continue 1 1", "m-reds-continued-[1,0]\r\n"),
+        ("reds continue 0 1", "e-[Subnetwork 1 cannot go on after 0 operations]\r\n"),
+        ("reds continue 4294967295 2", "e-[Subnetwork 2 cannot go on after 4294967295 operations]\r\n"),
+        ("reds continue 1 3", "e-[No subnetwork 3]\r\n"),
         ("reds budget us=1", "e-[Command 'reds budget' cannot limit us on this board]\r\n"),
         ("reds budget macs", "e-[Command 'reds budget' takes macs=N arena=N us=N]\r\n"),
         ("reds budget macs=", "e-[Command 'reds budget' takes macs=N arena=N us=N]\r\n"),
@@ -210,7 +218,7 @@ def test_a_small_arena_is_named_where_it_is_too_small(start_firmware: StartFirmw
     assert answer(board, "reds select 0") == "e-[The arena is too small for subnetwork 0]\r\n"
 
 
-REDS_VERBS = ("list", "select", "budget", "stats", "output", "profile")
+REDS_VERBS = ("list", "select", "budget", "continue", "stats", "output", "profile")
 MODEL_COMMANDS = ("infer", "results", *(f"reds {verb}" for verb in REDS_VERBS))
 
 

@@ -57,7 +57,7 @@ class Victim {
 
   uint8_t* bytes() { return model_.get(); }
 
-  // Opens the model and runs every subnetwork that fits the arena.
+  // Opens the model, runs every subnetwork that fits the arena, and changes it in flight.
   reds_status OpenAndRun(uint32_t flags) {
     RequireThatFlatBuffersAgrees<tflite::Model>({model_.get(), size_}, tflite::ModelIdentifier(),
                                                 reds::Root::kModel);
@@ -75,7 +75,10 @@ class Victim {
     config.flags = flags;
     reds_context context;
     const reds_status status = reds_open(&context, &config);
-    if (status == REDS_OK) RunAll(&context);
+    if (status == REDS_OK) {
+      RunAll(&context);
+      ChangeInFlight(&context);
+    }
     return status;
   }
 
@@ -92,6 +95,21 @@ class Victim {
       const reds_tensor output = reds_output(context);
       std::memset(output.data, 0x7E, output.bytes);
     }
+  }
+
+  // Steps with a call of some function between any two, decided by chance.
+  static void ChangeInFlight(reds_context* context) {
+    constexpr int kCalls = 64;
+    uint32_t chance = 1;
+    for (int call = 0; call < kCalls; ++call) {
+      chance = chance * 1664525 + 1013904223;
+      const uint32_t subnetwork = (chance >> 8) % reds_subnetwork_count(context);
+      if (chance >> 31 != 0) reds_select(context, subnetwork);
+      reds_step(context);
+      reds_is_confident(context);
+      if ((chance >> 30 & 1) != 0) reds_continue_in(context, subnetwork);
+    }
+    reds_invoke(context);
   }
 
   Memory model_;

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from model_builder import LayerSpec, NetworkBuilder, network_with_views
+from random_networks import random_supernet_with_exit
 
 from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
@@ -35,6 +37,7 @@ from reds.graph import (
 )
 from reds.model_file import read_model_file
 from reds.plan import Measurements, TargetCosts
+from reds.quantizing import quantize
 from reds.schema.conventions import ARENA_ALIGNMENT
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +99,14 @@ def views(element_type: ElementType) -> CompiledNetwork:
     return network_with_views(element_type)[0]
 
 
-@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, views])
+def exits(element_type: ElementType) -> CompiledNetwork:
+    """A small random family of three widths and an exit."""
+    supernet = random_supernet_with_exit(34)
+    samples = np.random.default_rng(0).standard_normal((8, *supernet.family.graph.input_shape)).astype(np.float32)
+    return quantize(supernet, element_type, samples if element_type is ElementType.INT8 else None)
+
+
+@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, views, exits])
 @pytest.mark.parametrize("element_type", ElementType)
 def test_damaged_models(
     program: Path, tmp_path: Path, element_type: ElementType, make: Callable[[ElementType], CompiledNetwork]

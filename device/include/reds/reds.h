@@ -45,17 +45,18 @@ extern "C" {
 
 // Every function that can fail returns one of these. Errors are negative.
 typedef enum reds_status {
-  REDS_DONE = 1,             // reds_step: that was the last operation, the output is ready
-  REDS_OK = 0,               // no error
-  REDS_ERROR_ARGUMENT = -1,  // a pointer is null or misaligned, or an index is out of range
-  REDS_ERROR_MODEL = -2,     // the bytes are not a well-formed TFLite model
-  REDS_ERROR_NO_PLAN = -3,   // a TFLite model, but without the metadata entry `REDS`
-  REDS_ERROR_VERSION = -4,   // the metadata has a format version that this library does not read
-  REDS_ERROR_CHECKSUM = -5,  // the file was changed after it was written
-  REDS_ERROR_PLAN = -6,      // the metadata is malformed or breaks a rule of docs/format.md
-  REDS_ERROR_ARENA = -7,     // the arena is too small for this subnetwork (reds_open: for every subnetwork)
-  REDS_ERROR_BUDGET = -8,    // no subnetwork fits the budget; the selection stays as it was
-  REDS_ERROR_UNLINKED = -9,  // an operation of the model is not linked; see reds/operations.h
+  REDS_DONE = 1,              // reds_step: that was the last operation, the output is ready
+  REDS_OK = 0,                // no error
+  REDS_ERROR_ARGUMENT = -1,   // a pointer is null or misaligned, or an index is out of range
+  REDS_ERROR_MODEL = -2,      // the bytes are not a well-formed TFLite model
+  REDS_ERROR_NO_PLAN = -3,    // a TFLite model, but without the metadata entry `REDS`
+  REDS_ERROR_VERSION = -4,    // the metadata has a format version that this library does not read
+  REDS_ERROR_CHECKSUM = -5,   // the file was changed after it was written
+  REDS_ERROR_PLAN = -6,       // the metadata is malformed or breaks a rule of docs/format.md
+  REDS_ERROR_ARENA = -7,      // the arena is too small for this subnetwork (reds_open: for every subnetwork)
+  REDS_ERROR_BUDGET = -8,     // no subnetwork fits the budget; the selection stays as it was
+  REDS_ERROR_UNLINKED = -9,   // an operation of the model is not linked; see reds/operations.h
+  REDS_ERROR_CONTINUE = -10,  // the running inference cannot go on in this subnetwork; it goes on as it was
 } reds_status;
 
 // Flags of reds_config.
@@ -194,8 +195,45 @@ void reds_invoke(reds_context* context);
 // Runs one operation. The first call of an inference takes the subnetwork that is selected then.
 //
 // Returns REDS_OK if operations remain, or REDS_DONE after the last one; the next call begins a new
-// inference.
+// inference, unless reds_continue_in lets this one go on.
 reds_status reds_step(reds_context* context);
+
+// Lets the inference that was begun last go on in another subnetwork, whether operations remain or not.
+//
+// The other subnetwork is a narrower one, leaves the network at an exit, or goes on where an exit has left it.
+// It continues behind the last operation that both run lists begin with: where both have the same exit that is
+// the next one, behind the tap of an exit that was passed it is the first one of the exit's head, and from an
+// exit's head it is the first one behind the tap. Each tensor that is still needed is reduced to its first
+// channels, in int8 rescaled from the wide tensor's quantisation to the narrow one's, and brought to its
+// place. The answer then is that of the narrower subnetwork, from features that the wider one computed so far.
+//
+// Either all of this is done or, with an error, nothing. What the next inference runs stays as it was
+// selected. Call it between two calls of reds_step or after the last one, not from an observer or from an
+// interrupt handler that interrupts one. The features that an exit's head has read are kept until the next
+// inference if the exit has a threshold (see reds_is_confident); what is written into the input may overwrite
+// them. Its time grows with the bytes of the needed tensors; docs/results.md says how many instructions that
+// are.
+//
+// Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, REDS_ERROR_ARENA if the arena is too
+// small for it, or REDS_ERROR_CONTINUE if no inference has begun, if the subnetwork begins with another
+// operation or has none left to run, if it needs a tensor that has fewer channels now or is overwritten
+// already, or needs more than 16 at the same time.
+reds_status reds_continue_in(reds_context* context, uint32_t subnetwork);
+
+// Returns 1 if the output holds an answer that is sure enough to be the last one, else 0. It is if the
+// inference is done and the largest element of the output is not below the threshold of the exit where it left
+// the network. An exit without a threshold, such as the network's own output, always gives such an answer.
+//
+// Example:
+//
+//   reds_select(&network, shallow);
+//   reds_invoke(&network);
+//   memcpy(answer, output.data, output.bytes);  // a deadline may come before there is a better one
+//   if (!reds_is_confident(&network) && reds_continue_in(&network, deep) == REDS_OK) {
+//     while (!is_late() && reds_step(&network) == REDS_OK) {
+//     }
+//   }
+int reds_is_confident(const reds_context* context);
 
 // Returns a zero-terminated sentence for a status, for people.
 const char* reds_status_text(reds_status status);

@@ -23,6 +23,7 @@ COMMANDS = {
     "inspect": "show what each subnetwork costs and gives",
     "verify": "prove that libreds, TFLite Micro and boards give the same answers",
     "run": "run one subnetwork on a batch of inputs",
+    "thresholds": "choose on validation data how sure an exit must be for its answer to be taken",
     "bench": "drive a board over its serial port, changing the budget live",
     "calibrate": "fit the cost table of a core, for budgets in instructions",
     "report": "write a run as one HTML page",

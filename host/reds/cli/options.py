@@ -147,6 +147,14 @@ def rate(text: str) -> float:
     return value
 
 
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    value = _number(text, "it must be a number from 0 to 1", text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"it must be a number from 0 to 1, not '{text}'")
+    return value
+
+
 def _number(part: str, expected: str, received: str) -> float:
     """A finite number."""
     try:

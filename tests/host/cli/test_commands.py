@@ -12,6 +12,7 @@ import pytest
 
 from reds.emitting import extract
 from reds.graph import Family
+from reds.model_file import read_model_file
 from reds.runtime import Runtime
 from reds.store import load
 from reds_bench.rp2040 import EMULATOR, EMULATOR_PACKAGE, NODE
@@ -130,6 +131,16 @@ def test_a_board_that_counts_cycles_says_so(reds: Any, model: Path, inputs: Path
     inspected = reds("inspect", copy, "--target", "rp2040", "--json").json["subnetworks"][0]["targets"]["rp2040"]
     assert (inspected["instructions"], inspected["unit"]) == (benched["subnetworks"][0]["cycles"], "cycles")
     assert "cycles" in reds("inspect", copy).out
+def test_thresholds_are_written_into_the_file(reds: Any, model: Path, tmp_path: Path, pictures: str) -> None:
+    path = tmp_path / "model.tflite"
+    shutil.copy(model, path)
+    (calibrated,) = reds("thresholds", path, "--data", pictures, "--loss", 0.5, "--json").json["exits"]
+    assert calibrated["exit"] == "exit_depthwise"
+    assert calibrated["accuracy"] >= calibrated["deeper_accuracy"] - 0.5
+    assert read_model_file(path).plan.exits[1].threshold == np.float32(calibrated["threshold"]) > 0
+    answer = reds("thresholds", path, "--data", pictures)
+    assert (answer.code, answer.err) == (0, "")
+    assert all(word in answer.out for word in ("exit_depthwise", "100%", "goes on in"))
 
 
 def test_extract(reds: Any, model: Path, tmp_path: Path) -> None:

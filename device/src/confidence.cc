@@ -1,0 +1,53 @@
+// Whether an exit's answer is sure enough to be taken.
+
+#include "reds/reds.h"
+#include "src/context.h"
+#include "src/float_bits.h"
+
+namespace reds {
+namespace {
+
+using schema::ElementType;
+using schema::Port;
+
+template <typename Element>
+Element LargestOf(const Context& context, const Port& port) {
+  const Element* elements = reinterpret_cast<const Element*>(context.arena + port.offset());
+  Element largest = elements[0];
+  for (uint32_t index = 1; index < port.bytes() / sizeof(Element); ++index) {
+    if (elements[index] > largest) largest = elements[index];
+  }
+  return largest;
+}
+
+// Whether difference * scale >= threshold, for positive numbers and without floating point. A significand has 24 bits
+// and a difference 8, so that their product has 32.
+bool Reaches(uint32_t difference, uint32_t scale_bits, uint32_t threshold_bits) {
+  constexpr int32_t kProductBits = 8;
+  const uint32_t product = difference * SignificandOf(scale_bits);
+  const int32_t shift = ExponentOf(threshold_bits) - ExponentOf(scale_bits);
+  if (shift < 0 || shift > kProductBits) return shift < 0;
+  return product >= SignificandOf(threshold_bits) << shift;
+}
+
+bool IsConfident(const Context& context, float threshold) {
+  const uint32_t threshold_bits = BitsOf(threshold);
+  if (threshold_bits == 0 || IsNegative(threshold_bits)) return true;
+  const Port& port = *context.plan->output();
+#ifndef REDS_INT8_ONLY
+  if (context.plan->element_type() == ElementType::Float32)
+    return LargestOf<float>(context, port) >= threshold;
+#endif
+  const int32_t difference = LargestOf<int8_t>(context, port) - port.zero_point();
+  return difference > 0 && Reaches(static_cast<uint32_t>(difference), BitsOf(port.scale()), threshold_bits);
+}
+
+}  // namespace
+}  // namespace reds
+
+int reds_is_confident(const reds_context* context) {
+  const reds::Context& self = reds::Private(context);
+  if (self.steps == nullptr || self.next_step != self.steps->size()) return 0;
+  const reds::schema::Subnetwork& taken = *self.subnetworks->Get(self.running);
+  return reds::IsConfident(self, self.plan->exits()->Get(taken.exit())->threshold()) ? 1 : 0;
+}
