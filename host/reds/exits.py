@@ -15,7 +15,8 @@ from keras import layers
 from reds.cost import node_macs
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
-from reds.graph import Activation, Add, Concatenate, Conv2D, Conv2DTranspose, Dense, Exit, Graph, Ranked
+from reds.graph import Activation, Add, Concatenate, Conv2D, Conv2DTranspose, Dense, Exit, Family, Graph, Ranked
+from reds.grouping import narrowing_obstacle
 from reds.tracing import trace
 
 BLOCK_CHANNELS = (32, 16)
@@ -59,6 +60,22 @@ def attach_exits(ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: in
 def possible_taps(graph: Graph) -> tuple[str, ...]:
     """Names of the layers that an exit can be attached to: all that have a weighted layer behind them."""
     return tuple(layer.name for layer in _tappable_layers(graph))
+
+
+def check_narrowed_exits(family: Family) -> None:
+    """Raises UsageError where a subnetwork narrows a map whose exit's head needs all of its channels."""
+    for chosen in family.subnetworks:
+        if chosen.exit == 0:
+            continue
+        leave = family.exits[chosen.exit - 1]
+        tap = family.graph.nodes[leave.tap]
+        obstacle = narrowing_obstacle(leave.head.nodes)
+        narrowed = tap.output_group is not None and chosen.widths[tap.output_group] < tap.output_shape[2]
+        if narrowed and obstacle is not None:
+            raise UsageError(
+                f"'{chosen.name}' cannot narrow the map of '{leave.name}': layer '{obstacle.name}' of its head needs "
+                f"all {tap.output_shape[2]} channels. Use another head, or keep the layer that it taps at full width."
+            )
 
 
 def _require_class_scores(graph: Graph) -> None:

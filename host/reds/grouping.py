@@ -46,6 +46,26 @@ def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelG
     return tuple(grouped), tuple(sizes)
 
 
+def narrowing_obstacle(nodes: Sequence[Node]) -> Node | None:
+    """What keeps a network from reading only the first channels of its input.
+
+    Args:
+        nodes: a network in topological order, such as an exit's head.
+
+    Returns:
+        The first node that needs all channels that the input brings, or the last one where it gives them; None where
+        each of them can be left out.
+    """
+    passed_on = {INPUT}
+    for index, node in enumerate(nodes):
+        brought = passed_on.intersection(node.inputs)
+        if brought and (_fixes_channels(node, nodes) or len(brought) < len(set(node.inputs))):
+            return node
+        if brought and not isinstance(node.operation, MAKES_CHANNELS):
+            passed_on.add(index)
+    return nodes[-1] if len(nodes) - 1 in passed_on else None
+
+
 def _tensor(node: int) -> int:
     """Number of a node's output among the tensors; 0 is the network's input."""
     return node - INPUT

@@ -13,6 +13,7 @@ from reds.graph import Supernet
 from reds.model_file import decode, read_model_file, text, with_checksum
 from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
 from reds.schema import conventions
+from reds.truncating import fitted, widest_user
 
 
 def emit(
@@ -42,22 +43,26 @@ def emit(
 
 
 def encode(network: CompiledNetwork, measurements: Measurements | None = None) -> bytes:
-    """The file's bytes: subgraph 0 is the full network, each exit head is a further subgraph, `REDS` holds the plans.
+    """The file's bytes: subgraph 0 is subnetwork 0, each exit head is a further subgraph, `REDS` holds the plans.
 
     Args:
-        network: the compiled network; subnetwork 0 is the full network.
+        network: the compiled network; subnetwork 0, the full network, runs all layers that are no exit's.
         measurements: accuracies and instruction counts where they are known.
 
     Returns:
-        A TFLite model that stock interpreters run as the full network.
+        A TFLite model that stock interpreters run as subnetwork 0.
+
+    Raises:
+        UsageError: if an exit is not used, or a size is larger than the format can hold.
     """
+    network = fitted(network)
     model = ModelBuilder(network.name)
     buffers = add_network(model, network, network.subnetworks[0])
     for index in range(1, len(network.exits)):
-        user = next((s for s in network.subnetworks if s.exit == index), None)
-        if user is None:
-            raise UsageError(f"No subnetwork uses exit '{network.exits[index].name}'; remove it before emitting.")
-        buffers |= add_exit_head(model, network, user)
+        buffers |= add_exit_head(model, network, widest_user(network, index))
+    for index, layer in enumerate(network.layers):
+        if layer.weights is not None and index not in buffers:
+            buffers[index] = model.add_buffer(layer.weights)
     model.add_metadata(conventions.METADATA_NAME, encode_plan(network, buffers, measurements or Measurements()))
     return with_checksum(model.encode())
 
