@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TYPES = ("int8", "float32")
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
+HEADS = ("auxiliary", "dense", "compact")
 LOSSES = ("distillation", "weighted")
 BATCH_NORMS = ("own", "shared")
 DECAYS = ("cosine", "steps")
