@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import keras
 from keras import layers
@@ -12,7 +12,7 @@ from reds.graph import Conv2DTranspose, Graph, Shape, as_map
 from reds.tracing import trace
 
 HeadKind = Literal["auxiliary", "dense", "compact"]
-Head = HeadKind | keras.Model | Callable[[Shape, int], keras.Model]
+Head: TypeAlias = "HeadKind | keras.Model | Callable[[Shape, int], keras.Model]"
 """A kind, a model, or a function from the tapped map's shape (height, width, channels) and the number of classes to a
 model."""
 

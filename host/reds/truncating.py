@@ -35,11 +35,9 @@ def truncated(network: CompiledNetwork, kept: Sequence[int]) -> CompiledNetwork:
         UsageError: if an index is out of range or named twice, or if no subnetwork that is kept runs all layers of the
             network that the others run.
     """
-    _check_indices(network, kept)
-    members = [network.subnetworks[index] for index in sorted(kept)]
-    first = max(members, key=lambda one: (len(_trunk(network, one)), _macs(network, one)))
+    members = [network.subnetworks[index] for index in kept_in_order(network, kept)]
+    first = members[0]
     _check_contains_all(network, first, members)
-    members = [first, *(one for one in members if one is not first)]
     exits = list(dict.fromkeys(one.exit for one in members))
     places = _places(network, members, exits)
     return fitted(
@@ -50,6 +48,23 @@ def truncated(network: CompiledNetwork, kept: Sequence[int]) -> CompiledNetwork:
             subnetworks=tuple(_moved_subnetwork(one, exits, places) for one in members),
         )
     )
+
+
+def kept_in_order(network: CompiledNetwork, kept: Sequence[int]) -> list[int]:
+    """The indices of the subnetworks to keep in the order of the truncated network.
+
+    Raises:
+        UsageError: if an index is out of range or named twice.
+    """
+    count = len(network.subnetworks)
+    if not kept or len(set(kept)) < len(kept) or not all(0 <= index < count for index in kept):
+        raise UsageError(f"Subnetworks to keep must be different numbers from 0 to {count - 1}. Received: {list(kept)}")
+
+    def size(index: int) -> tuple[int, int]:
+        return len(_trunk(network, network.subnetworks[index])), network.macs(index)
+
+    first = max(sorted(kept), key=size)
+    return [first, *sorted(set(kept) - {first})]
 
 
 def fitted(network: CompiledNetwork) -> CompiledNetwork:
@@ -110,19 +125,9 @@ def head_steps(network: CompiledNetwork, subnetwork: CompiledSubnetwork) -> list
     return [step for step in subnetwork.steps if network.layers[step.layer].subgraph != 0]
 
 
-def _check_indices(network: CompiledNetwork, kept: Sequence[int]) -> None:
-    count = len(network.subnetworks)
-    if not kept or len(set(kept)) < len(kept) or not all(0 <= index < count for index in kept):
-        raise UsageError(f"Subnetworks to keep must be different numbers from 0 to {count - 1}. Received: {list(kept)}")
-
-
 def _trunk(network: CompiledNetwork, subnetwork: CompiledSubnetwork) -> set[int]:
     """The layers of the network itself that a subnetwork runs."""
     return {step.layer for step in subnetwork.steps if network.layers[step.layer].subgraph == 0}
-
-
-def _macs(network: CompiledNetwork, subnetwork: CompiledSubnetwork) -> int:
-    return sum(network.layers[step.layer].macs(step.input_channels, step.output_channels) for step in subnetwork.steps)
 
 
 def _check_contains_all(

@@ -118,6 +118,11 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(seed(part) for part in text.split(","))
 
 
+def indices(text: str) -> tuple[int, ...]:
+    """A list of subnetworks such as 0,2."""
+    return tuple(not_negative(part) for part in text.split(","))
+
+
 def rate(text: str) -> float:
     """A number above 0."""
     value = _number(text, "it must be a number above 0", text)

@@ -1,6 +1,6 @@
 """Writes a compiled network as one TFLite model with the metadata entry `REDS`."""
 
 from reds.emitting.c_array import write_c_array
-from reds.emitting.file import annotate, emit, encode, extract
+from reds.emitting.file import annotate, emit, encode, extract, truncate
 
-__all__ = ["annotate", "emit", "encode", "extract", "write_c_array"]
+__all__ = ["annotate", "emit", "encode", "extract", "truncate", "write_c_array"]

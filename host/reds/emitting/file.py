@@ -1,5 +1,6 @@
 """One TFLite file from a trained family, and plain TFLite files from it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from reds.graph import Supernet
 from reds.model_file import decode, read_model_file, text, with_checksum
 from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
 from reds.schema import conventions
-from reds.truncating import fitted, widest_user
+from reds.truncating import fitted, kept_in_order, truncated, widest_user
 
 
 def emit(
@@ -87,6 +88,35 @@ def annotate(
     entry = next(m for m in file.model.metadata if text(m.name) == conventions.METADATA_NAME)
     file.model.buffers[entry.buffer].data = np.frombuffer(pack_plan(file.plan), np.uint8)
     write_atomically(path, with_checksum(pack_again(file.model, file.content)))
+
+
+def truncate(source: Path | str | bytes, kept: Sequence[int]) -> bytes:
+    """A file with only some of a file's subnetworks, and only the layers, channels and heads that they use.
+
+    Subgraph 0 is the one of them that runs the most layers, the widest of several; it becomes subnetwork 0. Accuracies
+    are those of the whole file; instruction counts become estimates, since weights lie elsewhere.
+
+    Args:
+        source: path or bytes of a file that `emit` wrote.
+        kept: indices of subnetworks in the file.
+
+    Returns:
+        The new file's bytes.
+
+    Raises:
+        UsageError: if the file is foreign or damaged, if there are no such subnetworks, or if none of them runs all
+            layers of the network that the others run.
+    """
+    file = read_model_file(source)
+    network = decode(file)
+    order = kept_in_order(network, kept)
+    known = [file.plan.subnetworks[index].accuracy for index in order]
+    accuracy = tuple(None if value < 0 else value for value in known)
+    targets = tuple(
+        TargetCosts(text(target.name), False, tuple(int(target.instructions[index]) for index in order))
+        for target in file.plan.targets or ()
+    )
+    return encode(truncated(network, kept), Measurements(accuracy, targets))
 
 
 def extract(source: Path | str | bytes, subnetwork: int) -> bytes:
