@@ -68,7 +68,7 @@ def check_narrowed_exits(family: Family) -> None:
             continue
         leave = family.exits[chosen.exit - 1]
         tap = family.graph.nodes[leave.tap]
-        obstacle = narrowing_obstacle(leave.head.nodes)
+        obstacle = narrowing_obstacle(leave.head)
         narrowed = tap.output_group is not None and chosen.widths[tap.output_group] < tap.output_shape[2]
         if narrowed and obstacle is not None:
             raise UsageError(

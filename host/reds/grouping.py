@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reds.disjoint_sets import DisjointSets
-from reds.graph import INPUT, ChannelGroup, Concatenate, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Node, Slice
+from reds.graph import (
+    INPUT,
+    ChannelGroup,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Graph,
+    Node,
+    Slice,
+)
 
 MAKES_CHANNELS = (Conv2D, Dense, Conv2DTranspose)
 """Operations whose output channels are their own. All others pass their inputs' channels on."""
@@ -46,24 +57,28 @@ def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelG
     return tuple(grouped), tuple(sizes)
 
 
-def narrowing_obstacle(nodes: Sequence[Node]) -> Node | None:
-    """What keeps a network from reading only the first channels of its input.
+def narrowing_obstacle(head: Graph) -> Node | None:
+    """What keeps an exit's head from reading only the first channels of its map.
 
     Args:
-        nodes: a network in topological order, such as an exit's head.
+        head: the head, whose input is the map.
 
     Returns:
-        The first node that needs all channels that the input brings, or the last one where it gives them; None where
-        each of them can be left out.
+        The first node that needs all channels of the map, or the last one where it gives them; None where each of them
+        can be left out.
     """
     passed_on = {INPUT}
-    for index, node in enumerate(nodes):
+    for index, node in enumerate(head.nodes):
         brought = passed_on.intersection(node.inputs)
-        if brought and (_fixes_channels(node, nodes) or len(brought) < len(set(node.inputs))):
+        if not brought:
+            continue
+        passes = not isinstance(node.operation, MAKES_CHANNELS)
+        alike = not passes or node.output_shape[2] == head.shape_of(node.input)[2]
+        if _fixes_channels(node, head.nodes) or not alike or len(brought) < len(set(node.inputs)):
             return node
-        if brought and not isinstance(node.operation, MAKES_CHANNELS):
+        if passes:
             passed_on.add(index)
-    return nodes[-1] if len(nodes) - 1 in passed_on else None
+    return head.nodes[-1] if len(head.nodes) - 1 in passed_on else None
 
 
 def _tensor(node: int) -> int:

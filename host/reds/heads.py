@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 import keras
 from keras import layers
@@ -59,9 +59,10 @@ def build_head(head: Head, name: str, shape: Shape, classes: int, function: str 
             f"`head` must be one of {', '.join(get_args(HeadKind))}, a `keras.Model`, or a function that returns one. "
             f"Received: head={head!r}"
         )
+    kind = cast(HeadKind, head)
     builder = _Builder(name, count(seed))
     source = layers.Input(shape[2:] if shape[:2] == (1, 1) else shape)
-    output = builder.dense(_features(builder, source, head, shape), classes, "classes")
+    output = builder.dense(_features(builder, source, kind, shape), classes, "classes")
     if function is not None:
         output = layers.Activation(function, name=f"{name}_{function}")(output)
     return trace(keras.Model(source, output, name=name))

@@ -319,7 +319,7 @@ def random_supernet(seed: int) -> Supernet:
     subnetworks = [Subnetwork("full", full), Subnetwork("narrow", narrow), Subnetwork("narrower", narrower)]
     if exits:
         shallow = [Subnetwork("shallow", full, exit=1)]
-        if narrowing_obstacle(exits[0].head.nodes) is None:
+        if narrowing_obstacle(exits[0].head) is None:
             shallow.append(Subnetwork("both", narrow, exit=1))
         subnetworks += shallow[int(generator.integers(len(shallow))) :] if generator.random() < 0.5 else shallow
     importance = tuple(np.ones(size) for size in full)
