@@ -84,6 +84,13 @@ class CompiledLayer:
         groups = self.operation.groups if isinstance(self.operation, Conv2D) else 1
         return np.ascontiguousarray(self.weights[:output_channels, :, :, : input_channels // groups])
 
+    def scaled_weights(self, factors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The float32 weights times a factor per output channel."""
+        assert self.weights is not None
+        last = isinstance(self.operation, DepthwiseConv2D)
+        shape = (-1,) if last else (-1,) + (1,) * (self.weights.ndim - 1)
+        return np.asarray(self.weights * factors.reshape(shape), np.float32)
+
     def macs(self, input_channels: int, output_channels: int) -> int:
         """Multiply-accumulates of one inference at a width; padded taps count like any other."""
         height, width, _ = self.output_shape

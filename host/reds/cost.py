@@ -146,8 +146,17 @@ def _parts(graph: Graph, widths: Widths, leave: Exit | None) -> tuple[_Part, ...
     return (trunk, head)
 
 
-def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> _Part:
-    """The nodes that node `last` needs, with their active channels."""
+def active_channels(graph: Graph, widths: Widths, input_channels: Channels) -> tuple[Channels, ...]:
+    """Active output channels of every node.
+
+    Args:
+        graph: the network, or an exit's head.
+        widths: active channels per channel group.
+        input_channels: active channels of its input; fewer than all on a narrowed map that a head reads.
+
+    Returns:
+        One number, or array, per node.
+    """
     channels: list[Channels] = []
     for node in graph.nodes:
         if node.output_group is not None:
@@ -157,9 +166,14 @@ def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> 
         else:
             inputs = input_channels if node.input == INPUT else channels[node.input]
             channels.append(inputs * (node.output_shape[2] // graph.shape_of(node.input)[2]))
+    return tuple(channels)
+
+
+def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> _Part:
+    """The nodes that node `last` needs, with their active channels."""
     nodes = graph.ancestors(last)
     layers = tuple(layer for layer in fuse(graph) if layer.first_node in nodes)
-    return _Part(graph, nodes, layers, input_channels, tuple(channels))
+    return _Part(graph, nodes, layers, input_channels, active_channels(graph, widths, input_channels))
 
 
 def _positions(graph: Graph, index: int) -> int:

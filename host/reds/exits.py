@@ -1,33 +1,24 @@
-"""Attaches auxiliary exit heads, through which a network can be left early.
+"""Attaches exit heads, through which a network can be left early."""
 
-The head of a map is the auxiliary network of depth pruning: two depthwise separable blocks of 32 and 16 channels.
-The head of a vector is two dense layers of 64 and 32 units.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Literal
 
 import keras
-from keras import layers
 
 from reds.cost import node_macs
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
-from reds.graph import Activation, Add, Concatenate, Conv2D, Conv2DTranspose, Dense, Exit, Graph, Ranked
-from reds.tracing import trace
-
-BLOCK_CHANNELS = (32, 16)
-"""Output channels of the blocks of a map's head."""
-
-DENSE_UNITS = (64, 32)
-"""Units of the hidden layers of a vector's head."""
+from reds.graph import Add, Concatenate, Conv2D, Conv2DTranspose, Dense, Exit, Family, Graph, Ranked
+from reds.grouping import narrowing_obstacle
+from reds.heads import Head, build_head, function_of_scores
 
 _ENDS_OF_BLOCKS = (Conv2D, Conv2DTranspose, Dense, Add, Concatenate)
 
 
-def attach_exits(ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: int = 0) -> Ranked:
+def attach_exits(
+    ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: int = 0, head: Head = "auxiliary"
+) -> Ranked:
     """Adds an untrained exit head to each tapped layer.
 
     Args:
@@ -36,12 +27,19 @@ def attach_exits(ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: in
             `"auto"` is the convolution, dense layer, sum or concatenation after which nearest to half of the network's
             multiply-accumulates are done; one inside of a branch only where there is no other.
         seed: of the heads' initial weights (Glorot uniform).
+        head: what is put behind each tapped map. "auxiliary": two depthwise separable blocks of 32 and 16 channels, the
+            average over the map, a dense layer (De Leon and Atienza, arXiv 2204.10546). "dense": the average, dense
+            layers of 64 and 32 units, a dense layer. "compact": an auxiliary network that looks at every second row
+            and column of all but the smallest maps, with up to 32 and 16 channels, less for narrower maps. Behind a
+            vector all are dense. Or a `keras.Model` for one tap, or a function that makes one for the shape of a
+            map and a number of classes; it ends with the function that the network ends with.
 
     Returns:
         The network with the new exits after those it had, in the network's order.
 
     Raises:
-        UsageError: if a tap is not a layer of the network that a head can read, or is named twice.
+        UsageError: if a tap is not a layer of the network that a head can read, or is named twice, or if a head does
+            not fit.
     """
     graph = ranked.graph
     _require_class_scores(graph)
@@ -52,13 +50,31 @@ def attach_exits(ranked: Ranked, taps: Sequence[str] | Literal["auto"], seed: in
     for layer in tapped:
         if taken.count(layer.last_node) > 1:
             raise UsageError(f"There would be two exits after layer '{layer.name}': name each tap once.")
-    exits = tuple(_exit(graph, layer, seed) for layer in tapped)
+    if isinstance(head, keras.Model) and len(tapped) != 1:
+        raise UsageError(f"`head` is one model, which cannot be behind {len(tapped)} layers: give a function.")
+    exits = tuple(_exit(graph, layer, head, seed) for layer in tapped)
     return replace(ranked, exits=tuple(sorted((*ranked.exits, *exits), key=lambda exit_: exit_.tap)))
 
 
 def possible_taps(graph: Graph) -> tuple[str, ...]:
     """Names of the layers that an exit can be attached to: all that have a weighted layer behind them."""
     return tuple(layer.name for layer in _tappable_layers(graph))
+
+
+def check_narrowed_exits(family: Family) -> None:
+    """Raises UsageError where a subnetwork narrows a map whose exit's head needs all of its channels."""
+    for chosen in family.subnetworks:
+        if chosen.exit == 0:
+            continue
+        leave = family.exits[chosen.exit - 1]
+        tap = family.graph.nodes[leave.tap]
+        obstacle = narrowing_obstacle(leave.head)
+        narrowed = tap.output_group is not None and chosen.widths[tap.output_group] < tap.output_shape[2]
+        if narrowed and obstacle is not None:
+            raise UsageError(
+                f"'{chosen.name}' cannot narrow the map of '{leave.name}': layer '{obstacle.name}' of its head needs "
+                f"all {tap.output_shape[2]} channels. Use another head, or keep the layer that it taps at full width."
+            )
 
 
 def _require_class_scores(graph: Graph) -> None:
@@ -105,55 +121,18 @@ def _macs(graph: Graph, index: int) -> int:
     return int(node_macs(graph, index, graph.shape_of(node.input)[2], node.output_shape[2]))
 
 
-def _exit(graph: Graph, tapped: FusedLayer, seed: int) -> Exit:
+def _exit(graph: Graph, tapped: FusedLayer, head: Head, seed: int) -> Exit:
     # Layers of nested models and `activation=` arguments have a slash in their name; Keras takes none.
     name = f"exit_{tapped.name.replace('/', '_')}"
-    seeds = count(seed)
-    height, width, channels = tapped.output_shape
-    if (height, width) == (1, 1):
-        source = layers.Input((channels,))
-        features = _dense_features(source, name, seeds)
-    else:
-        source = layers.Input((height, width, channels))
-        features = _map_features(source, name, seeds)
-    output = _dense(graph.output_shape[0], f"{name}_classes", seeds)(features)
-    function = _function_of_scores(graph)
-    if function is not None:
-        output = layers.Activation(function, name=f"{name}_{function}")(output)
-    return Exit(name, tapped.last_node, trace(keras.Model(source, output, name=name)))
+    built = build_head(head, name, tapped.output_shape, graph.output_shape[0], function_of_scores(graph), seed)
+    return Exit(name, tapped.last_node, _with_names_of(built, name))
 
 
-def _function_of_scores(graph: Graph) -> str | None:
-    """What the network makes of its class scores, and its exits must make too."""
-    operation = graph.nodes[-1].operation
-    if isinstance(operation, Activation) and operation.function in ("softmax", "sigmoid", "tanh"):
-        return operation.function
-    return None
+def _with_names_of(head: Graph, name: str) -> Graph:
+    """The head with nodes that no other graph names alike."""
 
+    def own(layer: str) -> str:
+        return layer if layer.startswith(name) else f"{name}_{layer}"
 
-def _map_features(x: keras.KerasTensor, name: str, seeds: Iterator[int]) -> keras.KerasTensor:
-    """The head of De Leon and Atienza, "Depth pruning with auxiliary networks for tinyML", 2022."""
-    for block, channels in enumerate(BLOCK_CHANNELS, start=1):
-        depthwise = layers.DepthwiseConv2D(
-            3, padding="same", depthwise_initializer=_glorot(seeds), name=f"{name}_depthwise_{block}"
-        )
-        pointwise = layers.Conv2D(channels, 1, kernel_initializer=_glorot(seeds), name=f"{name}_pointwise_{block}")
-        for layer in (depthwise, pointwise):
-            x = layers.BatchNormalization(name=f"{layer.name}_batch_norm")(layer(x))
-            x = layers.ReLU(name=f"{layer.name}_relu")(x)
-    return layers.GlobalAveragePooling2D(name=f"{name}_pool")(x)
-
-
-def _dense_features(x: keras.KerasTensor, name: str, seeds: Iterator[int]) -> keras.KerasTensor:
-    for index, units in enumerate(DENSE_UNITS, start=1):
-        layer = _dense(units, f"{name}_dense_{index}", seeds)
-        x = layers.ReLU(name=f"{layer.name}_relu")(layer(x))
-    return x
-
-
-def _dense(units: int, name: str, seeds: Iterator[int]) -> layers.Dense:
-    return layers.Dense(units, kernel_initializer=_glorot(seeds), name=name)
-
-
-def _glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
-    return keras.initializers.GlorotUniform(next(seeds))
+    nodes = tuple(replace(node, name=own(node.name)) for node in head.nodes)
+    return replace(head, nodes=nodes, groups=tuple(replace(group, name=own(group.name)) for group in head.groups))

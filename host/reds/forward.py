@@ -359,7 +359,7 @@ def _apply(node: Node, inputs: Sequence[Tensor], weights: Mapping[str, Any], cha
         case Upsample(size=(down, right)):
             return ops.repeat(ops.repeat(x, down, axis=1), right, axis=2)
         case PRelu():
-            return ops.where(x < 0, x * ops.cast(_prefix(weights["slope"], channels), x.dtype), x)
+            return ops.where(x < 0, x * ops.cast(_prefix(weights["slope"], x.shape[-1]), x.dtype), x)
         case Subtract():
             return ops.subtract(*inputs)
         case Multiply():

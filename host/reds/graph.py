@@ -248,10 +248,10 @@ class Graph:
         """Full-width output shape of a node, or of the input for INPUT."""
         return self.input_map if node == INPUT else self.nodes[node].output_shape
 
-    def ancestors(self, last: int) -> tuple[int, ...]:
-        """Indices of the nodes that node `last` needs, itself included, in topological order."""
-        needed = {last}
-        for index in range(last, INPUT, -1):
+    def ancestors(self, *ends: int) -> tuple[int, ...]:
+        """Indices of the nodes that the nodes `ends` need, themselves included, in topological order."""
+        needed = set(ends)
+        for index in range(max(ends), INPUT, -1):
             if index in needed:
                 needed.update(self.nodes[index].inputs)
         return tuple(sorted(needed - {INPUT}))

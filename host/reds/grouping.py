@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reds.disjoint_sets import DisjointSets
-from reds.graph import INPUT, ChannelGroup, Concatenate, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Node, Slice
+from reds.graph import (
+    INPUT,
+    ChannelGroup,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Graph,
+    Node,
+    Slice,
+)
 
 MAKES_CHANNELS = (Conv2D, Dense, Conv2DTranspose)
 """Operations whose output channels are their own. All others pass their inputs' channels on."""
@@ -44,6 +55,30 @@ def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelG
             sizes.append(ChannelGroup(node.name, node.output_shape[2]))
         grouped.append(replace(node, input_group=group(node.input), output_group=group(index)))
     return tuple(grouped), tuple(sizes)
+
+
+def narrowing_obstacle(head: Graph) -> Node | None:
+    """What keeps an exit's head from reading only the first channels of its map.
+
+    Args:
+        head: the head, whose input is the map.
+
+    Returns:
+        The first node that needs all channels of the map, or the last one where it gives them; None where each of them
+        can be left out.
+    """
+    passed_on = {INPUT}
+    for index, node in enumerate(head.nodes):
+        brought = passed_on.intersection(node.inputs)
+        if not brought:
+            continue
+        passes = not isinstance(node.operation, MAKES_CHANNELS)
+        alike = not passes or node.output_shape[2] == head.shape_of(node.input)[2]
+        if _fixes_channels(node, head.nodes) or not alike or len(brought) < len(set(node.inputs)):
+            return node
+        if passes:
+            passed_on.add(index)
+    return head.nodes[-1] if len(head.nodes) - 1 in passed_on else None
 
 
 def _tensor(node: int) -> int:

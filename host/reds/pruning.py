@@ -21,6 +21,7 @@ from reds.finetuning import EpochReport, Loss, finetune, quantize_aware
 from reds.finetuning.model import BatchNormMode, Precision
 from reds.finetuning.training import Decay
 from reds.graph import Exit, Family, Graph, Ranked, Subnetwork, Supernet
+from reds.heads import HeadKind
 from reds.measuring import measure_accuracy
 from reds.ranking import Method, rank
 from reds.run_folder import (
@@ -65,6 +66,8 @@ class PruneSettings:
     """Whether pointwise convolutions are valued by the kernels they keep."""
     exits: tuple[str, ...] = ()
     """Layers to tap; ("auto",) lets the program choose."""
+    head: HeadKind = "auxiliary"
+    """What is put behind the taps."""
     multiple: int = 4
     """Widths are multiples of it; four suits the word loads of a Cortex-M4."""
     objective: Objective = "product"
@@ -254,7 +257,7 @@ def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[s
     if not settings.exits:
         return family
     taps = "auto" if settings.exits == ("auto",) else settings.exits
-    exits = attach_exits(ranked, taps, settings.seed).exits
+    exits = attach_exits(ranked, taps, settings.seed, settings.head).exits
     _warn_of_costly_exits(family, exits, progress)
     shallow = tuple(
         Subnetwork(exit.name, family.subnetworks[0].widths, exit=index) for index, exit in enumerate(exits, start=1)

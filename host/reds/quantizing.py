@@ -8,6 +8,7 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from reds import cost
 from reds.compiled import (
     CompiledExit,
     CompiledLayer,
@@ -18,6 +19,7 @@ from reds.compiled import (
 )
 from reds.disjoint_sets import DisjointSets
 from reds.errors import UsageError
+from reds.exits import check_narrowed_exits
 from reds.fold import Affine, FusedLayer, affine, folded_kernel, fuse
 from reds.forward import activations
 from reds.graph import (
@@ -126,10 +128,12 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
         The compiled network.
 
     Raises:
-        UsageError: if `type` is unknown, if calibration samples are missing or do not fit the input, or if they, the
-            weights or what the network makes of them are not finite.
+        UsageError: if `type` is unknown, if calibration samples are missing or do not fit the input, if they, the
+            weights or what the network makes of them are not finite, or if a subnetwork narrows a map whose exit's head
+            needs all of its channels.
     """
     element_type = ElementType(type)
+    check_narrowed_exits(supernet.family)
     _check_weights(supernet)
     branches = _branches(supernet)
     runs = [_run_list(supernet, branches, i) for i in range(len(supernet.family.subnetworks))]
@@ -243,12 +247,22 @@ def _run_list(supernet: Supernet, branches: Sequence[_Branch], index: int) -> li
     tensors = {INPUT: 0}
     runs: list[_Run] = []
     for branch, layers in _layers_that_run(branches, subnetwork):
-        widths = None if branch.subgraph else subnetwork.widths
+        channels = _channels(branch, subnetwork, runs)
         for layer in layers:
             inputs = tuple(tensors[branch.layer(source)] for source in branch.fused[layer].inputs)
-            runs.append(_run(branch, layer, inputs, widths, supernet.batch_norms[index]))
+            runs.append(_run(branch, layer, inputs, channels, supernet.batch_norms[index]))
             tensors[branch.layer(layer)] = len(runs)
     return runs
+
+
+def _channels(branch: _Branch, subnetwork: Subnetwork, before: Sequence[_Run]) -> dict[int, int]:
+    """Active channels of each node's output and of INPUT. A head reads what the run before it, the tap's, gives."""
+    graph = branch.graph
+    widths, inputs = subnetwork.widths, graph.input_map[2]
+    if branch.subgraph:
+        widths, inputs = cost.full_widths(graph), before[-1].output_channels
+    active = enumerate(cost.active_channels(graph, widths, inputs))
+    return {INPUT: inputs, **{node: int(channels) for node, channels in active}}
 
 
 def _layers_that_run(branches: Sequence[_Branch], subnetwork: Subnetwork) -> list[tuple[_Branch, list[int]]]:
@@ -264,12 +278,12 @@ def _run(
     branch: _Branch,
     index: int,
     inputs: tuple[int, ...],
-    widths: tuple[int, ...] | None,
+    channels: Mapping[int, int],
     batch_norm: BatchNormWeights,
 ) -> _Run:
     fused = branch.fused[index]
-    input_channels = _channels(fused.input_group, fused.input_shape[2], widths)
-    output_channels = _channels(fused.output_group, fused.output_shape[2], widths)
+    input_channels = channels[branch.graph.nodes[fused.first_node].input]
+    output_channels = channels[fused.last_node]
     node = None if fused.batch_norm_node is None else branch.graph.nodes[fused.batch_norm_node].name
     return _Run(
         branch,
@@ -282,10 +296,6 @@ def _run(
         if fused.weighted
         else None,
     )
-
-
-def _channels(group: int | None, size: int, widths: tuple[int, ...] | None) -> int:
-    return size if group is None or widths is None else widths[group]
 
 
 # float32

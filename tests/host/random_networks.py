@@ -1,10 +1,12 @@
 """Random trained families for property tests: any network of supported operations, any widths, any statistics."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
 
+from reds.cost import active_channels, full_widths
 from reds.fold import fuse
 from reds.graph import (
     INPUT,
@@ -38,7 +40,7 @@ from reds.graph import (
     Upsample,
     as_map,
 )
-from reds.grouping import MAKES_CHANNELS, with_groups
+from reds.grouping import MAKES_CHANNELS, narrowing_obstacle, with_groups
 
 ANY_RANGE = ("relu", "relu6", "leaky_relu", "hard_swish")
 FIXED_RANGE = ("sigmoid", "tanh")
@@ -295,7 +297,7 @@ class GraphBuilder:
 
 
 def random_supernet(seed: int) -> Supernet:
-    """A family of the full network, two narrower ones and, mostly, one that leaves through an exit."""
+    """A family of the full network, two narrower ones and, mostly, some that leave through an exit."""
     generator = np.random.default_rng(seed)
     classes = int(generator.integers(2, 7))
     function = str(generator.choice(["softmax", "none", "sigmoid", "tanh"], p=[0.6, 0.2, 0.1, 0.1]))
@@ -315,15 +317,23 @@ def random_supernet(seed: int) -> Supernet:
     narrow = tuple(int(generator.integers(1, size + 1)) for size in full)
     narrower = tuple(int(generator.integers(1, size + 1)) for size in narrow)
     subnetworks = [Subnetwork("full", full), Subnetwork("narrow", narrow), Subnetwork("narrower", narrower)]
-    subnetworks += [Subnetwork("shallow", full, exit=1)] if exits else []
+    if exits:
+        shallow = [Subnetwork("shallow", full, exit=1)]
+        if narrowing_obstacle(exits[0].head) is None:
+            shallow.append(Subnetwork("both", narrow, exit=1))
+        subnetworks += shallow[int(generator.integers(len(shallow))) :] if generator.random() < 0.5 else shallow
     importance = tuple(np.ones(size) for size in full)
     family = Family(graph, importance, exits, tuple(subnetworks))
     return Supernet(family, tuple(_batch_norm(generator, family, s) for s in subnetworks))
 
 
 def random_supernet_with_exit(seed: int) -> Supernet:
-    """The first family from a seed on that has an exit."""
-    return next(supernet for supernet in map(random_supernet, count(seed)) if supernet.family.exits)
+    """The first family from a seed on of four subnetworks, the last of which leaves through an exit at full width."""
+
+    def fits(supernet: Supernet) -> bool:
+        return [one.name for one in supernet.family.subnetworks][3:] == ["shallow"]
+
+    return next(supernet for supernet in map(random_supernet, count(seed)) if fits(supernet))
 
 
 def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
@@ -333,8 +343,9 @@ def _input_shape(generator: np.random.Generator) -> tuple[int, ...]:
     return (height, width, channels)
 
 
-def _append_any(builder: GraphBuilder, branches: bool) -> None:
+def _append_any(builder: GraphBuilder, branches: bool, transposed: bool = True) -> None:
     kinds = ["conv", "conv", "depthwise", "pool", "pad", "upsample", "crop", "slice", "transposed", "scale"]
+    kinds = kinds if transposed else [kind for kind in kinds if kind != "transposed"]
     kinds += ["pair", "pair", "pair", "gate", "concatenation"] if branches else []
     kind = builder.generator.choice(kinds)
     if kind == "pair":
@@ -367,29 +378,32 @@ def _exit(generator: np.random.Generator, graph: Graph, tap: int, classes: int, 
     head = GraphBuilder(generator, "head", graph.nodes[tap].output_shape, ANY_RANGE)
     if head.shape[:2] != (1, 1):
         head.convolution(depthwise=True)
+    if generator.random() < 0.5:
+        _append_any(head, branches=False, transposed=False)
     head.classifier(classes, function)
     return Exit("exit", tap, head.graph(classes))
 
 
 def _batch_norm(generator: np.random.Generator, family: Family, subnetwork: Subnetwork) -> BatchNormWeights:
     """The subnetwork's own statistics: the full network's where it runs at full width, others elsewhere."""
-    graphs = [family.graph] + [exit.head for exit in family.exits]
     weights = {}
-    for graph in graphs:
-        for node in graph.nodes:
+    for graph, active in _parts(family, subnetwork):
+        for node, width in zip(graph.nodes, active, strict=True):
             if isinstance(node.operation, BatchNormalization):
-                whole = graph is not family.graph or subnetwork.widths == family.subnetworks[0].widths
-                width = node.output_shape[2] if graph is not family.graph else _width(node, subnetwork)
                 own = {key: value[:width].copy() for key, value in node.weights.items()}
-                if not whole:
+                if subnetwork.widths != family.subnetworks[0].widths:
                     own["moving_mean"] += generator.normal(0, 0.2, width).astype(np.float32)
                     own["moving_variance"] *= generator.uniform(0.5, 2, width).astype(np.float32)
                 weights[node.name] = own
     return weights
 
 
-def _width(node: Node, subnetwork: Subnetwork) -> int:
-    return node.output_shape[2] if node.output_group is None else subnetwork.widths[node.output_group]
+def _parts(family: Family, subnetwork: Subnetwork) -> Iterator[tuple[Graph, tuple[int, ...]]]:
+    """The network and its heads with the active channels of each node."""
+    active = active_channels(family.graph, subnetwork.widths, family.graph.input_map[2])
+    yield family.graph, active
+    for leave in family.exits:
+        yield leave.head, active_channels(leave.head, full_widths(leave.head), active[leave.tap])
 
 
 def _output(size: int, kernel: int, stride: int, dilation: int, padding: Padding) -> int:

@@ -1,14 +1,16 @@
 """Exit heads: where they may be attached and what they are."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from reds.errors import UsageError
-from reds.exits import attach_exits, possible_taps
+from reds.exits import attach_exits, check_narrowed_exits, possible_taps
 from reds.forward import forward, predict
-from reds.graph import Graph, Ranked
+from reds.graph import Exit, Family, Graph, Ranked, Subnetwork
 from reds.tracing import trace
 
 CLASSES = 12
@@ -107,6 +109,22 @@ def test_weights_depend_on_nothing_but_the_seed() -> None:
 def test_bad_taps_are_answered_with_the_possible_ones(taps: list[str]) -> None:
     with pytest.raises(UsageError, match=r"pw_1|once"):
         attach_exits(_convolutional(), taps)
+
+
+def test_a_head_that_needs_all_channels_cannot_be_taken_by_a_narrowed_subnetwork() -> None:
+    ranked = _convolutional()
+    tap = next(index for index, node in enumerate(ranked.graph.nodes) if node.name == "pw_1_relu")
+    source = layers.Input((6, 5, CHANNELS))
+    joined = layers.Concatenate(name="join")([source, layers.Conv2D(4, 1)(source)])
+    output = layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(joined))
+    leave = Exit("early", tap, trace(keras.Model(source, output)))
+    full = tuple(group.size for group in ranked.graph.groups)
+    narrow = tuple(size - 1 for size in full)
+    family = Family(ranked.graph, ranked.importance, (leave,), (Subnetwork("full", full), Subnetwork("s", full, 1)))
+    check_narrowed_exits(family)
+    family = replace(family, subnetworks=(*family.subnetworks, Subnetwork("both", narrow, 1)))
+    with pytest.raises(UsageError, match=r"'both' cannot narrow the map of 'early': layer 'join'"):
+        check_narrowed_exits(family)
 
 
 def test_possible_taps_leave_a_weighted_layer_to_skip() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TYPES = ("int8", "float32")
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
+HEADS = ("auxiliary", "dense", "compact")
 LOSSES = ("distillation", "weighted")
 BATCH_NORMS = ("own", "shared")
 DECAYS = ("cosine", "steps")
@@ -137,6 +138,11 @@ def seed(text: str) -> int:
 def seeds(text: str) -> tuple[int, ...]:
     """A list of seeds such as 0,1,2."""
     return tuple(seed(part) for part in text.split(","))
+
+
+def indices(text: str) -> tuple[int, ...]:
+    """A list of subnetworks such as 0,2."""
+    return tuple(not_negative(part) for part in text.split(","))
 
 
 def rate(text: str) -> float:

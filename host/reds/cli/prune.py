@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--importance", choices=options.IMPORTANCE, default="taylor")
     parser.add_argument("--multiple", type=options.positive, default=4, help="widths are multiples of it; default 4")
     parser.add_argument("--exits", type=options.names, default=(), metavar="auto|NAMES", help="layers to tap")
+    parser.add_argument("--head", choices=options.HEADS, default="auxiliary", help="behind the taps; default auxiliary")
     parser.add_argument("--epochs", type=options.not_negative, default=20, help="of joint fine-tuning; default 20")
     parser.add_argument("--exit-epochs", type=options.not_negative, help="of each exit head; default as --epochs")
     parser.add_argument("--learning-rate", type=options.rate, default=5e-3)
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         minimum=arguments.minimum,
         kernels=arguments.kernels,
         exits=arguments.exits,
+        head=arguments.head,
         multiple=arguments.multiple,
         order=arguments.order,
         importance=arguments.importance,

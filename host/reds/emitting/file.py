@@ -1,5 +1,6 @@
 """One TFLite file from a trained family, and plain TFLite files from it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from reds.graph import Supernet
 from reds.model_file import decode, read_model_file, text, with_checksum
 from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
 from reds.schema import conventions
+from reds.truncating import fitted, kept_in_order, truncated, widest_user
 
 
 def emit(
@@ -42,22 +44,26 @@ def emit(
 
 
 def encode(network: CompiledNetwork, measurements: Measurements | None = None) -> bytes:
-    """The file's bytes: subgraph 0 is the full network, each exit head is a further subgraph, `REDS` holds the plans.
+    """The file's bytes: subgraph 0 is subnetwork 0, each exit head is a further subgraph, `REDS` holds the plans.
 
     Args:
-        network: the compiled network; subnetwork 0 is the full network.
+        network: the compiled network; subnetwork 0, the full network, runs all layers that are no exit's.
         measurements: accuracies and instruction counts where they are known.
 
     Returns:
-        A TFLite model that stock interpreters run as the full network.
+        A TFLite model that stock interpreters run as subnetwork 0.
+
+    Raises:
+        UsageError: if an exit is not used, or a size is larger than the format can hold.
     """
+    network = fitted(network)
     model = ModelBuilder(network.name)
     buffers = add_network(model, network, network.subnetworks[0])
     for index in range(1, len(network.exits)):
-        user = next((s for s in network.subnetworks if s.exit == index), None)
-        if user is None:
-            raise UsageError(f"No subnetwork uses exit '{network.exits[index].name}'; remove it before emitting.")
-        buffers |= add_exit_head(model, network, user)
+        buffers |= add_exit_head(model, network, widest_user(network, index))
+    for index, layer in enumerate(network.layers):
+        if layer.weights is not None and index not in buffers:
+            buffers[index] = model.add_buffer(layer.weights)
     model.add_metadata(conventions.METADATA_NAME, encode_plan(network, buffers, measurements or Measurements()))
     return with_checksum(model.encode())
 
@@ -82,6 +88,35 @@ def annotate(
     entry = next(m for m in file.model.metadata if text(m.name) == conventions.METADATA_NAME)
     file.model.buffers[entry.buffer].data = np.frombuffer(pack_plan(file.plan), np.uint8)
     write_atomically(path, with_checksum(pack_again(file.model, file.content)))
+
+
+def truncate(source: Path | str | bytes, kept: Sequence[int]) -> bytes:
+    """A file with only some of a file's subnetworks, and only the layers, channels and heads that they use.
+
+    Subgraph 0 is the one of them that runs the most layers, the widest of several; it becomes subnetwork 0. Accuracies
+    are those of the whole file; instruction counts become estimates, since weights lie elsewhere.
+
+    Args:
+        source: path or bytes of a file that `emit` wrote.
+        kept: indices of subnetworks in the file.
+
+    Returns:
+        The new file's bytes.
+
+    Raises:
+        UsageError: if the file is foreign or damaged, if there are no such subnetworks, or if none of them runs all
+            layers of the network that the others run.
+    """
+    file = read_model_file(source)
+    network = decode(file)
+    order = kept_in_order(network, kept)
+    known = [file.plan.subnetworks[index].accuracy for index in order]
+    accuracy = tuple(None if value < 0 else value for value in known)
+    targets = tuple(
+        TargetCosts(text(target.name), False, tuple(int(target.instructions[index]) for index in order))
+        for target in file.plan.targets or ()
+    )
+    return encode(truncated(network, kept), Measurements(accuracy, targets))
 
 
 def extract(source: Path | str | bytes, subnetwork: int) -> bytes:

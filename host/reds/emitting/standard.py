@@ -4,7 +4,7 @@ import io
 import math
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import flatbuffers
 import numpy as np
@@ -36,6 +36,7 @@ from reds.graph import (
 )
 from reds.requantize import Quantization
 from reds.schema import conventions
+from reds.truncating import head_steps
 
 SCHEMA_VERSION = 3
 FILE_IDENTIFIER = b"TFL3"
@@ -193,7 +194,7 @@ class SubgraphBuilder:
         self._subgraph.tensors = []
         self._subgraph.operators = []
         self.weight_buffers: dict[int, int] = {}
-        """Buffer index of each weighted layer's weights."""
+        """Buffer index of each weighted layer's weights, where a step has all of them."""
         self.outputs: dict[int, int] = {}
         """Tensor with the output of each layer, and with the network's input for INPUT."""
 
@@ -296,20 +297,28 @@ class SubgraphBuilder:
             weight_parameters = _symmetric_parameters(step.weight_scales, axis)
             bias_parameters = _symmetric_parameters(step.weight_scales * step.input_quantization.scale, 0)
         else:
-            shape = (-1,) if axis == 3 else (-1,) + (1,) * (weights.ndim - 1)
-            weights = (weights * step.weight_scales.reshape(shape)).astype(np.float32)
-        buffer = self.weight_buffers[step.layer] = self._model.add_buffer(weights)
+            narrow = replace(layer, weights=weights)
+            weights = narrow.scaled_weights(step.weight_scales)
+        buffer = self._add_weights(layer, step, weights)
         bias = self._model.add_buffer(step.bias)
         return [
             self._add_tensor(f"{layer.name}/weights", weights.shape, weights.dtype, buffer, weight_parameters),
             self._add_tensor(f"{layer.name}/bias", step.bias.shape, step.bias.dtype, bias, bias_parameters),
         ]
 
+    def _add_weights(self, layer: CompiledLayer, step: CompiledStep, weights: NDArray) -> int:
+        """Adds the weights of a step; returns their buffer, which is the layer's where they are all that it has."""
+        assert layer.weights is not None
+        buffer = self._model.add_buffer(weights)
+        if weights.shape == layer.weights.shape:
+            self.weight_buffers[step.layer] = buffer
+        return buffer
+
     def _add_slopes(self, layer: CompiledLayer, step: CompiledStep, leading: int) -> int:
         """Adds the slopes of a PReLU, with so many dimensions of one before the channels; returns their tensor."""
         slopes = layer.sliced_weights(step.input_channels, step.output_channels)
         parameters = None if step.weight_scales is None else _symmetric_parameters(step.weight_scales, 0)
-        buffer = self.weight_buffers[step.layer] = self._model.add_buffer(slopes)
+        buffer = self._add_weights(layer, step, slopes)
         shape = (*(1,) * leading, len(slopes))
         return self._add_tensor(f"{layer.name}/slopes", shape, slopes.dtype, buffer, parameters)
 
@@ -345,7 +354,7 @@ def add_network(model: ModelBuilder, network: CompiledNetwork, subnetwork: Compi
     """Adds a subgraph that runs all steps of a subnetwork from the network's input to its output.
 
     Returns:
-        The buffer index of each weighted layer's weights.
+        The buffer index of each weighted layer's weights, where the subnetwork has all of them.
     """
     subgraph = SubgraphBuilder(model, network, "main")
     source = subgraph.add_activation("input", (1, *network.input_shape), subnetwork.steps[0].input_quantization)
@@ -367,12 +376,12 @@ def add_exit_head(model: ModelBuilder, network: CompiledNetwork, subnetwork: Com
     """Adds a subgraph that runs the steps of a subnetwork's exit head, from the tapped map to the output.
 
     Returns:
-        The buffer index of each weighted layer's weights.
+        The buffer index of each weighted layer's weights, where the subnetwork has all of them.
     """
-    steps = [step for step in subnetwork.steps if network.layers[step.layer].subgraph == subnetwork.exit]
+    steps = head_steps(network, subnetwork)
     subgraph = SubgraphBuilder(model, network, network.exits[subnetwork.exit].name)
-    height, width, channels = network.layers[steps[0].layer].input_shape
-    source = subgraph.add_activation("tap", (1, height, width, channels), steps[0].input_quantization)
+    height, width, _ = network.layers[steps[0].layer].input_shape
+    source = subgraph.add_activation("tap", (1, height, width, steps[0].input_channels), steps[0].input_quantization)
     tensor = subgraph.outputs[network.exits[subnetwork.exit].tap] = source
     for step in steps:
         tensor = subgraph.add_step(step)

@@ -46,7 +46,7 @@ def train_head(
         precision: type that is computed in.
 
     Returns:
-        The trained head. Its graph carries the statistics of the first member.
+        The trained head. Its graph carries the statistics that it sees behind the full network.
     """
     head = exit_.head
     widths = cost.full_widths(head)
@@ -76,7 +76,9 @@ def train_head(
         index: estimate_batch_norms(trained, maps, weights_of(trained))
         for index, maps in zip(members, features, strict=True)
     }
-    return TrainedHead(with_weights(trained, measured[members[0]]), measured)
+    full = _backbone(family, exit_, 0, batch_norms[0])
+    maps = (full(x) for x in session.calibration)
+    return TrainedHead(with_weights(trained, estimate_batch_norms(trained, maps, weights_of(trained))), measured)
 
 
 def _backbone(family: Family, exit_: Exit, index: int, batch_norm: BatchNorms) -> Callable[[Tensor], Tensor]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from reds import cost
 from reds.datasets import Data, as_dataset
 from reds.errors import UsageError
+from reds.exits import check_narrowed_exits
 from reds.finetuning.heads import train_head
 from reds.finetuning.model import BatchNormMode, Branch, BranchesModel, Precision
 from reds.finetuning.objectives import InPlaceDistillation, Objective, weighted_by_parameters
@@ -183,10 +184,12 @@ def _check_choices(**choices: tuple[str, Any]) -> None:
 
 
 def check_family(family: Family) -> None:
-    """Raises UsageError unless a family begins with the full network and names each subnetwork differently."""
+    """Raises UsageError unless a family begins with the full network, names each subnetwork differently, and narrows
+    no map whose exit's head cannot be narrowed."""
     full = cost.full_widths(family.graph)
     if not family.subnetworks or family.subnetworks[0].widths != full or family.subnetworks[0].exit:
         raise UsageError("The first subnetwork of a family must be the full network without an exit.")
+    check_narrowed_exits(family)
     names = [chosen.name for chosen in family.subnetworks]
     if len(set(names)) < len(names):
         raise UsageError(f"Subnetworks need names of their own. Received: {', '.join(names)}")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from reds.compiled import CompiledNetwork, CompiledSubnetwork
 from reds.errors import VerificationError
-from reds.graph import Family
+from reds.graph import Family, Subnetwork
 from reds.inspecting import SubnetworkReport, inspect
 from reds.model_file import decode, read_model_file
-from reds.solving.metrics import ARENA, CYCLES, cost_at
+from reds.solving.depth import candidate_cost
+from reds.solving.metrics import ARENA, CYCLES
 from reds.targets import Target, load_target
 
 
@@ -29,12 +30,12 @@ def verify_limits(source: Path | str | bytes, family: Family) -> None:
             raise VerificationError(f"The plan of '{row.name}' has other widths than the search found.")
         solution = subnetwork.solution
         for metric, limit in {**solution.limits, solution.metric: solution.budget}.items():
-            spent = _spent(metric, network, row, family)
+            spent = _spent(metric, network, row, family, subnetwork)
             if spent > limit:
                 raise VerificationError(f"The plan of '{row.name}' costs {spent} {metric}; its limit is {limit:g}.")
 
 
-def _spent(metric: str, network: CompiledNetwork, row: SubnetworkReport, family: Family) -> int:
+def _spent(metric: str, network: CompiledNetwork, row: SubnetworkReport, family: Family, subnetwork: Subnetwork) -> int:
     if metric == "macs":
         return row.macs
     if metric == "flash":
@@ -43,7 +44,7 @@ def _spent(metric: str, network: CompiledNetwork, row: SubnetworkReport, family:
         return row.arena_bytes
     if metric.startswith(CYCLES):
         return _instructions(load_target(metric.removeprefix(CYCLES)), network, network.subnetworks[row.id])
-    return cost_at(metric, family.graph, row.widths)
+    return candidate_cost(family, subnetwork, metric)
 
 
 def _instructions(target: Target, network: CompiledNetwork, subnetwork: CompiledSubnetwork) -> int:

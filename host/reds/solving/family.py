@@ -81,7 +81,7 @@ def solve(
     """
     _check_arguments(ranked, objective, order, multiple, minimum, element_bytes)
     given = dict(limits or {}) | ({} if max_arena is None else {ARENA: max_arena})
-    amounts = {name: _amount(ranked, name, limit, element_bytes, "limits") for name, limit in given.items()}
+    amounts = {name: amount(ranked, name, limit, element_bytes, "limits") for name, limit in given.items()}
     rules = Rules(objective, multiple, minimum, element_bytes, kernels, amounts)
     _check_limits(ranked, rules)
     wanted = _wanted(ranked, budgets, metric, rules, weights)
@@ -210,8 +210,19 @@ def _full_cost(ranked: Ranked, metric: str, element_bytes: int) -> int:
     return cost_at(metric, ranked.graph, cost.full_widths(ranked.graph), element_bytes)
 
 
-def _amount(ranked: Ranked, metric: str, limit: float, element_bytes: int, argument: str) -> int:
-    """A limit in units of its metric."""
+def amount(ranked: Ranked, metric: str, limit: float, element_bytes: int, argument: str) -> int:
+    """A limit in units of its metric.
+
+    Args:
+        ranked: the network whose full cost a fraction is of.
+        metric: what is limited.
+        limit: a fraction up to 1, or a whole number in the metric's unit.
+        element_bytes: see `solve`.
+        argument: the limit's name in messages.
+
+    Raises:
+        UsageError: if it is neither.
+    """
     total = _full_cost(ranked, metric, element_bytes)
     if 0 < limit <= 1:
         return math.floor(limit * total)
@@ -220,6 +231,11 @@ def _amount(ranked: Ranked, metric: str, limit: float, element_bytes: int, argum
     raise UsageError(
         f"`{argument}` must be fractions above 0 up to 1, or whole numbers in the metric's unit. Received: {limit}"
     )
+
+
+def budget_name(metric: str, budget: float) -> str:
+    """What the subnetwork of a budget is called."""
+    return f"{100 * budget:g}%" if budget <= 1 else f"{metric}={int(budget)}"
 
 
 def _wanted(
@@ -231,9 +247,8 @@ def _wanted(
         raise UsageError(f"`weights` must be one number above 0 per budget. Received: {list(weights)}")
     by_name: dict[str, _Wanted] = {}
     for budget, weight in zip(budgets, weights, strict=True):
-        amount = _amount(ranked, metric, budget, rules.element_bytes, "budgets")
-        name = f"{100 * budget:g}%" if budget <= 1 else f"{metric}={amount}"
-        by_name[name] = _Wanted(name, amount, weight)
+        name = budget_name(metric, budget)
+        by_name[name] = _Wanted(name, amount(ranked, metric, budget, rules.element_bytes, "budgets"), weight)
     whole = by_name.pop(FULL_NAME, None)
     if whole is not None and rules.limits:
         name = ",".join(f"{name}={most}" for name, most in rules.limits.items())

@@ -149,6 +149,26 @@ def test_extract(reds: Any, model: Path, tmp_path: Path) -> None:
     assert path.read_bytes() == extract(model, 2)
 
 
+def test_emit_some_subnetworks_of_a_run_and_of_a_file(reds: Any, run_folder: Path, model: Path, tmp_path: Path) -> None:
+    names = [row["name"] for row in reds("inspect", model, "--json").json["subnetworks"]]
+    of_run, of_file = tmp_path / "run.tflite", tmp_path / "file.tflite"
+    assert reds("emit", run_folder, "--only", "2,3", "-o", of_run).code == 0
+    assert reds("emit", model, "--only", "3,2", "-o", of_file).code == 0
+    for path in (of_run, of_file):
+        report = reds("inspect", path, "--json").json
+        assert [row["name"] for row in report["subnetworks"]] == [names[2], names[3]]
+        assert path.stat().st_size < model.stat().st_size
+    assert reds("verify", of_file, "--samples", 5).code == 0
+
+
+def test_emit_says_what_only_takes(reds: Any, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "part.tflite"
+    assert "--only" in reds("emit", model, "-o", path).sentence
+    assert "--type" in reds("emit", model, "--only", "1", "--type", "int8", "-o", path).sentence
+    assert "from 0 to 3" in reds("emit", model, "--only", "4", "-o", path).sentence
+    assert not path.exists()
+
+
 def test_emit_again_in_float32_and_as_c(reds: Any, run_folder: Path, model: Path, tmp_path: Path) -> None:
     path, header, operations = (tmp_path / name for name in ("float.tflite", "model.h", "operations.c"))
     answer = reds("emit", run_folder, "-o", path, "--type", "float32", "--c-array", header, "--operations", operations)

@@ -75,6 +75,22 @@ def test_a_network_with_branches_learns_and_libreds_answers_as_well(dataset: Dat
         assert np.mean(answers == np.ravel(y)) > 0.85, subnetwork.name
 
 
+def test_a_subnetwork_may_be_narrowed_and_shallow_and_alone_at_its_exit(
+    family: Family, dataset: Dataset, tmp_path: Path
+) -> None:
+    full, least = family.subnetworks[0], family.subnetworks[4]
+    supernet = finetune(replace(family, subnetworks=(full, least)), dataset, **ARGUMENTS)
+    x, y = dataset.test.features()
+    runtime = Runtime(emit(supernet, tmp_path / "model.tflite", "int8", dataset.train.features()[0][:100]))
+    runtime.select(1)
+    answers = runtime.invoke(runtime.quantize(x)).reshape(len(x), -1).argmax(axis=1)
+    assert runtime.subnetworks[1].exit == "exit_conv"
+    assert accuracy(supernet, 1, x, y) > 0.85
+    assert np.mean(answers == np.ravel(y)) > 0.85
+    head = {node.name: node for node in supernet.family.exits[0].head.nodes}
+    assert len(head["exit_conv_depthwise_1_batch_norm"].weights["moving_mean"]) == 12
+
+
 def test_outputs_are_probabilities(run: Run, dataset: Dataset) -> None:
     x, _ = dataset.test.features()
     for index in range(len(run.supernet.family.subnetworks)):

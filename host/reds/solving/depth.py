@@ -1,0 +1,195 @@
+"""Searches width and depth together: per exit the widths that meet each budget, and what is left of them once measured.
+
+What a subnetwork keeps of the importance cannot be compared between exits, since each leaves out other layers. So the
+search gives one candidate per exit and budget, each the best of its exit, and measured accuracy decides between them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reds import cost
+from reds.errors import UsageError
+from reds.graph import FULL_NAME, Exit, Family, Ranked, Subnetwork, Supernet
+from reds.shallow import shallow_ranked, subnetwork_network
+from reds.solving.family import amount, budget_name, solve
+from reds.solving.metrics import ARENA, cost_at
+
+Progress = Callable[[str], None]
+
+
+def solve_with_exits(
+    ranked: Ranked,
+    budgets: Sequence[float] = (0.25, 0.5, 0.75),
+    metric: str = "macs",
+    limits: Mapping[str, float] | None = None,
+    max_arena: int | None = None,
+    element_bytes: int = 1,
+    progress: Progress | None = None,
+    **search: Any,
+) -> Family:
+    """Searches one candidate per budget and exit: the widths that keep the most importance, the exit's head paid for.
+
+    Each exit is a network of its own, of which all costs are known exactly: multiply-accumulates, the flash of a file
+    with no other exit, the arena, instructions. Its candidates are nested; those of different exits need not be.
+
+    Args:
+        ranked: the network with its exits.
+        budgets: see `solve`; fractions are of the full network's cost.
+        metric: see `solve`.
+        limits: see `solve`; fractions are of the full network's cost.
+        max_arena: the same as `limits={"arena": max_arena}`.
+        element_bytes: see `solve`.
+        progress: called with a line per candidate.
+        **search: the other arguments of `solve`.
+
+    Returns:
+        The full network, the candidates of its own output as `solve` names them, and those of each exit, named
+        "BUDGET@EXIT". One that is the best for several budgets is named by the smallest.
+
+    Raises:
+        UsageError: see `solve`; but a budget need only be met by one exit, or by the network's own output.
+    """
+    solve(ranked, (), metric, element_bytes=element_bytes, **search)
+    given = dict(limits or {}) | ({} if max_arena is None else {ARENA: max_arena})
+    most = {name: amount(ranked, name, limit, element_bytes, "limits") for name, limit in given.items()}
+    wanted = {amount(ranked, metric, one, element_bytes, "budgets"): budget_name(metric, one) for one in budgets}
+    settings = {**search, "metric": metric, "limits": most, "element_bytes": element_bytes, "progress": progress}
+    found: list[Subnetwork] = []
+    for number, leave in enumerate((None, *ranked.exits)):
+        found += _candidates(ranked, number, leave, wanted, settings)
+    met = {one.solution.budget for one in found if one.solution is not None}
+    if wanted and min(wanted) < min(met, default=max(wanted) + 1):
+        # Says what the network itself needs, in the words of the plain search.
+        solve(ranked, budgets, metric, limits=most, element_bytes=element_bytes, **search)
+    full = Subnetwork(FULL_NAME, cost.full_widths(ranked.graph))
+    return Family(ranked.graph, ranked.importance, ranked.exits, (full, *found))
+
+
+def _candidates(
+    ranked: Ranked, number: int, leave: Exit | None, wanted: Mapping[int, str], settings: Mapping[str, Any]
+) -> list[Subnetwork]:
+    """What one exit has for the budgets that it can meet, by falling budget."""
+    full = cost.full_widths(ranked.graph)
+    own, network = shallow_ranked(ranked, leave)
+    minimum = settings.get("minimum", 1)
+    if isinstance(minimum, Mapping):
+        names = [group.name for group in own.graph.groups]
+        minimum = {name: smallest for name, smallest in minimum.items() if name in names}
+    searched = _search(own, sorted(wanted), {**settings, "minimum": minimum})
+    by_widths = {network.widen(one.widths, full): one for one in searched}
+    if leave is None:
+        by_widths.pop(full, None)
+    return [
+        replace(one, name=_name(wanted, one, leave), widths=widths, exit=number) for widths, one in by_widths.items()
+    ]
+
+
+def _search(ranked: Ranked, rising: Sequence[int], settings: Mapping[str, Any]) -> Sequence[Subnetwork]:
+    """The subnetworks of the largest budgets that a network can meet, by falling budget."""
+    for first in range(len(rising)):
+        try:
+            return solve(ranked, rising[first:], **settings).subnetworks[1:]
+        except UsageError:
+            continue
+    return ()
+
+
+def _name(wanted: Mapping[int, str], subnetwork: Subnetwork, leave: Exit | None) -> str:
+    assert subnetwork.solution is not None
+    name = wanted[int(subnetwork.solution.budget)]
+    return name if leave is None else f"{name}@{leave.name}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A subnetwork that was measured."""
+
+    name: str
+    exit: str
+    """Name of its exit; "output" for the network's own."""
+    cost: int
+    """In units of the metric that was searched by."""
+    accuracy: float
+    """On validation data, in [0, 1]."""
+    kept: bool
+
+
+def choose(family: Family, accuracies: Sequence[float], element_bytes: int = 1) -> tuple[Candidate, ...]:
+    """Decides which candidates are kept: for each budget the most accurate one within it, of several the cheapest.
+
+    So what is kept lies on the Pareto front of cost and accuracy, and a budget for which nothing is better than what a
+    smaller one has gets nothing of its own.
+
+    Args:
+        family: what `solve_with_exits` found, trained.
+        accuracies: of each subnetwork, on data that it was not trained with.
+        element_bytes: bytes of one weight or activation.
+
+    Returns:
+        Per subnetwork of the family what was measured and whether it is kept. The full network always is.
+    """
+    solutions = [one.solution for one in family.subnetworks[1:]]
+    metric = next((solution.metric for solution in solutions if solution is not None), "macs")
+    costs = [candidate_cost(family, one, metric, element_bytes) for one in family.subnetworks]
+    kept = {0}
+    for budget in {solution.budget for solution in solutions if solution is not None}:
+        within = [index for index in range(1, len(costs)) if costs[index] <= budget]
+        kept.add(max(within, key=lambda index: (accuracies[index], -costs[index])))
+    return tuple(
+        Candidate(
+            one.name,
+            family.exits[one.exit - 1].name if one.exit else "output",
+            costs[index],
+            accuracies[index],
+            index in kept,
+        )
+        for index, one in enumerate(family.subnetworks)
+    )
+
+
+def candidate_cost(family: Family, subnetwork: Subnetwork, metric: str, element_bytes: int = 1) -> int:
+    """What a subnetwork costs by a metric, its exit's head included."""
+    network = subnetwork_network(family, subnetwork)
+    return cost_at(metric, network.graph, network.narrow(subnetwork.widths), element_bytes)
+
+
+def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> tuple[int, ...]:
+    """The points than which no other is both cheaper and better, or one of both and as good in the other.
+
+    Args:
+        costs: of each point.
+        qualities: of each point, for example its accuracy.
+
+    Returns:
+        Indices by rising cost; of equal points the first.
+    """
+    front: list[int] = []
+    for index in sorted(range(len(costs)), key=lambda one: (costs[one], -qualities[one])):
+        if not front or qualities[index] > qualities[front[-1]]:
+            front.append(index)
+    return tuple(front)
+
+
+def with_subnetworks(supernet: Supernet, kept: Sequence[int]) -> Supernet:
+    """The trained family with some of its subnetworks, and with the exits that they take.
+
+    Args:
+        supernet: the family.
+        kept: indices of subnetworks, 0 first.
+    """
+    family = supernet.family
+    chosen = [family.subnetworks[index] for index in kept]
+    exits = sorted({one.exit for one in chosen} - {0})
+    numbers = {0: 0, **{exit: number for number, exit in enumerate(exits, start=1)}}
+    family = replace(
+        family,
+        exits=tuple(family.exits[exit - 1] for exit in exits),
+        subnetworks=tuple(replace(one, exit=numbers[one.exit]) for one in chosen),
+    )
+    heads = {node.name for one in family.exits for node in one.head.nodes}
+    known = {node.name for node in family.graph.nodes} | heads
+    norms = tuple(
+        {name: weights for name, weights in supernet.batch_norms[index].items() if name in known} for index in kept
+    )
+    return Supernet(family, norms)
