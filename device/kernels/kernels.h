@@ -287,6 +287,16 @@ struct Repeat {
 
 void Run(const Repeat& repeat);
 
+// A map whose dimensions have changed places: how many elements each dimension of the output has, and how far
+// neighbours along it lie apart in the input.
+template <typename Element>
+struct Transpose {
+  const Element* input;
+  Element* output;
+  int32_t sizes[3];
+  int32_t steps[3];
+};
+
 template <typename Element>
 struct Add;
 
@@ -383,6 +393,7 @@ void RunAverage(const Pool2D<int8_t>& pool);
 void RunMaximum(const Pool2D<int8_t>& pool);
 void Run(const Relu<int8_t>& relu);
 void Run(const Lookup& lookup);
+void Run(const Transpose<int8_t>& transpose);
 void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
 void Run(const Mul<int8_t>& product);
@@ -398,6 +409,7 @@ void RunAverage(const Pool2D<float>& pool);
 void RunMaximum(const Pool2D<float>& pool);
 void Run(const Relu<float>& relu);
 void Run(const LeakyRelu& relu);
+void Run(const Transpose<float>& transpose);
 void Run(const PRelu<float>& relu);
 void RunLogistic(const Elementwise& elements);
 void RunTanh(const Elementwise& elements);

@@ -126,6 +126,7 @@ Overlap OverlapOf(const Layer& layer, int32_t input, int32_t output) {
     case Operation::ResizeNearestNeighbor:
     case Operation::TransposeConv:
     case Operation::StridedSlice:
+    case Operation::Transpose:
       break;
   }
   return kNone;

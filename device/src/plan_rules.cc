@@ -86,6 +86,16 @@ bool IsSlice(const Layer& layer) {
          layer.output_channels() + layer.kernel_width() <= layer.input_channels();
 }
 
+// The kernel names the dimensions of the input - 0 its rows, 1 its columns, 2 its channels - that the output has as
+// rows and as columns.
+bool IsTransposed(const Layer& layer) {
+  const uint32_t sizes[] = {layer.input_height(), layer.input_width(), layer.input_channels()};
+  const uint32_t rows = layer.kernel_height();
+  const uint32_t columns = layer.kernel_width();
+  return rows <= 2 && columns <= 2 && rows != columns && layer.output_height() == sizes[rows] &&
+         layer.output_width() == sizes[columns] && layer.output_channels() == sizes[3 - rows - columns];
+}
+
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
 bool KeepsArea(const Layer& layer) { return InputArea(layer) == OutputArea(layer); }
 
@@ -187,6 +197,8 @@ bool ShapesHold(const Layer& layer) {
       return IsPadded(layer) && KeepsChannels(layer);
     case Operation::StridedSlice:
       return IsSlice(layer);
+    case Operation::Transpose:
+      return IsTransposed(layer);
     case Operation::ResizeNearestNeighbor:
       return IsRepeated(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
@@ -326,6 +338,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
     case Operation::Pad:
     case Operation::ResizeNearestNeighbor:
     case Operation::StridedSlice:
+    case Operation::Transpose:
       return 0;
   }
   return kNeverThere;
@@ -393,12 +406,16 @@ FurtherInputs FurtherInputsOf(const RunList& list, const Step& step) {
   return {constants.tensors, constants.count};
 }
 
+bool AllChannels(const Layer& layer, uint32_t input, uint32_t output) {
+  return input == layer.input_channels() && output == layer.output_channels();
+}
+
 // The channels are a prefix of the layer's and fit each other.
 bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
   if (input > layer.input_channels() || output > layer.output_channels()) return false;
   switch (layer.operation()) {
     case Operation::Conv2D:
-      return GroupsOf(layer) == 1 || (input == layer.input_channels() && output == layer.output_channels());
+      return GroupsOf(layer) == 1 || AllChannels(layer, input, output);
     case Operation::FullyConnected:
     case Operation::TransposeConv:
       return true;
@@ -407,8 +424,9 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
     default:
       return output == input;
     case Operation::StridedSlice:
-      return KeepsChannels(layer) ? output == input
-                                  : input == layer.input_channels() && output == layer.output_channels();
+      return KeepsChannels(layer) ? output == input : AllChannels(layer, input, output);
+    case Operation::Transpose:
+      return AllChannels(layer, input, output);
     case Operation::Concatenation:
       return output > input;
   }

@@ -390,6 +390,19 @@ REDS_OWN_FRAME void RunSlice(const Task& task) {
 }
 
 template <typename Element>
+REDS_OWN_FRAME void RunTranspose(const Task& task) {
+  const Layer& layer = task.layer;
+  const int32_t channels = task.source.channels();
+  const int32_t steps[] = {layer.input_width() * channels, channels, 1};
+  const int rows = layer.kernel_height();
+  const int columns = layer.kernel_width();
+  Run(Transpose<Element>{task.Input<Element>(),
+                         task.Output<Element>(),
+                         {layer.output_height(), layer.output_width(), task.destination.channels()},
+                         {steps[rows], steps[columns], steps[3 - rows - columns]}});
+}
+
+template <typename Element>
 REDS_OWN_FRAME void RunSoftmax(const Task& task) {
   Run(MakeSoftmax<Element>(task));
 }
@@ -454,6 +467,8 @@ void RunTask(const Task& task) {
       return RunResize<Element>(task);
     case Operation::StridedSlice:
       return RunSlice<Element>(task);
+    case Operation::Transpose:
+      return RunTranspose<Element>(task);
     case Operation::Concatenation:
       return RunConcatenation<Element>(task);
     case Operation::LeakyRelu:

@@ -179,9 +179,17 @@ class Slice:
     """The first channel that stays."""
 
 
+@dataclass(frozen=True)
+class Transpose:
+    """A map whose dimensions change places, so that elements do."""
+
+    order: tuple[int, int, int]
+    """Which dimensions of its input the output's rows, columns and channels are: 0 rows, 1 columns, 2 channels."""
+
+
 _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
 _Joining = Add | Subtract | Multiply | Concatenate
-_Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice
+_Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice | Transpose
 
 WITH_KERNEL = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
 """Operations that multiply with a kernel; a batch normalisation behind one can be folded into it."""

@@ -1,7 +1,7 @@
 """Reads a .tflite file with its metadata entry `REDS` back into the compiled network."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from reds.graph import (
     Requantize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
@@ -60,6 +61,18 @@ RESHAPING = (
     tflite.BuiltinOperator.EXPAND_DIMS,
 )
 """The operators that copy a tensor's elements as they are."""
+
+
+def keeps_order(shape: Sequence[int], permutation: Sequence[int]) -> bool:
+    """Whether a TRANSPOSE leaves all elements in their order, since only dimensions of one change places.
+
+    Args:
+        shape: of its input.
+        permutation: per dimension of the output the one of the input.
+    """
+    moved = [axis for axis in permutation if shape[axis] > 1]
+    return moved == sorted(moved)
+
 
 ELEMENT_TYPE_OF_TENSOR = {
     tflite.TensorType.FLOAT32: ElementType.FLOAT32,
@@ -288,7 +301,16 @@ def builtin_code(model: tflite.ModelT, operator: tflite.OperatorT) -> int:
 def is_layer(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.OperatorT) -> bool:
     """Whether an operator computes activations: not what gives a tensor another shape, or computes with shapes."""
     computes = subgraph.tensors[operator.outputs[0]].type in ELEMENT_TYPE_OF_TENSOR
-    return computes and builtin_code(model, operator) not in RESHAPING
+    return computes and not _is_reshaping(model, subgraph, operator)
+
+
+def _is_reshaping(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.OperatorT) -> bool:
+    code = builtin_code(model, operator)
+    if code != tflite.BuiltinOperator.TRANSPOSE:
+        return code in RESHAPING
+    source, permutation = (subgraph.tensors[tensor] for tensor in operator.inputs)
+    data = np.asarray(model.buffers[permutation.buffer].data, np.uint8)
+    return keeps_order(list(source.shape), list(np.frombuffer(data.tobytes(), "<i4")))
 
 
 def _layer_exits(plan: schema.PlanT) -> dict[int, int]:
@@ -359,6 +381,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return PRelu()
     if layer.operation == schema.Operation.StridedSlice:
         return _decode_slice(layer)
+    if layer.operation == schema.Operation.Transpose:
+        return Transpose((*kernel, len(kernel) + 1 - sum(kernel)))
     if layer.operation == schema.Operation.TransposeConv:
         return Conv2DTranspose(kernel, strides, _transposed_padding(layer))
     if layer.operation == schema.Operation.ResizeNearestNeighbor:

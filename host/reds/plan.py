@@ -38,6 +38,7 @@ from reds.graph import (
     Requantize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.lookup import TABLED, lookup_table, requantization_table
@@ -280,10 +281,12 @@ def _limited(layer: CompiledLayer, values: tuple[int, ...], limit: int) -> tuple
 
 
 def _kernel(layer: CompiledLayer) -> tuple[int, int]:
-    """The window's size; of an operation on two maps how many positions share one of the second, and of a slice the
-    channels before it as the width."""
+    """The window's size; of an operation on two maps how many positions share one of the second, of a slice the
+    channels before it as the width, and of a transpose the dimensions that become rows and columns."""
     if isinstance(layer.operation, Crop | Slice):
         return (0, layer.operation.first if isinstance(layer.operation, Slice) else 0)
+    if isinstance(layer.operation, Transpose):
+        return layer.operation.order[:2]
     if isinstance(layer.operation, Pair) and layer.operation.spread:
         return layer.input_shape[:2]
     return geometry(layer).kernel
@@ -310,6 +313,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.StridedSlice)
     if isinstance(operation, Conv2DTranspose):
         return int(schema.Operation.TransposeConv)
+    if isinstance(operation, Transpose):
+        return int(schema.Operation.Transpose)
     if isinstance(operation, Upsample):
         return int(schema.Operation.ResizeNearestNeighbor)
     if isinstance(operation, Requantize):

@@ -17,6 +17,7 @@ from reds.graph import (
     PRelu,
     Requantize,
     Slice,
+    Transpose,
     Upsample,
 )
 
@@ -35,7 +36,7 @@ class WindowGeometry:
 def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice):
+    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice | Transpose):
         return WindowGeometry()
     if isinstance(operation, Pad | Crop):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))

@@ -36,6 +36,7 @@ from reds.graph import (
     Requantize,
     Shape,
     Slice,
+    Transpose,
     Upsample,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
@@ -161,7 +162,7 @@ class NetworkBuilder:
             channels = sum(sources) if isinstance(layer.operation, Concatenate) else sources[0]
             if isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose):
                 channels = layer.output_shape[2] if layer is layers[-1] else width
-            elif isinstance(layer.operation, Slice):
+            elif isinstance(layer.operation, Slice | Transpose):
                 channels = layer.output_shape[2]
             elif isinstance(layer.operation, DepthwiseConv2D):
                 channels *= layer.output_shape[2] // layer.input_shape[2]
@@ -297,7 +298,7 @@ def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
 def _keeps_quantization(layer: CompiledLayer) -> bool:
     if isinstance(layer.operation, Activation):
         return layer.operation.clamps
-    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice)
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice | Transpose)
 
 
 def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
@@ -323,6 +324,9 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (source[0] - sum(operation.rows), source[1] - sum(operation.columns), source[2])
     if isinstance(operation, Slice):
         return (*source[:2], spec.channels)
+    if isinstance(operation, Transpose):
+        rows, columns, channels = operation.order
+        return (source[rows], source[columns], source[channels])
     if isinstance(operation, Upsample):
         return (source[0] * operation.size[0], source[1] * operation.size[1], source[2])
     if isinstance(operation, Pad):

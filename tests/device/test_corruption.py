@@ -28,6 +28,7 @@ from reds.graph import (
     Requantize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.model_file import read_model_file
@@ -63,6 +64,13 @@ MORE_SPECS = [
 ]
 
 
+REARRANGING_SPECS = [
+    LayerSpec(Conv2D((1, 1)), 4),
+    LayerSpec(Transpose((2, 0, 1))),
+    LayerSpec(Conv2D((1, 1)), 3),
+]
+
+
 def specs_of(element_type: ElementType, specs: list[LayerSpec]) -> list[LayerSpec]:
     """The layers, and at the end of int8 networks another quantisation."""
     return [*specs, LayerSpec(Requantize())] if element_type is ElementType.INT8 else specs
@@ -88,11 +96,15 @@ def pairs_and_resizing(element_type: ElementType) -> CompiledNetwork:
     return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs, [[3] * len(specs)])
 
 
+def rearranging(element_type: ElementType) -> CompiledNetwork:
+    return NetworkBuilder(element_type, (4, 3, 2), seed=3).build(REARRANGING_SPECS)
+
+
 def views(element_type: ElementType) -> CompiledNetwork:
     return network_with_views(element_type)[0]
 
 
-@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, views])
+@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, rearranging, views])
 @pytest.mark.parametrize("element_type", ElementType)
 def test_damaged_models(
     program: Path, tmp_path: Path, element_type: ElementType, make: Callable[[ElementType], CompiledNetwork]

@@ -189,6 +189,20 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
+    def test_transpose(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        height, width, channels = 1 + draw.size(6), 1 + draw.size(6), 1 + draw.size(9)
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(draw.transpose()),
+            LayerSpec(draw.convolution(Conv2D), draw.size(5)),
+        ]
+        if min(output_shape(specs[2], output_shape(specs[1], (height, width, channels)))) < 1:
+            specs[2] = LayerSpec(Conv2D((1, 1)), 3)
+        check(element_type, (height, width, 2), specs, [channels, 0, specs[2].channels], seed)
+
+    @examples
+    @given(seed=seeds)
     def test_prelu(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, PRelu(), seed)

@@ -31,6 +31,7 @@ from reds.graph import (
     Requantize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.model_file import read_model_file, with_checksum
@@ -225,7 +226,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.StridedSlice + 1),
+    "operation": change_layer(0, operation=schema.Operation.Transpose + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -330,6 +331,31 @@ BROKEN_RULES_OF_BORDERED = {
 @pytest.mark.parametrize("rule", BROKEN_RULES_OF_BORDERED)
 def test_broken_rule_of_borders_and_tables(rule: str) -> None:
     assert Opening.of(with_plan(BORDERED, BROKEN_RULES_OF_BORDERED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+REARRANGED = encode(
+    NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
+        [
+            LayerSpec(Conv2D((1, 1)), 4),
+            LayerSpec(Transpose((2, 0, 1))),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+    )
+)
+BROKEN_RULES_OF_REARRANGED = {
+    "a fourth dimension": change_layer(1, kernelHeight=3),
+    "one dimension twice": change_layer(1, kernelWidth=2),
+    "dimensions of other sizes": change_layer(1, kernelHeight=1, kernelWidth=2),
+    "channels of a transpose": change_layer(1, outputChannels=2),
+    "some channels of a transpose": change_tensor(1, channels=3),
+    "weights of a transpose": change_layer(1, weights=1),
+    "transpose in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES_OF_REARRANGED)
+def test_broken_rule_of_rearranged_maps(rule: str) -> None:
+    assert Opening.of(with_plan(REARRANGED, BROKEN_RULES_OF_REARRANGED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
 GROUPED_SPECS = [

@@ -181,6 +181,17 @@ def enlarged() -> keras.Model:
     return keras.Model(source, layers.Conv2D(2, 3, strides=2)(x))
 
 
+def rearranged() -> keras.Model:
+    """Dimensions that change places: of maps, of groups of channels as in ShuffleNet, and of one that moves nothing."""
+    source = keras.Input(batch_shape=(1, 6, 5, 4))
+    x = layers.Conv2D(8, 1)(layers.Permute((3, 1, 2))(source))
+    x = layers.Permute((2, 1, 3))(x)
+    x = layers.Permute((1, 2, 4, 3))(layers.Reshape((6, 4, 2, 4))(x))
+    x = layers.Conv2D(1, 1)(layers.Reshape((6, 4, 8))(x))
+    x = layers.Conv2D(3, 1)(layers.Permute((3, 1, 2))(x))
+    return keras.Model(source, layers.Permute((2, 1, 3))(x))
+
+
 def averaged_series() -> keras.Model:
     """An average over a series, whose end is cut off."""
     x = source = keras.Input(batch_shape=(1, 16, 3))
@@ -206,6 +217,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         sliced,
         enlarged,
         averaged_series,
+        rearranged,
     )
 }
 

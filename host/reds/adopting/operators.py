@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -31,6 +32,7 @@ from reds.graph import (
     Shape,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
@@ -510,6 +512,48 @@ def _cut(site: OperatorSite, kept: Sequence[range]) -> Crop | Slice:
     return Crop(rows, columns)
 
 
+def _transpose(site: OperatorSite) -> ReadOperator:
+    """Any number of dimensions, as far as what stays together makes three of them."""
+    source, target = site.input(0), site.output
+    _keep_quantization(site, source)
+    order = site.permutation
+    site.require(
+        target.shape == tuple(source.shape[axis] for axis in order),
+        f"its output has the shape {target.shape}, which its permutation {order} of {source.shape} does not give",
+    )
+    sizes, moved = _joined_dimensions(source.shape, order)
+    site.require(
+        len(sizes) <= 3, f"it exchanges {len(sizes)} dimensions of the shape {source.shape}; libreds takes up to three"
+    )
+    idle = 3 - len(sizes)
+    rows, columns, channels = (*range(idle), *(idle + dimension for dimension in moved))
+    shape = (*(1,) * idle, *sizes)
+    operation = Transpose((rows, columns, channels))
+    return ReadOperator(operation, site.inputs[:1], _triple(shape), _triple([shape[axis] for axis in operation.order]))
+
+
+def _joined_dimensions(shape: Sequence[int], permutation: Sequence[int]) -> tuple[list[int], list[int]]:
+    """A permutation without dimensions of one; of more than three, neighbours that stay neighbours are joined.
+
+    Returns:
+        The sizes, and per dimension of the output the one of the input.
+    """
+    kept = [axis for axis, size in enumerate(shape) if size > 1]
+    sizes, order = [shape[axis] for axis in kept], [kept.index(axis) for axis in permutation if axis in kept]
+    while len(sizes) > 3:
+        joined = next((first for first, second in pairwise(order) if second == first + 1), None)
+        if joined is None:
+            break
+        sizes[joined : joined + 2] = [sizes[joined] * sizes[joined + 1]]
+        order = [axis - (axis > joined) for axis in order if axis != joined + 1]
+    return sizes, order
+
+
+def _triple(sizes: Sequence[int]) -> Shape:
+    height, width, channels = sizes
+    return height, width, channels
+
+
 def _require_zero(site: OperatorSite, border: TfliteTensor) -> None:
     quantization = site.output.quantization
     zero = 0 if quantization is None else quantization.zero_point
@@ -635,6 +679,9 @@ OPERATORS: Mapping[int, SupportedOperator] = {
         f"two computed inputs of one shape, or the second one position for all, {FUSED_NEEDS}",
     ),
     tflite.BuiltinOperator.TANH: SupportedOperator(_activation(Activation("tanh"), TANH_OUTPUT), _FIXED_QUANTIZATION),
+    tflite.BuiltinOperator.TRANSPOSE: SupportedOperator(
+        _transpose, f"a constant permutation that moves up to three dimensions; {_ONE_QUANTIZATION}"
+    ),
     tflite.BuiltinOperator.TRANSPOSE_CONV: SupportedOperator(_transpose_conv, _WINDOW_NEEDS),
 }
 """By builtin operator how it is read. What only gives a tensor another shape, or computes a shape, is left out."""

@@ -31,6 +31,7 @@ from reds.graph import (
     Requantize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
     as_map,
 )
@@ -78,13 +79,14 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: 3,
     tflite.BuiltinOperator.QUANTIZE: 1,
     tflite.BuiltinOperator.MUL: 2,
+    tflite.BuiltinOperator.TRANSPOSE: 2,
 }
 
 _GROUPED_CONVOLUTION_VERSION = 6
 _CLAMPED_TRANSPOSED_CONVOLUTION_VERSION = 4
 
 
-_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice)
+_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice, Transpose)
 """Operations that need maps, with height and width."""
 
 
@@ -225,6 +227,9 @@ class SubgraphBuilder:
                 inputs.append(self._add_int32(f"{layer.name}/{name}", values.astype(np.int32)))
         if isinstance(layer.operation, Upsample):
             inputs.append(self._add_int32(f"{layer.name}/size", np.array(layer.output_shape[:2], np.int32)))
+        if isinstance(layer.operation, Transpose):
+            order = np.array([0, *(1 + dimension for dimension in layer.operation.order)], np.int32)
+            inputs.append(self._add_int32(f"{layer.name}/order", order))
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options, _version(builtin, layer))
@@ -466,6 +471,8 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         return builtin.TRANSPOSE_CONV, options_type.TransposeConvOptions, transposed
     if isinstance(operation, Crop | Slice):
         return builtin.STRIDED_SLICE, options_type.StridedSliceOptions, tflite.StridedSliceOptionsT()
+    if isinstance(operation, Transpose):
+        return builtin.TRANSPOSE, options_type.TransposeOptions, tflite.TransposeOptionsT()
     if isinstance(operation, PRelu):
         return builtin.PRELU, options_type.NONE, None
     if isinstance(operation, Mean):

@@ -62,6 +62,7 @@ from reds.graph import (
     Requantize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.lookup import TABLED
@@ -212,7 +213,7 @@ def kind_of(layer: Layer) -> str:
             return "add"
         case Concatenate():
             return "concatenate"
-        case Pad() | Upsample() | Crop() | Slice():
+        case Pad() | Upsample() | Crop() | Slice() | Transpose():
             return "pad"
 
 

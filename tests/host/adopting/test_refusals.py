@@ -123,7 +123,7 @@ SOFTMAX, PAD, RESHAPE = tflite.BuiltinOperator.SOFTMAX, tflite.BuiltinOperator.P
 MEAN, MUL, SUB = tflite.BuiltinOperator.MEAN, tflite.BuiltinOperator.MUL, tflite.BuiltinOperator.SUB
 PRELU, QUANTIZE = tflite.BuiltinOperator.PRELU, tflite.BuiltinOperator.QUANTIZE
 RESIZE, TRANSPOSED = tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, tflite.BuiltinOperator.TRANSPOSE_CONV
-SLICE = tflite.BuiltinOperator.STRIDED_SLICE
+SLICE, TRANSPOSE = tflite.BuiltinOperator.STRIDED_SLICE, tflite.BuiltinOperator.TRANSPOSE
 FUSED = tflite.ActivationFunctionType
 INT8_ZERO_POINTS = np.array([3, 0, 0, 0, 0], np.int64)
 
@@ -284,6 +284,21 @@ REFUSED = {
         ),
         "at once",
     ),
+    "a permutation that is computed": ("rearranged", "int8", set_tensor(TRANSPOSE, 1, buffer=0), "constant"),
+    "a permutation of real numbers": (
+        "rearranged",
+        "int8",
+        set_tensor(TRANSPOSE, 1, type=tflite.TensorType.FLOAT32),
+        "constant INT32",
+    ),
+    "a dimension that is there twice": ("rearranged", "int8", set_constant(TRANSPOSE, 1, 0, 3, 3, 1), "no permutation"),
+    "a permutation to another shape": ("rearranged", "int8", set_constant(TRANSPOSE, 1, 0, 3, 2, 1), "does not give"),
+    "a permutation that requantises": (
+        "rearranged",
+        "int8",
+        set_quantization(TRANSPOSE, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
+    ),
     "no options": (
         "plain",
         "int8",
@@ -337,6 +352,13 @@ def test_a_constant_operand_is_named() -> None:
         with_plan(convert(model, "int8"))
 
 
+def test_four_dimensions_that_change_places() -> None:
+    source = keras.Input(batch_shape=(1, 6, 4))
+    x = layers.Permute((4, 3, 2, 1))(layers.Reshape((3, 2, 2, 2))(source))
+    with pytest.raises(UsageError, match=r"\(TRANSPOSE\).*up to three"):
+        with_plan(convert(keras.Model(source, layers.Dense(3)(x)), "float32"))
+
+
 def test_tiles_are_refused_with_what_to_do() -> None:
     source = keras.Input(batch_shape=(1, 4, 4, 2))
     with pytest.raises(UsageError, match=r"\(TILE\).*keras.layers.Resizing"):
@@ -344,7 +366,9 @@ def test_tiles_are_refused_with_what_to_do() -> None:
 
 
 SMALL = converted("vectors", "int8")
-BRANCHED = {name: converted(name, "int8") for name in ("excited", "pairs", "decoder", "sliced", "enlarged")}
+BRANCHED = {
+    name: converted(name, "int8") for name in ("excited", "pairs", "decoder", "sliced", "enlarged", "rearranged")
+}
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
