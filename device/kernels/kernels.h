@@ -359,6 +359,42 @@ struct Mul<float> {
   Clamp<float> clamp;
 };
 
+// Matrices [rows][depth] and [depth][columns] whose products are taken, one pair after the other. Steps are elements
+// between neighbours, so that either may lie transposed.
+template <typename Element>
+struct Matrices {
+  const Element* first;
+  const Element* second;
+  Element* output;  // [pairs][rows][columns]
+  int32_t pairs;
+  int32_t rows;
+  int32_t columns;
+  int32_t depth;
+  int32_t first_row_step;
+  int32_t first_depth_step;
+  int32_t second_column_step;
+  int32_t second_depth_step;
+};
+
+template <typename Element>
+struct BatchMatMul;
+
+// clamp(sum of (first - its zero point) * (second - its zero point) * factor + zero_point).
+template <>
+struct BatchMatMul<int8_t> {
+  Matrices<int8_t> matrices;
+  int32_t first_zero_point;
+  int32_t second_zero_point;
+  Factor factor;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+template <>
+struct BatchMatMul<float> {
+  Matrices<float> matrices;
+};
+
 // The average of each channel over all positions: clamp(sum of (input - input_zero_point) * factor + zero_point),
 // where the factor divides by their number.
 struct Mean {
@@ -397,6 +433,7 @@ void Run(const Transpose<int8_t>& transpose);
 void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
 void Run(const Mul<int8_t>& product);
+void Run(const BatchMatMul<int8_t>& product);
 void Run(const Mean& mean);
 void Run(const PRelu<int8_t>& relu);
 
@@ -417,6 +454,7 @@ void RunHardSwish(const Elementwise& elements);
 void Run(const Softmax<float>& softmax);
 void Run(const Add<float>& sum);
 void Run(const Mul<float>& product);
+void Run(const BatchMatMul<float>& product);
 
 }  // namespace reds
 

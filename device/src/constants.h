@@ -102,7 +102,7 @@ struct FactorConstants {
       : multiplier(static_cast<int32_t>(words[0])), shift(static_cast<int32_t>(words[1])) {}
 };
 
-// Mul: the second tensor, and in int8 the factor of the product.
+// Mul and BatchMatMul: the second tensor, and in int8 the factor of the product.
 struct MulConstants {
   static constexpr uint32_t kWords = 1 + FactorConstants::kWords;
   static constexpr uint32_t kFloatWords = 1;

@@ -127,6 +127,7 @@ Overlap OverlapOf(const Layer& layer, int32_t input, int32_t output) {
     case Operation::TransposeConv:
     case Operation::StridedSlice:
     case Operation::Transpose:
+    case Operation::BatchMatMul:
       break;
   }
   return kNone;

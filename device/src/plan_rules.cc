@@ -116,6 +116,18 @@ bool GroupsHold(const Checked& checked, const Layer& layer) {
          layer.output_channels() % layer.groups() == 0;
 }
 
+// A product of matrices sums over the columns of its input, 1, or over its channels, 2. Its kernel says so for both.
+uint32_t Depth(const Layer& layer) {
+  return layer.kernel_height() == 2 ? layer.input_channels() : layer.input_width();
+}
+
+bool IsProductOfMatrices(const Layer& layer) {
+  const uint32_t rows = layer.kernel_height() == 2 ? layer.input_width() : layer.input_channels();
+  const bool dimensions_hold = (layer.kernel_height() == 1 || layer.kernel_height() == 2) &&
+                               (layer.kernel_width() == 1 || layer.kernel_width() == 2);
+  return dimensions_hold && layer.output_height() == layer.input_height() && layer.output_width() == rows;
+}
+
 // Weights of one output channel, or taps of one window.
 uint64_t Taps(const Layer& layer) {
   switch (layer.operation()) {
@@ -132,18 +144,28 @@ uint64_t Taps(const Layer& layer) {
       return KernelArea(layer);
     case Operation::PRelu:
       return 1;
+    case Operation::BatchMatMul:
+      return Depth(layer);
     default:
       return 0;
   }
 }
 
-// A transposed convolution takes the zero point from what it sums, which then has one bit more.
+// Where zero points are taken from what is multiplied, it has one bit more.
 uint64_t ProductsOfInt8(const Layer& layer) {
-  return layer.operation() == Operation::TransposeConv ? 2 * Taps(layer) : Taps(layer);
+  switch (layer.operation()) {
+    case Operation::TransposeConv:
+      return 2 * Taps(layer);
+    case Operation::BatchMatMul:
+      return 4 * Taps(layer);
+    default:
+      return Taps(layer);
+  }
 }
 
 bool TakesTwo(Operation operation) {
-  return operation == Operation::Add || operation == Operation::Sub || operation == Operation::Mul;
+  return operation == Operation::Add || operation == Operation::Sub || operation == Operation::Mul ||
+         operation == Operation::BatchMatMul;
 }
 
 // The second map of an operation on two has the first one's size, or one position for all of them.
@@ -199,6 +221,8 @@ bool ShapesHold(const Layer& layer) {
       return IsSlice(layer);
     case Operation::Transpose:
       return IsTransposed(layer);
+    case Operation::BatchMatMul:
+      return IsProductOfMatrices(layer);
     case Operation::ResizeNearestNeighbor:
       return IsRepeated(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
@@ -324,6 +348,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
     case Operation::Sub:
       return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
     case Operation::Mul:
+    case Operation::BatchMatMul:
       return is_int8 ? MulConstants::kWords : MulConstants::kFloatWords;
     case Operation::Mean:
       return is_int8 ? FactorConstants::kWords : 0;
@@ -358,6 +383,7 @@ bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& sourc
     case Operation::Sub:
       return AddHolds(AddConstants(first));
     case Operation::Mul:
+    case Operation::BatchMatMul:
       return IsShift(MulConstants(first).factor.shift);
     case Operation::Mean:
       return IsShift(FactorConstants(first).shift);
@@ -426,23 +452,30 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
     case Operation::StridedSlice:
       return KeepsChannels(layer) ? output == input : AllChannels(layer, input, output);
     case Operation::Transpose:
+    case Operation::BatchMatMul:
       return AllChannels(layer, input, output);
     case Operation::Concatenation:
       return output > input;
   }
 }
 
-// The second of two maps has the channels of the first, and a concatenation is filled by what it joins.
+// Of the second of two maps, where the first has so many.
+uint32_t SecondChannels(const Layer& layer, uint32_t first) {
+  if (layer.operation() != Operation::BatchMatMul) return first;
+  return layer.kernel_width() == 2 ? Depth(layer) : layer.output_channels();
+}
+
+// The second of two maps has the channels that it needs, and a concatenation is filled by what it joins.
 bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInputs& further) {
+  const Layer& layer = list.layer(step);
   const uint32_t first = list.tensor(step.input()).channels();
   uint64_t all = first;
   for (uint32_t index = 0; index < further.count; ++index) {
     const uint32_t channels = list.tensor(further.tensors[index]).channels();
-    if (TakesTwo(list.layer(step).operation()) && channels != first) return false;
+    if (TakesTwo(layer.operation()) && channels != SecondChannels(layer, first)) return false;
     all += channels;
   }
-  return list.layer(step).operation() != Operation::Concatenation ||
-         all == list.tensor(step.output()).channels();
+  return layer.operation() != Operation::Concatenation || all == list.tensor(step.output()).channels();
 }
 
 // The network's input has all its channels in every subnetwork, and the place and size of the port.
@@ -501,6 +534,9 @@ bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor, uint64_t a
 }
 
 uint64_t FurtherArea(const Layer& layer) {
+  if (layer.operation() == Operation::BatchMatMul) {
+    return MapArea(layer.input_height(), layer.kernel_width() == 2 ? layer.output_channels() : Depth(layer));
+  }
   return TakesTwo(layer.operation()) ? InputArea(layer) / KernelArea(layer) : InputArea(layer);
 }
 

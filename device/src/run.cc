@@ -306,6 +306,45 @@ Mul<float> MakeMul<float>(const Task& task) {
 }
 #endif
 
+// The kernel names the dimensions over which is summed: 1 the columns of a map, 2 its channels.
+template <typename Element>
+Matrices<Element> MakeMatrices(const Task& task) {
+  const Layer& layer = task.layer;
+  const int32_t first_pitch = task.source.channels();
+  const int32_t second_pitch = task.SecondSource().channels();
+  const bool first_lies_in_rows = layer.kernel_height() == 2;
+  const bool second_lies_in_rows = layer.kernel_width() == 1;
+  return {task.Input<Element>(),
+          task.Second<Element>(),
+          task.Output<Element>(),
+          layer.output_height(),
+          layer.output_width(),
+          task.destination.channels(),
+          first_lies_in_rows ? first_pitch : layer.input_width(),
+          first_lies_in_rows ? first_pitch : 1,
+          first_lies_in_rows ? 1 : first_pitch,
+          second_lies_in_rows ? 1 : second_pitch,
+          second_lies_in_rows ? second_pitch : 1};
+}
+
+template <typename Element>
+BatchMatMul<Element> MakeBatchMatMul(const Task& task);
+
+template <>
+BatchMatMul<int8_t> MakeBatchMatMul<int8_t>(const Task& task) {
+  const FactorConstants factor = MulConstants(task.Constants()).factor;
+  return {MakeMatrices<int8_t>(task),       task.source.zero_point(),
+          task.SecondSource().zero_point(), {factor.multiplier, factor.shift},
+          task.destination.zero_point(),    {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+BatchMatMul<float> MakeBatchMatMul<float>(const Task& task) {
+  return {MakeMatrices<float>(task)};
+}
+#endif
+
 // Runs an operation on two maps, once for each time that the second one is taken.
 template <typename Pair>
 void RunPair(const Task& task, Pair pair) {
@@ -418,6 +457,11 @@ REDS_OWN_FRAME void RunProduct(const Task& task) {
 }
 
 template <typename Element>
+REDS_OWN_FRAME void RunBatchMatMul(const Task& task) {
+  Run(MakeBatchMatMul<Element>(task));
+}
+
+template <typename Element>
 REDS_OWN_FRAME void RunPRelu(const Task& task) {
   Run(MakePRelu<Element>(task));
 }
@@ -459,6 +503,8 @@ void RunTask(const Task& task) {
       return RunSum<Element>(task);
     case Operation::Mul:
       return RunProduct<Element>(task);
+    case Operation::BatchMatMul:
+      return RunBatchMatMul<Element>(task);
     case Operation::Mean:
       return RunMean<Element>(task);
     case Operation::PRelu:

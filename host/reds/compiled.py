@@ -14,6 +14,7 @@ from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
+    BatchMatMul,
     Conv2D,
     Conv2DTranspose,
     Dense,
@@ -68,6 +69,9 @@ class CompiledLayer:
 
     def read_map(self, position: int) -> tuple[int, int]:
         """Height and width in which it reads an input; the second map of a pair may be spread from one position."""
+        if isinstance(self.operation, BatchMatMul) and position == 1:
+            depth = self.operation.depth(self.input_shape)
+            return self.input_shape[0], self.output_shape[2] if self.operation.transpose_second else depth
         spread = isinstance(self.operation, Pair) and self.operation.spread and position == 1
         return (1, 1) if spread else self.input_shape[:2]
 
@@ -96,6 +100,8 @@ class CompiledLayer:
         if isinstance(self.operation, Conv2DTranspose):
             taps = int(np.prod(self.operation.kernel_size))
             return self.input_shape[0] * self.input_shape[1] * taps * input_channels * output_channels
+        if isinstance(self.operation, BatchMatMul):
+            return height * width * self.operation.depth(self.input_shape) * output_channels
         return 0
 
 

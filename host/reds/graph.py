@@ -187,8 +187,21 @@ class Transpose:
     """Which dimensions of its input the output's rows, columns and channels are: 0 rows, 1 columns, 2 channels."""
 
 
+@dataclass(frozen=True)
+class BatchMatMul:
+    """Products of matrices of two maps: per row of the maps, columns times channels."""
+
+    transpose_first: bool = False
+    """Whether the first map's matrices are taken as channels times columns."""
+    transpose_second: bool = False
+
+    def depth(self, first: Shape) -> int:
+        """How many products an output sums, for the first map's shape."""
+        return first[1] if self.transpose_first else first[2]
+
+
 _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
-_Joining = Add | Subtract | Multiply | Concatenate
+_Joining = Add | Subtract | Multiply | Concatenate | BatchMatMul
 _Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice | Transpose
 
 WITH_KERNEL = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)

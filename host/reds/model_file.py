@@ -23,6 +23,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -339,7 +340,7 @@ def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
     """The tensors that a step reads: `input`, and for operations with more the ones in its constants."""
     operation = plan.layers[step.layer].operation
     further: list[int] = []
-    if operation in PAIRS:
+    if operation in PAIRS or operation == schema.Operation.BatchMatMul:
         further = [int(plan.constants[step.constants])]
     if operation == schema.Operation.Concatenation:
         first = step.constants + 1
@@ -381,6 +382,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return PRelu()
     if layer.operation == schema.Operation.StridedSlice:
         return _decode_slice(layer)
+    if layer.operation == schema.Operation.BatchMatMul:
+        return BatchMatMul(transpose_first=kernel[0] == 1, transpose_second=kernel[1] == 2)
     if layer.operation == schema.Operation.Transpose:
         return Transpose((*kernel, len(kernel) + 1 - sum(kernel)))
     if layer.operation == schema.Operation.TransposeConv:

@@ -23,6 +23,7 @@ from reds.graph import (
     Activation,
     ActivationFunction,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -264,6 +265,8 @@ def _check_limits(layer: CompiledLayer) -> None:
         taps = math.prod(geometry(layer).kernel)
     if isinstance(layer.operation, Conv2DTranspose):
         taps *= 2  # What it sums has the zero point taken away, and so one bit more.
+    if isinstance(layer.operation, BatchMatMul):
+        taps = 4 * layer.operation.depth(layer.input_shape)  # Both have their zero points taken away.
     if taps > conventions.MAXIMUM_TAPS:
         limit = conventions.MAXIMUM_TAPS
         raise UsageError(f"Layer '{layer.name}' sums {taps} products for each output; libreds takes up to {limit}.")
@@ -282,11 +285,14 @@ def _limited(layer: CompiledLayer, values: tuple[int, ...], limit: int) -> tuple
 
 def _kernel(layer: CompiledLayer) -> tuple[int, int]:
     """The window's size; of an operation on two maps how many positions share one of the second, of a slice the
-    channels before it as the width, and of a transpose the dimensions that become rows and columns."""
+    channels before it as the width, of a transpose the dimensions that become rows and columns, and of products of
+    matrices those of both that are summed over."""
     if isinstance(layer.operation, Crop | Slice):
         return (0, layer.operation.first if isinstance(layer.operation, Slice) else 0)
     if isinstance(layer.operation, Transpose):
         return layer.operation.order[:2]
+    if isinstance(layer.operation, BatchMatMul):
+        return (1 if layer.operation.transpose_first else 2, 2 if layer.operation.transpose_second else 1)
     if isinstance(layer.operation, Pair) and layer.operation.spread:
         return layer.input_shape[:2]
     return geometry(layer).kernel
@@ -313,6 +319,8 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.StridedSlice)
     if isinstance(operation, Conv2DTranspose):
         return int(schema.Operation.TransposeConv)
+    if isinstance(operation, BatchMatMul):
+        return int(schema.Operation.BatchMatMul)
     if isinstance(operation, Transpose):
         return int(schema.Operation.Transpose)
     if isinstance(operation, Upsample):
@@ -479,6 +487,8 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return _float_constants(step, further)
     if isinstance(layer.operation, Pair):
         return [np.array(further, np.uint32), _pair_constants(layer, step)]
+    if isinstance(layer.operation, BatchMatMul):
+        return [np.array(further, np.uint32), _matrix_constants(layer, step)]
     if isinstance(layer.operation, Mean):
         return [_mean_constants(layer, step)]
     if isinstance(layer.operation, PRelu):
@@ -506,6 +516,14 @@ def _pair_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int3
     scaling = difference_scaling(*scales) if isinstance(layer.operation, Subtract) else sum_scaling(*scales)
     _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
     return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
+
+
+def _matrix_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+    assert step.output_quantization is not None
+    first, second = (source.scale for source in step.input_quantizations)
+    numbers = requantization(first, np.array([second]), step.output_quantization.scale, fully_connected=True)
+    _check_shift(layer, int(numbers.shifts[0]), LARGEST_SHIFT, LARGEST_SHIFT)
+    return np.array([numbers.multipliers[0], numbers.shifts[0]], np.int32)
 
 
 def _mean_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:

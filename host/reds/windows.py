@@ -6,6 +6,7 @@ from reds.compiled import CompiledLayer
 from reds.fold import FusedLayer
 from reds.graph import (
     Activation,
+    BatchMatMul,
     Concatenate,
     Conv2DTranspose,
     Crop,
@@ -36,7 +37,9 @@ class WindowGeometry:
 def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice | Transpose):
+    if isinstance(
+        operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice | Transpose | BatchMatMul
+    ):
         return WindowGeometry()
     if isinstance(operation, Pad | Crop):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))

@@ -20,6 +20,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -162,7 +163,7 @@ class NetworkBuilder:
             channels = sum(sources) if isinstance(layer.operation, Concatenate) else sources[0]
             if isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose):
                 channels = layer.output_shape[2] if layer is layers[-1] else width
-            elif isinstance(layer.operation, Slice | Transpose):
+            elif isinstance(layer.operation, Slice | Transpose | BatchMatMul):
                 channels = layer.output_shape[2]
             elif isinstance(layer.operation, DepthwiseConv2D):
                 channels *= layer.output_shape[2] // layer.input_shape[2]
@@ -186,8 +187,10 @@ class NetworkBuilder:
 
     def _output_quantization(self, layer: CompiledLayer, sources: Sequence[Quantization]) -> Quantization:
         """A scale that spreads the sums over the int8 range with few of them clipped."""
-        if isinstance(layer.operation, Multiply):
+        if isinstance(layer.operation, Multiply | BatchMatMul):
             first, second = (math.hypot(INT8_DEVIATION, source.zero_point) * source.scale for source in sources)
+            if isinstance(layer.operation, BatchMatMul):
+                first *= math.sqrt(layer.operation.depth(layer.input_shape))
             scale = np.float32(first * second / (self._loudness * self._random.uniform(30, 60)))
             return Quantization(scale, int(self._random.integers(-128, 128)))
         if isinstance(layer.operation, Pair):
@@ -324,6 +327,9 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (source[0] - sum(operation.rows), source[1] - sum(operation.columns), source[2])
     if isinstance(operation, Slice):
         return (*source[:2], spec.channels)
+    if isinstance(operation, BatchMatMul):
+        columns = math.prod(others[0]) // (source[0] * operation.depth(source))
+        return (source[0], source[2 if operation.transpose_first else 1], columns)
     if isinstance(operation, Transpose):
         rows, columns, channels = operation.order
         return (source[rows], source[columns], source[channels])

@@ -14,6 +14,7 @@ from reds.emitting import encode
 from reds.graph import (
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -67,6 +68,9 @@ MORE_SPECS = [
 REARRANGING_SPECS = [
     LayerSpec(Conv2D((1, 1)), 4),
     LayerSpec(Transpose((2, 0, 1))),
+    LayerSpec(Conv2D((1, 1)), 3),
+    LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 1)),
+    LayerSpec(BatchMatMul(transpose_first=True), inputs=(3, 2)),
     LayerSpec(Conv2D((1, 1)), 3),
 ]
 

@@ -1,5 +1,6 @@
 """Every operation in libreds equals TFLite Micro's on the extracted stand-alone subnetwork."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Dense,
@@ -200,6 +202,23 @@ class TestOperation:
         if min(output_shape(specs[2], output_shape(specs[1], (height, width, channels)))) < 1:
             specs[2] = LayerSpec(Conv2D((1, 1)), 3)
         check(element_type, (height, width, 2), specs, [channels, 0, specs[2].channels], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_batch_matmul(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        pairs, depth, rows, columns = (draw.size(most) for most in (4, 11, 7, 9))
+        operation = BatchMatMul(draw.choice(False, True), draw.choice(False, True))
+        first = (pairs, depth, rows) if operation.transpose_first else (pairs, rows, depth)
+        second = (pairs, columns, depth) if operation.transpose_second else (pairs, depth, columns)
+        specs = [
+            LayerSpec(Dense(), math.prod(first)),
+            LayerSpec(Dense(), math.prod(second), inputs=(INPUT,)),
+            LayerSpec(operation, inputs=(0, 1), reads=first),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        widths = [math.prod(first), math.prod(second), 0, 3]
+        check(element_type, (1, 1, 5), specs, widths, seed, draw.choice(1.0, 30.0))
 
     @examples
     @given(seed=seeds)

@@ -17,6 +17,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -226,7 +227,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.Transpose + 1),
+    "operation": change_layer(0, operation=schema.Operation.BatchMatMul + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -339,6 +340,8 @@ REARRANGED = encode(
             LayerSpec(Conv2D((1, 1)), 4),
             LayerSpec(Transpose((2, 0, 1))),
             LayerSpec(Conv2D((1, 1)), 3),
+            LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 1)),
+            LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
 )
@@ -349,6 +352,22 @@ BROKEN_RULES_OF_REARRANGED = {
     "channels of a transpose": change_layer(1, outputChannels=2),
     "some channels of a transpose": change_tensor(1, channels=3),
     "weights of a transpose": change_layer(1, weights=1),
+    "matrices summed over rows": change_layer(3, kernelHeight=0),
+    "matrices summed over a fourth dimension": change_layer(3, kernelHeight=3),
+    "second matrices summed over rows": change_layer(3, kernelWidth=0),
+    "second matrices summed over a fourth dimension": change_layer(3, kernelWidth=3),
+    "second matrices of another depth": change_layer(3, kernelWidth=1),
+    "first matrices of another depth": change_layer(3, kernelHeight=1),
+    "another number of matrices": change_layer(3, outputHeight=3),
+    "another number of rows": change_layer(3, outputWidth=3),
+    "another number of columns": change_layer(3, outputChannels=3),
+    "more products than a sum can hold": change_layer(3, inputChannels=32768),
+    "weights of a product of matrices": change_layer(3, weights=1),
+    "second matrices from the future": change_constant(3, 0, 5),
+    "second matrices are the output": change_constant(3, 0, 4),
+    "shift of a product of matrices": change_constant(3, 2, 31),
+    "constants of matrices behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 2)(plan),
+    "product of matrices in place": lambda plan: change_tensor(4, offset=plan.subnetworks[0].tensors[2].offset)(plan),
     "transpose in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
 }
 

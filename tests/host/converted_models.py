@@ -192,6 +192,20 @@ def rearranged() -> keras.Model:
     return keras.Model(source, layers.Permute((2, 1, 3))(x))
 
 
+def attention() -> keras.Model:
+    """Two heads that attend to a series, and products of matrices the second of which is one for all."""
+    source = keras.Input(batch_shape=(1, 6, 8))
+    x = layers.Dense(8, use_bias=False)(source)
+    keys, values = (layers.Reshape((6, 2, 4))(layers.Dense(8, use_bias=False)(x)) for _ in range(2))
+    keys, values = layers.Permute((2, 3, 1))(keys), layers.Permute((2, 1, 3))(values)
+    queries = layers.Permute((2, 1, 3))(layers.Reshape((6, 2, 4))(x))
+    x = keras.ops.matmul(layers.Softmax()(keras.ops.matmul(queries, keys)), values)
+    x = layers.Reshape((6, 8))(layers.Permute((2, 1, 3))(x))
+    y = layers.Reshape((1, 8, 5))(layers.Dense(40, use_bias=False)(layers.Flatten()(x)))
+    x = keras.ops.matmul(layers.Reshape((2, 3, 8))(x), y)
+    return keras.Model(source, x)
+
+
 def averaged_series() -> keras.Model:
     """An average over a series, whose end is cut off."""
     x = source = keras.Input(batch_shape=(1, 16, 3))
@@ -218,6 +232,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         enlarged,
         averaged_series,
         rearranged,
+        attention,
     )
 }
 

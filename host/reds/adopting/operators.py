@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from reds.compiled import ElementType
 from reds.graph import (
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -512,6 +513,50 @@ def _cut(site: OperatorSite, kept: Sequence[range]) -> Crop | Slice:
     return Crop(rows, columns)
 
 
+def _batch_matmul(site: OperatorSite) -> ReadOperator:
+    """As many matrices of both, or one second matrix for all."""
+    options = site.options(tflite.BatchMatMulOptionsT)
+    for position in (0, 1):
+        _require_matrices(site, site.input(position))
+    operation = BatchMatMul(bool(options.adjX), bool(options.adjY))
+    first, second = site.input(0).shape, site.input(1).shape
+    pairs, lines, elements = math.prod(first[:-2]), first[-2], first[-1]
+    if math.prod(second[:-2]) == 1 and not operation.transpose_first:
+        pairs, lines = 1, pairs * lines
+    else:
+        site.require(
+            _without_leading_ones(first[:-2]) == _without_leading_ones(second[:-2]),
+            f"it takes the shapes {first} and {second}; libreds takes as many matrices of both, or one second matrix "
+            "for all that are not transposed",
+        )
+    source = (pairs, lines, elements)
+    depth = operation.depth(source)
+    columns = second[-2] if operation.transpose_second else second[-1]
+    target = (pairs, elements if operation.transpose_first else lines, columns)
+    fits = second[-2:] == ((columns, depth) if operation.transpose_second else (depth, columns))
+    site.require(
+        fits and site.output.size == math.prod(target) and site.output.shape[-1] == columns,
+        f"its output has the shape {site.output.shape}, which {first} times {second} does not",
+    )
+    return ReadOperator(operation, site.inputs[:2], source, target)
+
+
+def _require_matrices(site: OperatorSite, tensor: TfliteTensor) -> None:
+    site.require(
+        2 <= len(tensor.shape) <= 5,
+        f"'{tensor.name}' has the shape {tensor.shape}; TFLite Micro takes 2 to 5 dimensions",
+    )
+    site.require(
+        tensor.constant is None,
+        f"its input '{tensor.name}' is constant, where libreds takes what the network computes; multiply with "
+        "constants in a fully connected layer",
+    )
+
+
+def _without_leading_ones(sizes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(dropwhile(lambda size: size == 1, sizes))
+
+
 def _transpose(site: OperatorSite) -> ReadOperator:
     """Any number of dimensions, as far as what stays together makes three of them."""
     source, target = site.input(0), site.output
@@ -639,6 +684,9 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.ADD: SupportedOperator(_pair(Add, tflite.AddOptionsT), _PAIR_NEEDS),
     tflite.BuiltinOperator.AVERAGE_POOL_2D: SupportedOperator(
         _pool("average"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"
+    ),
+    tflite.BuiltinOperator.BATCH_MATMUL: SupportedOperator(
+        _batch_matmul, "two computed inputs with as many matrices, or one second matrix for all that are not transposed"
     ),
     tflite.BuiltinOperator.CONCATENATION: SupportedOperator(
         _concatenation,

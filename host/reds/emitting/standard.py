@@ -16,6 +16,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -80,13 +81,14 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.QUANTIZE: 1,
     tflite.BuiltinOperator.MUL: 2,
     tflite.BuiltinOperator.TRANSPOSE: 2,
+    tflite.BuiltinOperator.BATCH_MATMUL: 2,
 }
 
 _GROUPED_CONVOLUTION_VERSION = 6
 _CLAMPED_TRANSPOSED_CONVOLUTION_VERSION = 4
 
 
-_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice, Transpose)
+_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice, Transpose, BatchMatMul)
 """Operations that need maps, with height and width."""
 
 
@@ -471,6 +473,10 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         return builtin.TRANSPOSE_CONV, options_type.TransposeConvOptions, transposed
     if isinstance(operation, Crop | Slice):
         return builtin.STRIDED_SLICE, options_type.StridedSliceOptions, tflite.StridedSliceOptionsT()
+    if isinstance(operation, BatchMatMul):
+        matrices = tflite.BatchMatMulOptionsT()
+        matrices.adjX, matrices.adjY = operation.transpose_first, operation.transpose_second
+        return builtin.BATCH_MATMUL, options_type.BatchMatMulOptions, matrices
     if isinstance(operation, Transpose):
         return builtin.TRANSPOSE, options_type.TransposeOptions, tflite.TransposeOptionsT()
     if isinstance(operation, PRelu):

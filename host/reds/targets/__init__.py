@@ -48,6 +48,7 @@ from reds.fold import FusedLayer
 from reds.graph import (
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -193,7 +194,7 @@ def kind_of(layer: Layer) -> str:
             return "conv2d"
         case DepthwiseConv2D():
             return "depthwise_conv2d"
-        case Dense():
+        case Dense() | BatchMatMul():
             return "fully_connected"
         case Pool2D(kind=kind):
             return f"{kind}_pool2d"

@@ -83,6 +83,13 @@ def set_constant(builtin: int, position: int, *values: int) -> Change:
     return change
 
 
+def multiply_a_vector(model: tflite.ModelT) -> None:
+    """Gives the first product of matrices something with one dimension."""
+    operator = operators(model, MATMUL)[0]
+    vector = next(i for i, tensor in enumerate(model.subgraphs[0].tensors) if len(tensor.shape) == 1)
+    operator.inputs = np.array([vector, operator.inputs[1]], np.int32)
+
+
 def set_subgraph(**fields: object) -> Change:
     return lambda model: vars(model.subgraphs[0]).update(fields)
 
@@ -124,6 +131,7 @@ MEAN, MUL, SUB = tflite.BuiltinOperator.MEAN, tflite.BuiltinOperator.MUL, tflite
 PRELU, QUANTIZE = tflite.BuiltinOperator.PRELU, tflite.BuiltinOperator.QUANTIZE
 RESIZE, TRANSPOSED = tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, tflite.BuiltinOperator.TRANSPOSE_CONV
 SLICE, TRANSPOSE = tflite.BuiltinOperator.STRIDED_SLICE, tflite.BuiltinOperator.TRANSPOSE
+MATMUL = tflite.BuiltinOperator.BATCH_MATMUL
 FUSED = tflite.ActivationFunctionType
 INT8_ZERO_POINTS = np.array([3, 0, 0, 0, 0], np.int64)
 
@@ -299,6 +307,15 @@ REFUSED = {
         set_quantization(TRANSPOSE, -1, zeroPoint=np.array([5], np.int64)),
         "the same for both",
     ),
+    "a vector times matrices": ("attention", "int8", multiply_a_vector, "2 to 5"),
+    "matrices of another depth": ("attention", "int8", set_option(MATMUL, adjX=True), "does not"),
+    "other rows than the output has": ("attention", "int8", swap_inputs(MATMUL), "does not"),
+    "one matrix for all that are transposed": (
+        "attention",
+        "int8",
+        lambda model: vars(operators(model, MATMUL)[-1].builtinOptions).update(adjX=True),
+        "as many matrices",
+    ),
     "no options": (
         "plain",
         "int8",
@@ -359,6 +376,13 @@ def test_four_dimensions_that_change_places() -> None:
         with_plan(convert(keras.Model(source, layers.Dense(3)(x)), "float32"))
 
 
+def test_constant_matrices_are_named() -> None:
+    source = keras.Input(batch_shape=(1, 6, 4))
+    model = keras.Model(source, keras.ops.matmul(np.ones((1, 3, 6), np.float32), source))
+    with pytest.raises(UsageError, match=r"\(BATCH_MATMUL\).*is constant.*fully connected layer"):
+        with_plan(convert(model, "float32"))
+
+
 def test_tiles_are_refused_with_what_to_do() -> None:
     source = keras.Input(batch_shape=(1, 4, 4, 2))
     with pytest.raises(UsageError, match=r"\(TILE\).*keras.layers.Resizing"):
@@ -367,7 +391,8 @@ def test_tiles_are_refused_with_what_to_do() -> None:
 
 SMALL = converted("vectors", "int8")
 BRANCHED = {
-    name: converted(name, "int8") for name in ("excited", "pairs", "decoder", "sliced", "enlarged", "rearranged")
+    name: converted(name, "int8")
+    for name in ("excited", "pairs", "decoder", "sliced", "enlarged", "rearranged", "attention")
 }
 
 
