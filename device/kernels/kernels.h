@@ -12,8 +12,8 @@
 //
 // Where input and output overlap, a kernel must not write what it has yet to read. src/overlap.h says how near they
 // may lie, from how kernels walk:
-//   - Functions of one element, Softmax, PRelu, and Add and Mul of two whole maps go from the first element to the
-//     last and have read all that an element is made of before they write it. Their output begins at or before the
+//   - Functions of one element, Softmax, PRelu, and Add and Mul of two whole maps, or of one and constants, go from the
+//     first element to the last and have read all that an element is made of before they write it. Their output begins at or before the
 //     inputs that it overlaps.
 //   - Pools compute the positions of the output from the first to the last, and all channels of one before the next.
 //   - Conv2D does so too where its output begins at or before its input; where it begins behind it, from the last

@@ -71,13 +71,14 @@ struct SlopeConstants {
   explicit SlopeConstants(const uint32_t* words) : slope(*reinterpret_cast<const float*>(words)) {}
 };
 
-// Operations on two tensors: which the second one is.
+// Operations on two tensors: which the second one is. In int8, where it is constant, its zero point.
+constexpr uint32_t kSecondTensorWords = 1;
 inline uint32_t SecondTensor(const uint32_t* words) { return words[0]; }
+inline int32_t SecondZeroPoint(const uint32_t* words) { return static_cast<int32_t>(words[0]); }
 
 // Add and Sub: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
 struct AddConstants {
   static constexpr uint32_t kWords = 8;
-  static constexpr uint32_t kFloatWords = 1;
 
   int32_t left_shift;
   int32_t multiplier[3];  // of the first input, of the second, of the output
@@ -104,12 +105,11 @@ struct FactorConstants {
 
 // Mul and BatchMatMul: the second tensor, and in int8 the factor of the product.
 struct MulConstants {
-  static constexpr uint32_t kWords = 1 + FactorConstants::kWords;
-  static constexpr uint32_t kFloatWords = 1;
+  static constexpr uint32_t kWords = kSecondTensorWords + FactorConstants::kWords;
 
   FactorConstants factor;
 
-  explicit MulConstants(const uint32_t* words) : factor(words + 1) {}
+  explicit MulConstants(const uint32_t* words) : factor(words + kSecondTensorWords) {}
 };
 
 // PRelu in int8: the factors from the input, and from its product with the slope, to the output.

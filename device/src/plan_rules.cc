@@ -168,6 +168,22 @@ bool TakesTwo(Operation operation) {
          operation == Operation::BatchMatMul;
 }
 
+// An operation on the elements of two maps, the second of which the file has instead of the arena.
+bool HasConstantSecond(const Layer& layer) {
+  return TakesTwo(layer.operation()) && layer.operation() != Operation::BatchMatMul && layer.weights() != 0;
+}
+
+bool TakesSecondTensor(const Layer& layer) {
+  return TakesTwo(layer.operation()) && !HasConstantSecond(layer);
+}
+
+// A whole map, or for all positions one of all channels or one element.
+bool IsSecondSize(const Checked& checked, const Layer& layer, uint64_t bytes) {
+  const bool is_one_element = KernelArea(layer) == InputArea(layer) && bytes == checked.element_bytes();
+  return is_one_element ||
+         bytes == InputArea(layer) / KernelArea(layer) * layer.input_channels() * checked.element_bytes();
+}
+
 // The second map of an operation on two has the first one's size, or one position for all of them.
 bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(layer) == InputArea(layer); }
 
@@ -178,11 +194,12 @@ bool HasWeights(Operation operation) {
 }
 
 bool WeightsHold(const Checked& checked, const Layer& layer) {
-  if (!HasWeights(layer.operation())) return layer.weights() == 0;
+  if (!HasWeights(layer.operation()) && !HasConstantSecond(layer)) return layer.weights() == 0;
   if (layer.weights() >= checked.model.buffers()->size()) return false;
   const auto* data = checked.model.buffers()->Get(layer.weights())->data();
   if (data == nullptr || (reinterpret_cast<uintptr_t>(data->data()) & (alignof(uint32_t) - 1)) != 0)
     return false;
+  if (HasConstantSecond(layer)) return IsSecondSize(checked, layer, data->size());
   return data->size() == Taps(layer) * layer.output_channels() * checked.element_bytes();
 }
 
@@ -324,11 +341,14 @@ uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
   return holds ? 1 + *count : kNeverThere;
 }
 
+// Of an operation on two maps in float32.
+uint32_t FloatWords(const Layer& layer) { return TakesSecondTensor(layer) ? kSecondTensorWords : 0; }
+
 uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& source,
-                       const Tensor& destination, Operation operation) {
+                       const Tensor& destination, const Layer& layer) {
   const bool is_int8 = checked.is_int8();
   const uint32_t channels = destination.channels();
-  switch (operation) {
+  switch (layer.operation()) {
     case Operation::Conv2D:
     case Operation::DepthwiseConv2D:
     case Operation::FullyConnected:
@@ -346,10 +366,10 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
       return is_int8 ? SoftmaxConstants::kWords : 0;
     case Operation::Add:
     case Operation::Sub:
-      return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
+      return is_int8 ? AddConstants::kWords : FloatWords(layer);
     case Operation::Mul:
     case Operation::BatchMatMul:
-      return is_int8 ? MulConstants::kWords : MulConstants::kFloatWords;
+      return is_int8 ? MulConstants::kWords : FloatWords(layer);
     case Operation::Mean:
       return is_int8 ? FactorConstants::kWords : 0;
     case Operation::PRelu:
@@ -370,12 +390,14 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
 }
 
 bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& source, const Tensor& destination,
-                   Operation operation) {
-  const uint32_t words = ConstantWords(checked, step, source, destination, operation);
+                   const Layer& layer) {
+  const Operation operation = layer.operation();
+  const uint32_t words = ConstantWords(checked, step, source, destination, layer);
   if (words == 0) return true;
   const uint32_t* first = FindConstants(checked, step, words);
   if (first == nullptr) return false;
   if (!checked.is_int8()) return true;
+  if (HasConstantSecond(layer) && !IsAllowedZeroPoint(SecondZeroPoint(first))) return false;
   switch (operation) {
     case Operation::Softmax:
       return SoftmaxHolds(SoftmaxConstants(first));
@@ -424,16 +446,22 @@ struct FurtherInputs {
 
 // The constants hold.
 FurtherInputs FurtherInputsOf(const RunList& list, const Step& step) {
-  const Operation operation = list.layer(step).operation();
-  if (!TakesTwo(operation) && operation != Operation::Concatenation) return {nullptr, 0};
+  const Layer& layer = list.layer(step);
+  const bool takes_second = TakesSecondTensor(layer);
+  if (!takes_second && layer.operation() != Operation::Concatenation) return {nullptr, 0};
   const uint32_t* words = list.checked.plan.constants()->data() + step.constants();
-  if (TakesTwo(operation)) return {words, 1};
+  if (takes_second) return {words, 1};
   const ConcatenationConstants constants(words);
   return {constants.tensors, constants.count};
 }
 
 bool AllChannels(const Layer& layer, uint32_t input, uint32_t output) {
   return input == layer.input_channels() && output == layer.output_channels();
+}
+
+// Whether it has a constant for each element, whose positions do not narrow.
+bool IsWholeConstant(const Layer& layer) {
+  return HasConstantSecond(layer) && KernelArea(layer) < InputArea(layer);
 }
 
 // The channels are a prefix of the layer's and fit each other.
@@ -448,7 +476,7 @@ bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
     case Operation::DepthwiseConv2D:
       return output == input * (layer.output_channels() / layer.input_channels());
     default:
-      return output == input;
+      return output == input && (!IsWholeConstant(layer) || AllChannels(layer, input, output));
     case Operation::StridedSlice:
       return KeepsChannels(layer) ? output == input : AllChannels(layer, input, output);
     case Operation::Transpose:
@@ -559,8 +587,8 @@ bool StepHolds(const RunList& list, uint32_t index) {
   const Tensor& destination = list.tensor(step.output());
   return ChannelsHold(layer, source.channels(), destination.channels()) && OutputIsNew(list, index) &&
          InputHolds(list, index, step.input(), InputArea(layer)) &&
-         ConstantsHold(list.checked, step, source, destination, layer.operation()) &&
-         FurtherInputsHold(list, index) && step.activation_minimum() <= step.activation_maximum();
+         ConstantsHold(list.checked, step, source, destination, layer) && FurtherInputsHold(list, index) &&
+         step.activation_minimum() <= step.activation_maximum();
 }
 
 bool WritesPort(const RunList& list, const Step& last) {

@@ -58,9 +58,21 @@ struct Task {
   // The second tensor of an operation on two.
   const Tensor& SecondSource() const { return OtherSource(SecondTensor(Constants())); }
 
+  bool SecondIsConstant() const { return layer.weights() != 0; }
+
   template <typename Element>
   const Element* Second() const {
-    return Elements<Element>(SecondSource());
+    return SecondIsConstant() ? Weights<Element>() : Elements<Element>(SecondSource());
+  }
+
+  int32_t SecondZero() const {
+    return SecondIsConstant() ? SecondZeroPoint(Constants()) : SecondSource().zero_point();
+  }
+
+  // Whether one constant meets every element.
+  template <typename Element>
+  bool SecondIsOneElement() const {
+    return SecondIsConstant() && context.buffers->Get(layer.weights())->data()->size() == sizeof(Element);
   }
 
   // How often an operation on two maps takes the second one: once, or at every position.
@@ -261,7 +273,7 @@ Add<int8_t> MakeAdd<int8_t>(const Task& task) {
           task.Output<int8_t>(),
           task.ElementsAtOnce(),
           {task.source.zero_point(), factor(0)},
-          {task.SecondSource().zero_point(), factor(1)},
+          {task.SecondZero(), factor(1)},
           task.layer.operation() == Operation::Sub ? -1 : 1,
           constants.left_shift,
           factor(2),
@@ -292,7 +304,7 @@ Mul<int8_t> MakeMul<int8_t>(const Task& task) {
           task.Output<int8_t>(),
           task.ElementsAtOnce(),
           task.source.zero_point(),
-          task.SecondSource().zero_point(),
+          task.SecondZero(),
           {factor.multiplier, factor.shift},
           task.destination.zero_point(),
           {task.step.activation_minimum(), task.step.activation_maximum()}};
@@ -345,15 +357,54 @@ BatchMatMul<float> MakeBatchMatMul<float>(const Task& task) {
 }
 #endif
 
-// Runs an operation on two maps, once for each time that the second one is taken.
-template <typename Pair>
-void RunPair(const Task& task, Pair pair) {
-  for (int32_t left = task.SecondRepeats(); left > 0; --left) {
-    Run(pair);
+// Calls `run` for parts of an operation on two maps, all of which take the second from its begin.
+template <typename Pair, typename RunPart>
+void RunParts(Pair pair, int32_t elements, const RunPart& run) {
+  for (int32_t left = elements; left > 0; left -= pair.elements) {
+    if (left < pair.elements) pair.elements = left;
+    run(pair);
     pair.first += pair.elements;
     pair.output += pair.elements;
   }
 }
+
+// The same where the second is one element, of which kernels get a few copies.
+template <typename Element, typename Pair, typename RunPart>
+REDS_OWN_FRAME void RunPartsOfCopies(Pair pair, int32_t elements, const RunPart& run) {
+  constexpr int32_t kCopies = 16;
+  Element copies[kCopies];
+  for (Element& copy : copies) copy = *pair.second;
+  pair.second = copies;
+  pair.elements = kCopies;
+  RunParts(pair, elements, run);
+}
+
+// Calls `run` for an operation on two maps, once for each time that the second one is taken.
+template <typename Element, typename Pair, typename RunPart>
+void RunPair(const Task& task, const Pair& pair, const RunPart& run) {
+  const int32_t elements = task.Positions() * task.destination.channels();
+  if (task.SecondIsOneElement<Element>()) return RunPartsOfCopies<Element>(pair, elements, run);
+  RunParts(pair, elements, run);
+}
+
+// The difference of the second and the first.
+Add<int8_t> Exchanged(const Add<int8_t>& sum) {
+  Add<int8_t> exchanged = sum;
+  exchanged.first = sum.second;
+  exchanged.second = sum.first;
+  exchanged.first_addend = sum.second_addend;
+  exchanged.second_addend = sum.first_addend;
+  return exchanged;
+}
+
+#ifndef REDS_INT8_ONLY
+Add<float> Exchanged(const Add<float>& sum) {
+  Add<float> exchanged = sum;
+  exchanged.first = sum.second;
+  exchanged.second = sum.first;
+  return exchanged;
+}
+#endif
 
 template <typename Element>
 void RunMean(const Task& task);
@@ -448,12 +499,15 @@ REDS_OWN_FRAME void RunSoftmax(const Task& task) {
 
 template <typename Element>
 REDS_OWN_FRAME void RunSum(const Task& task) {
-  RunPair(task, MakeAdd<Element>(task));
+  // The padding of a difference says that the constant is the first.
+  const bool exchanged = task.SecondIsConstant() && task.layer.padding_top() != 0;
+  RunPair<Element>(task, MakeAdd<Element>(task),
+                   [exchanged](const Add<Element>& sum) { Run(exchanged ? Exchanged(sum) : sum); });
 }
 
 template <typename Element>
 REDS_OWN_FRAME void RunProduct(const Task& task) {
-  RunPair(task, MakeMul<Element>(task));
+  RunPair<Element>(task, MakeMul<Element>(task), [](const Mul<Element>& product) { Run(product); });
 }
 
 template <typename Element>

@@ -102,7 +102,7 @@ class Pad:
 
 @dataclass(frozen=True)
 class Pair:
-    """An operation on the elements of two maps of one shape."""
+    """An operation on the elements of two maps of one shape. With one input, the second is constant."""
 
     spread: bool = False
     """Whether the second map has one position, which meets every position of the first."""
@@ -116,6 +116,9 @@ class Add(Pair):
 @dataclass(frozen=True)
 class Subtract(Pair):
     """The first map less the second."""
+
+    exchanged: bool = False
+    """Whether it is the second, which is constant, less the first."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from reds.graph import (
     Multiply,
     Pad,
     Padding,
+    Pair,
     Pool2D,
     PRelu,
     Requantize,
@@ -54,7 +55,7 @@ PAIRS: Mapping[int, type[Add] | type[Subtract] | type[Multiply]] = {
     schema.Operation.Sub: Subtract,
     schema.Operation.Mul: Multiply,
 }
-"""Operations on two maps; their constants begin with the second one's tensor."""
+"""Operations on two maps; their constants begin with the second one's tensor where that is not constant."""
 
 RESHAPING = (
     tflite.BuiltinOperator.RESHAPE,
@@ -270,6 +271,7 @@ def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[Compiled
             output_shape=(layer.outputHeight, layer.outputWidth, layer.outputChannels),
             subgraph=exits[i],
             weights=_decode_weights(file.model, layer, element_type),
+            operand=_decode_operand(layer, operators[i].inputs),
         )
         for i, layer in enumerate(file.plan.layers)
     )
@@ -281,12 +283,17 @@ class _LayerOperator:
 
     name: str
     options: Any
+    inputs: tuple[tflite.TensorT, ...]
 
 
 def _layer_operators(model: tflite.ModelT) -> list[_LayerOperator]:
     """Layers are in the order of the subgraphs' operators."""
     return [
-        _LayerOperator(text(subgraph.tensors[operator.outputs[0]].name), operator.builtinOptions)
+        _LayerOperator(
+            text(subgraph.tensors[operator.outputs[0]].name),
+            operator.builtinOptions,
+            tuple(subgraph.tensors[tensor] for tensor in operator.inputs),
+        )
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if is_layer(model, subgraph, operator)
@@ -338,9 +345,10 @@ def _layer_inputs(plan: schema.PlanT) -> dict[int, tuple[int, ...]]:
 
 def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
     """The tensors that a step reads: `input`, and for operations with more the ones in its constants."""
-    operation = plan.layers[step.layer].operation
+    layer = plan.layers[step.layer]
+    operation = layer.operation
     further: list[int] = []
-    if operation in PAIRS or operation == schema.Operation.BatchMatMul:
+    if (operation in PAIRS and layer.weights == 0) or operation == schema.Operation.BatchMatMul:
         further = [int(plan.constants[step.constants])]
     if operation == schema.Operation.Concatenation:
         first = step.constants + 1
@@ -374,6 +382,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Pool2D("average", kernel, strides, padding)
     if layer.operation == schema.Operation.MaxPool2D:
         return Pool2D("max", kernel, strides, padding)
+    if layer.operation == schema.Operation.Sub:
+        return Subtract(spread=kernel != (1, 1), exchanged=layer.paddingTop > 0)
     if layer.operation in PAIRS:
         return PAIRS[layer.operation](spread=kernel != (1, 1))
     if layer.operation == schema.Operation.Mean:
@@ -430,13 +440,26 @@ def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: El
         return None
     flat = np.frombuffer(bytes(model.buffers[layer.weights].data), element_type.dtype)
     kernel = (layer.kernelHeight, layer.kernelWidth)
-    if layer.operation == schema.Operation.PRelu:
+    if layer.operation == schema.Operation.PRelu or (layer.operation in PAIRS and kernel != (1, 1)):
         return flat
+    if layer.operation in PAIRS:
+        whole = (layer.inputHeight, layer.inputWidth, layer.inputChannels)
+        return flat.reshape(whole) if flat.size > 1 else flat
     if layer.operation == schema.Operation.FullyConnected:
         return flat.reshape(layer.outputChannels, layer.inputChannels)
     if layer.operation == schema.Operation.DepthwiseConv2D:
         return flat.reshape(1, *kernel, layer.outputChannels)
     return flat.reshape(layer.outputChannels, *kernel, layer.inputChannels // _groups(layer))
+
+
+def _decode_operand(layer: schema.LayerT, inputs: tuple[tflite.TensorT, ...]) -> Quantization | None:
+    """Quantisation of the constant operand of a pair; None in float32."""
+    if layer.operation not in PAIRS or layer.weights == 0:
+        return None
+    parameters = next(tensor.quantization for tensor in inputs if tensor.buffer == layer.weights)
+    if parameters is None or parameters.scale is None or not len(parameters.scale):
+        return None
+    return Quantization(np.float32(parameters.scale[0]), int(parameters.zeroPoint[0]))
 
 
 def _groups(layer: schema.LayerT) -> int:
@@ -470,7 +493,7 @@ def _decode_step(
     source, target = tensors[step.input], tensors[step.output]
     if element_type is ElementType.FLOAT32:
         scales = bias = None
-        if layer.weights is not None and not isinstance(layer.operation, PRelu):
+        if layer.weights is not None and not isinstance(layer.operation, PRelu | Pair):
             bias = _words(plan, step.constants, target.channels, np.dtype("<f4"))
             scales = _words(plan, step.constants + target.channels, target.channels, np.dtype("<f4"))
         return CompiledStep(step.layer, source.channels, target.channels, (), None, scales, bias)
@@ -487,7 +510,7 @@ def _decode_int8_step(
     target = _quantization(tensors[step.output])
     inputs, channels = tensors[step.input].channels, tensors[step.output].channels
     without_weights = CompiledStep(step.layer, inputs, channels, sources, target, None, None)
-    if layer.weights is None:
+    if layer.weights is None or isinstance(layer.operation, Pair):
         return without_weights
     if isinstance(layer.operation, PRelu):
         multiplier, shift = _words(plan, step.constants + 2, 2, np.dtype("<i4"))

@@ -241,7 +241,7 @@ def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
     result.outputHeight, result.outputWidth, result.outputChannels = _uint16(layer, layer.output_shape)
     window = geometry(layer)
     result.kernelHeight, result.kernelWidth = _uint16(layer, _kernel(layer))
-    result.paddingTop, result.paddingLeft = _uint16(layer, window.padding)
+    result.paddingTop, result.paddingLeft = _uint16(layer, _padding(layer))
     result.strideHeight, result.strideWidth = _uint8(layer, window.strides)
     result.dilationHeight, result.dilationWidth = _uint8(layer, window.dilation)
     result.operation = _operation(layer)
@@ -260,7 +260,9 @@ def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
 
 def _check_limits(layer: CompiledLayer) -> None:
     """Refuses what could overflow the device's 32-bit sums, or differ in TFLite Micro."""
-    taps = 0 if layer.weights is None else layer.weights.size // layer.output_shape[2]
+    taps = 0
+    if layer.weights is not None and not isinstance(layer.operation, Pair):
+        taps = layer.weights.size // layer.output_shape[2]
     if isinstance(layer.operation, Pool2D | Mean):
         taps = math.prod(geometry(layer).kernel)
     if isinstance(layer.operation, Conv2DTranspose):
@@ -296,6 +298,13 @@ def _kernel(layer: CompiledLayer) -> tuple[int, int]:
     if isinstance(layer.operation, Pair) and layer.operation.spread:
         return layer.input_shape[:2]
     return geometry(layer).kernel
+
+
+def _padding(layer: CompiledLayer) -> tuple[int, int]:
+    """Rows above and columns left of a map; of a difference 1 as the height where its constant is the first."""
+    if isinstance(layer.operation, Subtract):
+        return (int(layer.operation.exchanged), 0)
+    return geometry(layer).padding
 
 
 def _operation(layer: CompiledLayer) -> int:
@@ -486,7 +495,8 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
     if network.element_type is ElementType.FLOAT32:
         return _float_constants(step, further)
     if isinstance(layer.operation, Pair):
-        return [np.array(further, np.uint32), _pair_constants(layer, step)]
+        second = further if layer.operand is None else [layer.operand.zero_point]
+        return [np.array(second, np.int32), _pair_constants(layer, step)]
     if isinstance(layer.operation, BatchMatMul):
         return [np.array(further, np.uint32), _matrix_constants(layer, step)]
     if isinstance(layer.operation, Mean):
@@ -508,12 +518,14 @@ def _float_constants(step: CompiledStep, further: Sequence[int]) -> list[NDArray
 
 def _pair_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
     assert step.output_quantization is not None
-    scales = (*(source.scale for source in step.input_quantizations), step.output_quantization.scale)
+    first, second = (source.scale for source in layer.operand_quantizations(step.input_quantizations))
+    output = step.output_quantization.scale
     if isinstance(layer.operation, Multiply):
-        multiplier, shift = product_factor(*scales)
+        multiplier, shift = product_factor(first, second, output)
         _check_shift(layer, shift, LARGEST_PRODUCT_SHIFT, LARGEST_PRODUCT_SHIFT)
         return np.array([multiplier, shift], np.int32)
-    scaling = difference_scaling(*scales) if isinstance(layer.operation, Subtract) else sum_scaling(*scales)
+    scaling_of = difference_scaling if isinstance(layer.operation, Subtract) else sum_scaling
+    scaling = scaling_of(first, second, output)
     _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
     return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
 

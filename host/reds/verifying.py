@@ -184,7 +184,9 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     """
     assert step.output_quantization is not None
     output_scale = float(step.output_quantization.scale)
-    scales = [float(quantization.scale) for quantization in step.input_quantizations]
+    quantizations = layer.operand_quantizations(step.input_quantizations)
+    scales = [float(quantization.scale) for quantization in quantizations]
+    units = [*units, *[0] * (len(scales) - len(units))]  # constants are the same
     if layer.is_softmax:
         return units[0] * scales[0] / output_scale / 2
     if step.bias is not None:
@@ -203,7 +205,7 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
         slopes = np.abs(layer.sliced_weights(step.input_channels, step.output_channels).astype(np.float64))
         return units[0] * scales[0] / output_scale * max(1.0, float(slopes.max() * step.weight_scales[0]))
     if isinstance(layer.operation, Multiply | BatchMatMul):
-        first, second = map(_largest_magnitude, step.input_quantizations)
+        first, second = map(_largest_magnitude, quantizations)
         products = layer.operation.depth(layer.input_shape) if isinstance(layer.operation, BatchMatMul) else 1
         difference = units[0] * second + units[1] * first + units[0] * units[1]
         return products * difference * scales[0] * scales[1] / output_scale

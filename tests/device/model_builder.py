@@ -64,6 +64,8 @@ class LayerSpec:
     depth_multiplier: int = 1
     inputs: tuple[int, ...] = ()
     """Layers that it reads, INPUT for the network's input; the layer before it if not given."""
+    scalar: bool = False
+    """Whether the constant operand of a pair with one input is one value, and not one for each channel or element."""
     reads: Shape | None = None
     """The shape in which it reads its first input, where that is not the one in which it was written."""
 
@@ -135,6 +137,7 @@ class NetworkBuilder:
                     output_shape=output,
                     subgraph=0,
                     weights=self._weights(spec, shape, output),
+                    operand=self._operand(spec, inputs),
                 )
             )
         return tuple(layers)
@@ -147,6 +150,8 @@ class NetworkBuilder:
             shape = (1, *operation.kernel_size, target[2])
         elif isinstance(operation, PRelu):
             shape = (target[2],)
+        elif isinstance(operation, Pair) and len(spec.inputs) == 1:
+            shape = (1,) if spec.scalar else (target[2],) if operation.spread else target
         elif isinstance(operation, Conv2D | Conv2DTranspose):
             groups = operation.groups if isinstance(operation, Conv2D) else 1
             shape = (target[2], *operation.kernel_size, source[2] // groups)
@@ -155,6 +160,11 @@ class NetworkBuilder:
         if self._type is ElementType.INT8:
             return self._random.integers(-127, 128, shape, np.int8)
         return self._random.normal(size=shape).astype(np.float32)
+
+    def _operand(self, spec: LayerSpec, inputs: Sequence[int]) -> Quantization | None:
+        """Quantisation of a constant operand."""
+        is_constant = isinstance(spec.operation, Pair) and len(inputs) == 1
+        return self._input_quantization() if is_constant and self._type is ElementType.INT8 else None
 
     def _widths(self, layers: Sequence[CompiledLayer], wanted: Sequence[int]) -> list[int]:
         widths: list[int] = []
@@ -217,7 +227,7 @@ class NetworkBuilder:
         for index, (layer, width) in enumerate(zip(layers, widths, strict=True)):
             sources = tuple(known[sets[source]] for source in layer.inputs) if known else ()
             if sources and sets[index] not in known:
-                known[sets[index]] = self._output_quantization(layer, sources)
+                known[sets[index]] = self._output_quantization(layer, layer.operand_quantizations(sources))
             scales, bias = self._scales_and_bias(layer, width, sources[0] if sources else None)
             written = self._input_shape if layer.inputs[0] == INPUT else layers[layer.inputs[0]].output_shape
             is_view = layer.input_shape != written
@@ -229,7 +239,7 @@ class NetworkBuilder:
     def _scales_and_bias(
         self, layer: CompiledLayer, channels: int, source: Quantization | None
     ) -> tuple[NDArray | None, NDArray | None]:
-        if layer.weights is None:
+        if layer.weights is None or isinstance(layer.operation, Pair):
             return None, None
         if isinstance(layer.operation, PRelu):
             scale = self._random.uniform(0.001, 0.02, 1).astype(np.float32)

@@ -71,6 +71,9 @@ REARRANGING_SPECS = [
     LayerSpec(Conv2D((1, 1)), 3),
     LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 1)),
     LayerSpec(BatchMatMul(transpose_first=True), inputs=(3, 2)),
+    LayerSpec(Add(spread=True), inputs=(4,)),
+    LayerSpec(Subtract(exchanged=True), inputs=(5,)),
+    LayerSpec(Multiply(spread=True), inputs=(6,), scalar=True),
     LayerSpec(Conv2D((1, 1)), 3),
 ]
 

@@ -308,6 +308,22 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
+    def test_pairs_with_constants(self, element_type: ElementType, seed: int) -> None:
+        """One value, one for each channel, or one for each element, which then are all there."""
+        draw = Draw(seed)
+        channels = draw.size(40)
+        specs, narrow = [LayerSpec(Conv2D((1, 1)), channels)], draw.size(channels)
+        for index in range(3):
+            spread, scalar = draw.choice((True, True), (True, False), (False, False))
+            pair = draw.choice(Add(spread), Multiply(spread), Subtract(spread), Subtract(spread, exchanged=True))
+            activation = "none" if isinstance(pair, Multiply) else draw.activation()
+            specs.append(LayerSpec(pair, activation=activation, inputs=(index,), scalar=scalar))
+            narrow = narrow if spread else channels
+        specs.append(LayerSpec(Conv2D((1, 1)), 3))
+        check(element_type, (*draw.pair(5, 5), 2), specs, [narrow, 0, 0, 0, 3], seed)
+
+    @examples
+    @given(seed=seeds)
     def test_add_to_the_input(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         channels = draw.size(9)

@@ -377,6 +377,36 @@ def test_broken_rule_of_rearranged_maps(rule: str) -> None:
     assert Opening.of(with_plan(REARRANGED, BROKEN_RULES_OF_REARRANGED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
+SCALED_SPECS = [
+    LayerSpec(Conv2D((1, 1)), 4),
+    LayerSpec(Add(spread=True), inputs=(0,)),
+    LayerSpec(Subtract(exchanged=True), inputs=(1,)),
+    LayerSpec(Multiply(spread=True), inputs=(2,), scalar=True),
+    LayerSpec(Conv2D((1, 1)), 3),
+]
+SCALED = encode(NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(SCALED_SPECS))
+BROKEN_RULES_OF_CONSTANT_OPERANDS = {
+    "no such constants": change_layer(1, weights=1000),
+    "constants of the channels for each element": change_layer(1, kernelHeight=1, kernelWidth=1),
+    "constants of the elements for each channel": change_layer(2, kernelHeight=4, kernelWidth=3),
+    "one constant for one position": change_layer(3, kernelHeight=1, kernelWidth=1),
+    "a tensor in place of constants": change_layer(2, weights=0),
+    "zero point of constants": change_constant(1, 0, 128),
+    "zero point of a constant factor": change_constant(3, 0, (1 << 32) - 129),
+    "numbers of constants behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 2)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES_OF_CONSTANT_OPERANDS)
+def test_broken_rule_of_constant_operands(rule: str) -> None:
+    assert Opening.of(with_plan(SCALED, BROKEN_RULES_OF_CONSTANT_OPERANDS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+def test_constants_for_each_element_keep_all_channels() -> None:
+    narrowed = encode(NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(SCALED_SPECS, [[3, 0, 0, 0, 3]]))
+    assert Opening.of(narrowed).open()[0] == REDS.REDS_ERROR_PLAN
+
+
 GROUPED_SPECS = [
     LayerSpec(Conv2D((1, 1)), 6),
     LayerSpec(Conv2D((2, 2), padding="same", groups=3), 9),

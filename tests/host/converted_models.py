@@ -195,15 +195,26 @@ def rearranged() -> keras.Model:
 def attention() -> keras.Model:
     """Two heads that attend to a series, and products of matrices the second of which is one for all."""
     source = keras.Input(batch_shape=(1, 6, 8))
-    x = layers.Dense(8, use_bias=False)(source)
-    keys, values = (layers.Reshape((6, 2, 4))(layers.Dense(8, use_bias=False)(x)) for _ in range(2))
+    x = layers.Dense(8)(source)
+    keys, values = (layers.Reshape((6, 2, 4))(layers.Dense(8)(x)) for _ in range(2))
     keys, values = layers.Permute((2, 3, 1))(keys), layers.Permute((2, 1, 3))(values)
     queries = layers.Permute((2, 1, 3))(layers.Reshape((6, 2, 4))(x))
-    x = keras.ops.matmul(layers.Softmax()(keras.ops.matmul(queries, keys)), values)
+    x = keras.ops.matmul(layers.Softmax()(keras.ops.matmul(queries, keys) / 2.0), values)
     x = layers.Reshape((6, 8))(layers.Permute((2, 1, 3))(x))
-    y = layers.Reshape((1, 8, 5))(layers.Dense(40, use_bias=False)(layers.Flatten()(x)))
+    y = layers.Reshape((1, 8, 5))(layers.Dense(40)(layers.Flatten()(x)))
     x = keras.ops.matmul(layers.Reshape((2, 3, 8))(x), y)
     return keras.Model(source, x)
+
+
+def normalized() -> keras.Model:
+    """Constants that scale, shift and lessen: one for all, one for each channel, one for each element."""
+    source = keras.Input((6, 5, 4))
+    x = layers.Conv2D(4, 3, padding="same")(layers.Rescaling(1 / 3, 0.5)(source))
+    x = _normalized(layers.MaxPooling2D(2, strides=1)(x))
+    x = layers.BatchNormalization()(layers.AveragePooling2D(2, strides=1)(1.0 - x))
+    elements = np.random.default_rng(0).standard_normal((4, 3, 4), np.float32)
+    x = layers.ReLU()((x - elements) * np.arange(1, 5, dtype=np.float32))
+    return keras.Model(source, keras.ops.subtract(elements, layers.LeakyReLU()(x)))
 
 
 def averaged_series() -> keras.Model:
@@ -233,6 +244,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         averaged_series,
         rearranged,
         attention,
+        normalized,
     )
 }
 

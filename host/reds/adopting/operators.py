@@ -55,13 +55,15 @@ class Weights:
     """What a weighted operator multiplies with and adds."""
 
     values: NDArray
-    """In TFLite's layout: OHWI, depthwise 1HWC, fully connected OI, slopes C."""
+    """In TFLite's layout: OHWI, depthwise 1HWC, fully connected OI, slopes C, a constant operand 1, C or HWC."""
     buffer: int
     """Index of the TFLite buffer that holds them."""
     scales: NDArray[np.float32] | None
-    """None for slopes in float32."""
+    """None for slopes in float32, and for a constant operand."""
     bias: NDArray | None
-    """None for slopes."""
+    """None for slopes and a constant operand."""
+    operand: Quantization | None = None
+    """Of a constant operand in int8."""
 
 
 @dataclass(frozen=True)
@@ -321,13 +323,15 @@ def _pool(kind: Literal["average", "max"]) -> Callable[[OperatorSite], ReadOpera
 
 
 def _pair(kind: type[Add] | type[Subtract] | type[Multiply], options: type) -> Callable[[OperatorSite], ReadOperator]:
-    """An operation on the elements of two maps, one of which may have one position for all."""
+    """An operation on the elements of two maps, one of which may have one position for all, or be constant."""
 
     def read(site: OperatorSite) -> ReadOperator:
         inputs = site.inputs[:2]
         first, second = site.input(0), site.input(1)
-        for tensor in (first, second):
-            _refuse_constant(site, tensor)
+        activation = _fused_activation(site, site.options(options).fusedActivationFunction)
+        for position, tensor in enumerate((first, second)):
+            if tensor.constant is not None:
+                return _with_constant(site, kind, position, activation)
         if _is_spread(first, second) and kind is not Subtract:
             inputs, first, second = inputs[::-1], second, first
         spread = _is_spread(second, first)
@@ -336,7 +340,6 @@ def _pair(kind: type[Add] | type[Subtract] | type[Multiply], options: type) -> C
             f"it takes the shapes {site.input(0).shape} and {site.input(1).shape}; libreds takes two of one shape, or "
             "one position for all of the other's" + (", as the second" if kind is Subtract else ""),
         )
-        activation = _fused_activation(site, site.options(options).fusedActivationFunction)
         return ReadOperator(kind(spread), inputs, first.map, first.map, activation)
 
     return read
@@ -347,12 +350,30 @@ def _is_spread(position: TfliteTensor, whole: TfliteTensor) -> bool:
     return position.map == (1, 1, whole.map[2]) != whole.map
 
 
-def _refuse_constant(site: OperatorSite, tensor: TfliteTensor) -> None:
-    if tensor.constant is not None:
-        site.refuse(
-            f"its input '{tensor.name}' is constant, where libreds takes what the network computes; scale and shift "
-            "by the weights and the bias of a convolution"
-        )
+def _with_constant(
+    site: OperatorSite, kind: type[Add] | type[Subtract] | type[Multiply], position: int, activation: str
+) -> ReadOperator:
+    """On a map and its constant input `position`, of one value, one for each channel, or one for each element."""
+    operand, source = site.input(position), site.input(1 - position)
+    site.require(
+        source.map == site.output.map,
+        f"its output has the shape {site.output.shape}; libreds spreads constants over a computed input, not the "
+        "reverse",
+    )
+    values = _constant(site, operand, "constants")
+    channels = source.map[2]
+    spread = operand.size == 1 or (operand.size == channels and operand.shape[-1] == channels)
+    is_whole = _without_leading_ones(operand.shape) == _without_leading_ones(source.shape)
+    site.require(
+        spread or is_whole,
+        f"its constant '{operand.name}' has the shape {operand.shape} for {source.shape}; libreds takes one value, one "
+        "for each channel, or one for each element",
+    )
+    operation = kind(spread) if position == 1 or kind is not Subtract else Subtract(spread, exchanged=True)
+    weights = Weights(
+        values.reshape(operand.size if spread else source.map), operand.buffer, None, None, operand.quantization
+    )
+    return ReadOperator(operation, (site.inputs[1 - position],), source.map, source.map, activation, weights)
 
 
 def _integers(tensor: TfliteTensor) -> NDArray | None:
@@ -678,7 +699,8 @@ def _words(quantization: Quantization) -> str:
 _WINDOW_NEEDS = f"padding SAME or VALID, {FUSED_NEEDS}"
 _ONE_QUANTIZATION = "in int8, one quantisation of input and output"
 _FIXED_QUANTIZATION = "in int8, the quantisation that TFLite fixes for the output"
-_PAIR_NEEDS = f"two computed inputs of one shape, or one of them one position for all, {FUSED_NEEDS}"
+_CONSTANT_NEEDS = "or a constant one with one value, one for each channel or one for each element"
+_PAIR_NEEDS = f"two computed inputs of one shape, or one of them one position for all, {_CONSTANT_NEEDS}; {FUSED_NEEDS}"
 
 OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.ADD: SupportedOperator(_pair(Add, tflite.AddOptionsT), _PAIR_NEEDS),
@@ -724,7 +746,7 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     ),
     tflite.BuiltinOperator.SUB: SupportedOperator(
         _pair(Subtract, tflite.SubOptionsT),
-        f"two computed inputs of one shape, or the second one position for all, {FUSED_NEEDS}",
+        f"two computed inputs of one shape, or the second one position for all, {_CONSTANT_NEEDS}; {FUSED_NEEDS}",
     ),
     tflite.BuiltinOperator.TANH: SupportedOperator(_activation(Activation("tanh"), TANH_OUTPUT), _FIXED_QUANTIZATION),
     tflite.BuiltinOperator.TRANSPOSE: SupportedOperator(

@@ -213,6 +213,8 @@ class SubgraphBuilder:
         batch_shape = self._output_shape(inputs[0], layer, step)
         if isinstance(layer.operation, PRelu):
             inputs.append(self._add_slopes(layer, step, len(batch_shape) - 2))
+        elif layer.weights is not None and isinstance(layer.operation, Pair):
+            inputs.append(self._add_operand(layer, step))
         elif layer.weights is not None:
             inputs += self._add_constants(layer, step)
         if isinstance(layer.operation, Conv2DTranspose):
@@ -232,6 +234,8 @@ class SubgraphBuilder:
         if isinstance(layer.operation, Transpose):
             order = np.array([0, *(1 + dimension for dimension in layer.operation.order)], np.int32)
             inputs.append(self._add_int32(f"{layer.name}/order", order))
+        if isinstance(layer.operation, Subtract) and layer.operation.exchanged:
+            inputs.reverse()
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options, _version(builtin, layer))
@@ -319,6 +323,13 @@ class SubgraphBuilder:
         buffer = self.weight_buffers[step.layer] = self._model.add_buffer(slopes)
         shape = (*(1,) * leading, len(slopes))
         return self._add_tensor(f"{layer.name}/slopes", shape, slopes.dtype, buffer, parameters)
+
+    def _add_operand(self, layer: CompiledLayer, step: CompiledStep) -> int:
+        """Adds the constant second operand of a pair; returns its tensor."""
+        values = layer.sliced_weights(step.input_channels, step.output_channels)
+        buffer = self.weight_buffers[step.layer] = self._model.add_buffer(values)
+        parameters = _activation_parameters(layer.operand)
+        return self._add_tensor(f"{layer.name}/operand", values.shape, values.dtype, buffer, parameters)
 
     def _add_int32(self, name: str, values: NDArray[np.int32]) -> int:
         """Adds a constant tensor of integers, such as a shape; returns its index."""

@@ -316,6 +316,9 @@ REFUSED = {
         lambda model: vars(operators(model, MATMUL)[-1].builtinOptions).update(adjX=True),
         "as many matrices",
     ),
+    "constants without a scale": ("normalized", "int8", set_quantization(MUL, 1, scale=None), "one scale"),
+    "constants of another type": ("normalized", "float32", set_tensor(MUL, 1, type=tflite.TensorType.INT32), "INT32"),
+    "a fused tanh of constants": ("normalized", "int8", set_option(ADD, fusedActivationFunction=FUSED.TANH), "TANH"),
     "no options": (
         "plain",
         "int8",
@@ -362,10 +365,15 @@ def test_other_conversions_of_the_converter(options: dict[str, object], told: st
         with_plan(content)
 
 
-def test_a_constant_operand_is_named() -> None:
+@pytest.mark.parametrize(
+    ("shape", "told"), [((4, 1, 1), r"\(MUL\).*one for each channel"), ((4, 4, 2), r"\(MUL\).*not the reverse")]
+)
+def test_constants_of_other_shapes_are_named(shape: tuple[int, ...], told: str) -> None:
     source = keras.Input((4, 4, 2))
-    model = keras.Model(source, layers.Conv2D(3, 3, padding="same")(layers.Rescaling(1 / 3, 0.5)(source)))
-    with pytest.raises(UsageError, match=r"\(MUL\).*is constant, where libreds takes what the network computes"):
+    x = layers.MaxPooling2D(4)(source) if shape == (4, 4, 2) else source
+    constants = np.random.default_rng(0).standard_normal(shape, np.float32)
+    model = keras.Model(source, layers.LeakyReLU()(x * constants))
+    with pytest.raises(UsageError, match=told):
         with_plan(convert(model, "int8"))
 
 
@@ -392,7 +400,7 @@ def test_tiles_are_refused_with_what_to_do() -> None:
 SMALL = converted("vectors", "int8")
 BRANCHED = {
     name: converted(name, "int8")
-    for name in ("excited", "pairs", "decoder", "sliced", "enlarged", "rearranged", "attention")
+    for name in ("excited", "pairs", "decoder", "sliced", "enlarged", "rearranged", "attention", "normalized")
 }
 
 
