@@ -64,6 +64,9 @@ RESHAPING = (
 )
 """The operators that copy a tensor's elements as they are."""
 
+RESHAPING_ALONE = (tflite.BuiltinOperator.PACK, tflite.BuiltinOperator.UNPACK)
+"""The operators that do so where they join, or take apart, no more than one tensor."""
+
 
 def keeps_order(shape: Sequence[int], permutation: Sequence[int]) -> bool:
     """Whether a TRANSPOSE leaves all elements in their order, since only dimensions of one change places.
@@ -314,6 +317,8 @@ def is_layer(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.
 
 def _is_reshaping(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.OperatorT) -> bool:
     code = builtin_code(model, operator)
+    if code in RESHAPING_ALONE:
+        return len(operator.inputs) == len(operator.outputs) == 1
     if code != tflite.BuiltinOperator.TRANSPOSE:
         return code in RESHAPING
     source, permutation = (subgraph.tensors[tensor] for tensor in operator.inputs)

@@ -206,6 +206,16 @@ def attention() -> keras.Model:
     return keras.Model(source, x)
 
 
+def stacked() -> keras.Model:
+    """Maps that are stacked along a new dimension, the last one or another, and the largest of each channel."""
+    source = keras.Input(batch_shape=(1, 5, 4, 3))
+    x, y = (layers.Conv2D(3, 3, padding="same")(source) for _ in range(2))
+    x = layers.Conv2D(4, 3)(layers.Reshape((5, 4, 6))(keras.ops.stack([x, y], axis=-1)))
+    x = layers.Conv2D(3, 2)(layers.Reshape((6, 2, 4))(keras.ops.stack([x, layers.ReLU()(x)], axis=1)))
+    y = layers.GlobalMaxPooling1D(keepdims=True)(layers.Reshape((5, 3))(x))
+    return keras.Model(source, layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.Flatten()(y)]))
+
+
 def normalized() -> keras.Model:
     """Constants that scale, shift and lessen: one for all, one for each channel, one for each element."""
     source = keras.Input((6, 5, 4))
@@ -245,6 +255,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         rearranged,
         attention,
         normalized,
+        stacked,
     )
 }
 

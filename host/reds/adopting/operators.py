@@ -383,21 +383,32 @@ def _integers(tensor: TfliteTensor) -> NDArray | None:
 
 
 def _mean(site: OperatorSite) -> ReadOperator:
-    """Over all positions, which are those of a map, or of a series."""
+    source = _reduced_map(site)
+    return ReadOperator(Mean(), site.inputs[:1], source, (1, 1, source[2]))
+
+
+def _reduce_max(site: OperatorSite) -> ReadOperator:
+    """A pooling whose window is the map."""
+    _keep_quantization(site, site.input(0))
+    source = _reduced_map(site)
+    return ReadOperator(Pool2D("max", source[:2], (1, 1)), site.inputs[:1], source, (1, 1, source[2]))
+
+
+def _reduced_map(site: OperatorSite) -> Shape:
+    """What it reduces over all positions, which are those of a map, or of a series."""
     source = site.input(0)
     axes = _integers(site.input(1))
     if axes is None:
         site.refuse("its axes are not constant integers")
     rank = len(source.shape)
-    averaged = {int(axis) % rank for axis in axes.reshape(-1)} if rank else set()
+    reduced = {int(axis) % rank for axis in axes.reshape(-1)} if rank else set()
     positions = {axis for axis, size in enumerate(source.shape[:-1]) if size > 1}
     site.require(
-        3 <= rank <= 4 and source.shape[0] == 1 and positions <= averaged <= set(range(rank - 1)),
-        f"it averages a tensor of shape {source.shape} over other axes than all of its rows and columns",
+        3 <= rank <= 4 and source.shape[0] == 1 and positions <= reduced <= set(range(rank - 1)),
+        f"it reduces a tensor of shape {source.shape} over other axes than all of its rows and columns",
     )
-    height, width, channels = source.map
-    site.require(site.output.size == channels, f"its output has the shape {site.output.shape}")
-    return ReadOperator(Mean(), site.inputs[:1], (height, width, channels), (1, 1, channels))
+    site.require(site.output.size == source.map[2], f"its output has the shape {site.output.shape}")
+    return source.map
 
 
 def _prelu(site: OperatorSite) -> ReadOperator:
@@ -468,6 +479,24 @@ def _concatenation(site: OperatorSite) -> ReadOperator:
     site.require(sum(source.shape[axis] for source in sources) == shape[axis], "its output is not what it joins")
     target = _from_axis(site.output, axis)
     return ReadOperator(Concatenate(), site.inputs, _from_axis(sources[0], axis), target)
+
+
+def _pack(site: OperatorSite) -> ReadOperator:
+    """A concatenation of what has a further dimension of one."""
+    count = len(site.inputs)
+    limit = conventions.MAXIMUM_CONCATENATION_INPUTS
+    site.require(2 <= count <= limit, f"it joins {count} tensors; libreds takes up to {limit}")
+    shape = site.output.shape
+    axis = site.options(tflite.PackOptionsT).axis % max(len(shape), 1)
+    for position in range(count):
+        source = site.input(position)
+        _keep_quantization(site, source)
+        site.require(
+            (*source.shape[:axis], count, *source.shape[axis:]) == shape,
+            f"its output has the shape {shape}, which {count} of {source.shape} at axis {axis} do not give",
+        )
+    height, width, channels = _from_axis(site.input(0), axis)
+    return ReadOperator(Concatenate(), site.inputs, (height, width, channels), (height, width, count * channels))
 
 
 def _from_axis(tensor: TfliteTensor, axis: int) -> Shape:
@@ -725,12 +754,16 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.MAX_POOL_2D: SupportedOperator(_pool("max"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.MEAN: SupportedOperator(_mean, "all rows and columns"),
     tflite.BuiltinOperator.MUL: SupportedOperator(_pair(Multiply, tflite.MulOptionsT), _PAIR_NEEDS),
+    tflite.BuiltinOperator.PACK: SupportedOperator(
+        _pack, f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs; {_ONE_QUANTIZATION}"
+    ),
     tflite.BuiltinOperator.PAD: SupportedOperator(_pad, f"constant rows and columns; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.PADV2: SupportedOperator(
         _pad, f"constant rows and columns, zero as the border; {_ONE_QUANTIZATION}"
     ),
     tflite.BuiltinOperator.PRELU: SupportedOperator(_prelu, "a slope for each channel, in int8 one scale for all"),
     tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, "int8 to int8"),
+    tflite.BuiltinOperator.REDUCE_MAX: SupportedOperator(_reduce_max, f"all rows and columns; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu"))),
     tflite.BuiltinOperator.RELU6: SupportedOperator(_relu6, _ONE_QUANTIZATION),
     tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reds.compiled import ElementType
 from reds.errors import UsageError
 from reds.graph import Shape
-from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, builtin_code, keeps_order, text
+from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, RESHAPING_ALONE, builtin_code, keeps_order, text
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, SMALLEST_SCALE, Quantization
 
 BUILTIN_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
@@ -237,6 +237,8 @@ class OperatorSite:
         """Whether it copies its input's elements as they are."""
         if self.code == tflite.BuiltinOperator.TRANSPOSE:
             return keeps_order(self.input(0).shape, self.permutation)
+        if self.code in RESHAPING_ALONE:
+            return len(self.inputs) == 1
         return self.code in RESHAPING
 
     @property

@@ -96,6 +96,39 @@ def with_borders(content: bytes, difference: int) -> bytes:
     return pack_again(model, content)
 
 
+@pytest.mark.parametrize(("name", "packs"), [("series", True), ("stacked", False)])
+def test_one_tensor_that_is_stacked_or_taken_apart(name: str, packs: bool) -> None:
+    """Of one, PACK and UNPACK only add and remove a dimension, as the reshape does that stands in their place."""
+    content = with_one_of(converted(name, "int8"), packs)
+    adopted = with_plan(content)
+    inputs = random_inputs(adopted, 5)
+    np.testing.assert_array_equal(Runtime(adopted).invoke(inputs), run_tflite_micro(content, inputs))
+    assert extract(adopted, 0) == extract(with_plan(converted(name, "int8")), 0)
+
+
+def with_one_of(content: bytes, packs: bool) -> bytes:
+    """A model with a PACK or UNPACK in place of the first operator that only adds, or removes, a dimension of one."""
+    model = tflite.ModelT.InitFromPackedBuf(content)
+    tensors, code = model.subgraphs[0].tensors, tflite.OperatorCodeT()
+    for operator in model.subgraphs[0].operators:
+        shorter, longer = (
+            tensors[ends[0]].shape for ends in (operator.inputs, operator.outputs)[:: 1 if packs else -1]
+        )
+        axis = next((axis for axis in range(1, len(longer)) if list(np.delete(longer, axis)) == list(shorter)), None)
+        if axis is not None and longer[axis] == 1:
+            break
+    kinds = (tflite.PackOptionsT, "PACK", "Pack") if packs else (tflite.UnpackOptionsT, "UNPACK", "Unpack")
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(tflite.BuiltinOperator, kinds[1])
+    operator.builtinOptions, operator.builtinOptionsType = (
+        kinds[0](),
+        getattr(tflite.BuiltinOptions, f"{kinds[2]}Options"),
+    )
+    vars(operator.builtinOptions).update({"axis": axis, "valuesCount" if packs else "num": 1})
+    model.operatorCodes.append(code)
+    operator.opcodeIndex, operator.inputs = len(model.operatorCodes) - 1, operator.inputs[:1]
+    return pack_again(model, content)
+
+
 @pytest.mark.parametrize("half_pixels", [False, True])
 def test_positions_that_are_repeated(half_pixels: bool) -> None:
     """From the middle of a position and from its corner, the nearest one is the same."""

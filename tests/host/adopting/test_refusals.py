@@ -132,6 +132,7 @@ PRELU, QUANTIZE = tflite.BuiltinOperator.PRELU, tflite.BuiltinOperator.QUANTIZE
 RESIZE, TRANSPOSED = tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, tflite.BuiltinOperator.TRANSPOSE_CONV
 SLICE, TRANSPOSE = tflite.BuiltinOperator.STRIDED_SLICE, tflite.BuiltinOperator.TRANSPOSE
 MATMUL = tflite.BuiltinOperator.BATCH_MATMUL
+LARGEST, PACK = tflite.BuiltinOperator.REDUCE_MAX, tflite.BuiltinOperator.PACK
 FUSED = tflite.ActivationFunctionType
 INT8_ZERO_POINTS = np.array([3, 0, 0, 0, 0], np.int64)
 
@@ -319,6 +320,26 @@ REFUSED = {
     "constants without a scale": ("normalized", "int8", set_quantization(MUL, 1, scale=None), "one scale"),
     "constants of another type": ("normalized", "float32", set_tensor(MUL, 1, type=tflite.TensorType.INT32), "INT32"),
     "a fused tanh of constants": ("normalized", "int8", set_option(ADD, fusedActivationFunction=FUSED.TANH), "TANH"),
+    "the largest of each row": ("stacked", "int8", set_constant(LARGEST, 1, 1, 3), "other axes"),
+    "the largest with another zero point": (
+        "stacked",
+        "int8",
+        set_quantization(LARGEST, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
+    ),
+    "a stack along another axis": ("stacked", "int8", set_option(PACK, axis=1), "do not give"),
+    "a stack of another zero point": (
+        "stacked",
+        "int8",
+        set_quantization(PACK, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
+    ),
+    "what is taken apart": (
+        "stacked",
+        "int8",
+        lambda model: vars(operators(model, PACK)[0]).update(outputs=np.array([1, 2], np.int32)),
+        "exactly one",
+    ),
     "no options": (
         "plain",
         "int8",
@@ -400,7 +421,17 @@ def test_tiles_are_refused_with_what_to_do() -> None:
 SMALL = converted("vectors", "int8")
 BRANCHED = {
     name: converted(name, "int8")
-    for name in ("excited", "pairs", "decoder", "sliced", "enlarged", "rearranged", "attention", "normalized")
+    for name in (
+        "excited",
+        "pairs",
+        "decoder",
+        "sliced",
+        "enlarged",
+        "rearranged",
+        "attention",
+        "normalized",
+        "stacked",
+    )
 }
 
 
