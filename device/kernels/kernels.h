@@ -287,6 +287,20 @@ struct Repeat {
 
 void Run(const Repeat& repeat);
 
+// A map that has at each of its rows and columns a row and a column of another. Sizes are in bytes, as above.
+struct Gather {
+  const uint8_t* input;
+  uint8_t* output;
+  const uint16_t* rows;     // of the input, one per row of the output
+  const uint16_t* columns;  // of the input, one per column of the output
+  int32_t output_rows;
+  int32_t output_columns;
+  int32_t row;
+  int32_t position;
+};
+
+void Run(const Gather& gather);
+
 // A map whose dimensions have changed places: how many elements each dimension of the output has, and how far
 // neighbours along it lie apart in the input.
 template <typename Element>

@@ -123,6 +123,24 @@ struct PReluConstants {
       : positive(words), negative(words + FactorConstants::kWords) {}
 };
 
+// ResizeNearestNeighbor with strides of 0: which row of the input each row of the output has, and which column each
+// column. Both are padded to words.
+struct NearestConstants {
+  const uint16_t* rows;
+  const uint16_t* columns;
+
+  NearestConstants(const uint32_t* words, uint32_t output_height)
+      : rows(reinterpret_cast<const uint16_t*>(words)),
+        columns(reinterpret_cast<const uint16_t*>(words + HalfWords(output_height))) {}
+
+  static uint32_t Words(uint32_t output_height, uint32_t output_width) {
+    return HalfWords(output_height) + HalfWords(output_width);
+  }
+
+ private:
+  static uint32_t HalfWords(uint32_t halves) { return (halves + 1) / 2; }
+};
+
 // Concatenation: how many tensors follow the first one, and which.
 struct ConcatenationConstants {
   uint32_t count;

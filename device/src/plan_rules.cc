@@ -79,6 +79,11 @@ bool IsRepeated(const Layer& layer) {
          layer.output_width() == layer.input_width() * layer.stride_width();
 }
 
+// Without strides, it has any size.
+bool IsResized(const Layer& layer) {
+  return IsRepeated(layer) || (layer.stride_height() == 0 && layer.stride_width() == 0);
+}
+
 // The part of a map behind `padding` rows and columns and `kernel_width` channels.
 bool IsSlice(const Layer& layer) {
   return layer.output_height() + layer.padding_top() <= layer.input_height() &&
@@ -241,7 +246,7 @@ bool ShapesHold(const Layer& layer) {
     case Operation::BatchMatMul:
       return IsProductOfMatrices(layer);
     case Operation::ResizeNearestNeighbor:
-      return IsRepeated(layer) && KeepsChannels(layer);
+      return IsResized(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
       return KeepsArea(layer) && layer.input_channels() < layer.output_channels();
     case Operation::Softmax:
@@ -317,6 +322,18 @@ bool SoftmaxHolds(const SoftmaxConstants& constants) {
          -int64_t{constants.minimum_difference} << constants.left_shift <= kLargestDifference;
 }
 
+bool AreBelow(const uint16_t* places, uint32_t count, uint32_t size) {
+  for (uint32_t index = 0; index < count; ++index) {
+    if (places[index] >= size) return false;
+  }
+  return true;
+}
+
+bool NearestHolds(const Layer& layer, const NearestConstants& constants) {
+  return AreBelow(constants.rows, layer.output_height(), layer.input_height()) &&
+         AreBelow(constants.columns, layer.output_width(), layer.input_width());
+}
+
 // With these shifts, int8 inputs and their sum stay within 32 bits.
 bool AddHolds(const AddConstants& constants) {
   for (const int32_t shift : constants.shift) {
@@ -380,8 +397,9 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
       return is_int8 && !HaveOneQuantization(source, destination) ? LookupConstants::kWords : 0;
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
-    case Operation::Pad:
     case Operation::ResizeNearestNeighbor:
+      return IsRepeated(layer) ? 0 : NearestConstants::Words(layer.output_height(), layer.output_width());
+    case Operation::Pad:
     case Operation::StridedSlice:
     case Operation::Transpose:
       return 0;
@@ -396,6 +414,9 @@ bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& sourc
   if (words == 0) return true;
   const uint32_t* first = FindConstants(checked, step, words);
   if (first == nullptr) return false;
+  if (operation == Operation::ResizeNearestNeighbor) {
+    return NearestHolds(layer, NearestConstants(first, layer.output_height()));
+  }
   if (!checked.is_int8()) return true;
   if (HasConstantSecond(layer) && !IsAllowedZeroPoint(SecondZeroPoint(first))) return false;
   switch (operation) {

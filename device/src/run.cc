@@ -458,9 +458,14 @@ PRelu<float> MakePRelu<float>(const Task& task) {
 template <typename Element>
 REDS_OWN_FRAME void RunResize(const Task& task) {
   const Layer& layer = task.layer;
+  const int32_t position = task.source.channels() * static_cast<int32_t>(sizeof(Element));
+  if (layer.stride_height() == 0) {
+    const NearestConstants nearest(task.Constants(), layer.output_height());
+    return Run(Gather{task.Input<uint8_t>(), task.Output<uint8_t>(), nearest.rows, nearest.columns,
+                      layer.output_height(), layer.output_width(), layer.input_width() * position, position});
+  }
   Run(Repeat{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width(),
-             task.source.channels() * static_cast<int32_t>(sizeof(Element)), layer.stride_height(),
-             layer.stride_width()});
+             position, layer.stride_height(), layer.stride_width()});
 }
 
 template <typename Element>

@@ -155,6 +155,16 @@ class Upsample:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """A map of another size, which has at each position the one of its input that is nearest."""
+
+    size: tuple[int, int]
+    """Rows and columns."""
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+
+@dataclass(frozen=True)
 class Conv2DTranspose:
     """Transposed convolution. Weights: `kernel` (kernel_h, kernel_w, in, out), which is Keras' with its last two axes
     exchanged, `bias` (out,) where there is one."""
@@ -205,7 +215,7 @@ class BatchMatMul:
 
 _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
 _Joining = Add | Subtract | Multiply | Concatenate | BatchMatMul
-_Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice | Transpose
+_Resizing = Pool2D | Mean | Pad | Upsample | Resize | Crop | Slice | Transpose
 
 WITH_KERNEL = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
 """Operations that multiply with a kernel; a batch normalisation behind one can be folded into it."""

@@ -39,6 +39,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
     Transpose,
@@ -364,6 +365,9 @@ def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
 def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
     kernel = (layer.kernelHeight, layer.kernelWidth)
     strides = (layer.strideHeight, layer.strideWidth)
+    if layer.operation == schema.Operation.ResizeNearestNeighbor:
+        size = (layer.outputHeight, layer.outputWidth)
+        return Upsample(strides) if min(strides) else Resize(size, options.alignCorners, options.halfPixelCenters)
     dilation = (layer.dilationHeight, layer.dilationWidth)
     valid = all(
         output == (size - (k - 1) * d - 1) // s + 1
@@ -403,8 +407,6 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Transpose((*kernel, len(kernel) + 1 - sum(kernel)))
     if layer.operation == schema.Operation.TransposeConv:
         return Conv2DTranspose(kernel, strides, _transposed_padding(layer))
-    if layer.operation == schema.Operation.ResizeNearestNeighbor:
-        return Upsample(strides)
     if layer.operation == schema.Operation.Requantize:
         return Requantize()
     if layer.operation == schema.Operation.Concatenation:

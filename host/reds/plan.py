@@ -37,6 +37,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
     Transpose,
@@ -56,6 +57,7 @@ from reds.requantize import (
     softmax_scaling,
     sum_scaling,
 )
+from reds.resizing import nearest
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
 from reds.tensors import Placement, Tensors, lifetimes
@@ -242,7 +244,7 @@ def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
     window = geometry(layer)
     result.kernelHeight, result.kernelWidth = _uint16(layer, _kernel(layer))
     result.paddingTop, result.paddingLeft = _uint16(layer, _padding(layer))
-    result.strideHeight, result.strideWidth = _uint8(layer, window.strides)
+    result.strideHeight, result.strideWidth = _uint8(layer, _strides(layer))
     result.dilationHeight, result.dilationWidth = _uint8(layer, window.dilation)
     result.operation = _operation(layer)
     result.activation = ACTIVATIONS[layer.activation]
@@ -300,6 +302,11 @@ def _kernel(layer: CompiledLayer) -> tuple[int, int]:
     return geometry(layer).kernel
 
 
+def _strides(layer: CompiledLayer) -> tuple[int, int]:
+    """The window's; 0 where the constants say which rows and columns are taken."""
+    return (0, 0) if isinstance(layer.operation, Resize) else geometry(layer).strides
+
+
 def _padding(layer: CompiledLayer) -> tuple[int, int]:
     """Rows above and columns left of a map; of a difference 1 as the height where its constant is the first."""
     if isinstance(layer.operation, Subtract):
@@ -332,7 +339,7 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.BatchMatMul)
     if isinstance(operation, Transpose):
         return int(schema.Operation.Transpose)
-    if isinstance(operation, Upsample):
+    if isinstance(operation, Upsample | Resize):
         return int(schema.Operation.ResizeNearestNeighbor)
     if isinstance(operation, Requantize):
         return int(schema.Operation.Requantize)
@@ -492,6 +499,11 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return _activation_constants(layer.operation, step)
     if isinstance(layer.operation, Concatenate):
         return [np.array([len(further), *further], np.uint32)]
+    if isinstance(layer.operation, Resize):
+        return [
+            nearest(source, target, layer.operation.align_corners, layer.operation.half_pixel_centers)
+            for source, target in zip(layer.input_shape[:2], layer.output_shape[:2], strict=True)
+        ]
     if network.element_type is ElementType.FLOAT32:
         return _float_constants(step, further)
     if isinstance(layer.operation, Pair):

@@ -17,6 +17,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Transpose,
     Upsample,
@@ -38,7 +39,8 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
     if isinstance(
-        operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice | Transpose | BatchMatMul
+        operation,
+        Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice | Transpose | BatchMatMul | Resize,
     ):
         return WindowGeometry()
     if isinstance(operation, Pad | Crop):

@@ -35,6 +35,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Shape,
     Slice,
     Transpose,
@@ -311,7 +312,7 @@ def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
 def _keeps_quantization(layer: CompiledLayer) -> bool:
     if isinstance(layer.operation, Activation):
         return layer.operation.clamps
-    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice | Transpose)
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Resize | Crop | Slice | Transpose)
 
 
 def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
@@ -343,6 +344,8 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
     if isinstance(operation, Transpose):
         rows, columns, channels = operation.order
         return (source[rows], source[columns], source[channels])
+    if isinstance(operation, Resize):
+        return (*operation.size, source[2])
     if isinstance(operation, Upsample):
         return (source[0] * operation.size[0], source[1] * operation.size[1], source[2])
     if isinstance(operation, Pad):

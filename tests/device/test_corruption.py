@@ -27,6 +27,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
     Transpose,
@@ -72,8 +73,9 @@ REARRANGING_SPECS = [
     LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 1)),
     LayerSpec(BatchMatMul(transpose_first=True), inputs=(3, 2)),
     LayerSpec(Add(spread=True), inputs=(4,)),
-    LayerSpec(Subtract(exchanged=True), inputs=(5,)),
-    LayerSpec(Multiply(spread=True), inputs=(6,), scalar=True),
+    LayerSpec(Resize((3, 5), half_pixel_centers=True)),
+    LayerSpec(Subtract(exchanged=True), inputs=(6,)),
+    LayerSpec(Multiply(spread=True), inputs=(7,), scalar=True),
     LayerSpec(Conv2D((1, 1)), 3),
 ]
 

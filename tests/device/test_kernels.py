@@ -27,6 +27,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Shape,
     Slice,
     Subtract,
@@ -167,6 +168,13 @@ class TestOperation:
     def test_upsample_far(self, element_type: ElementType, size: tuple[int, int]) -> None:
         specs = [LayerSpec(Conv2D((1, 1)), 2), LayerSpec(Upsample(size)), LayerSpec(Conv2D((1, 1)), 1)]
         check(element_type, (5, 7, 1), specs, [1, 0, 1], 1)
+
+    @examples
+    @given(seed=seeds)
+    def test_resize(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        size = draw.choice(draw.pair(9, 9), draw.pair(300, 4), draw.pair(3, 200))
+        check_hidden(element_type, draw, Resize(size, *draw.choice((False, False), (True, False), (False, True))), seed)
 
     @examples
     @given(seed=seeds)

@@ -30,6 +30,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
     Transpose,
@@ -341,6 +342,7 @@ REARRANGED = encode(
             LayerSpec(Transpose((2, 0, 1))),
             LayerSpec(Conv2D((1, 1)), 3),
             LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 1)),
+            LayerSpec(Resize((5, 2), align_corners=True)),
             LayerSpec(Conv2D((1, 1)), 3),
         ]
     )
@@ -368,6 +370,12 @@ BROKEN_RULES_OF_REARRANGED = {
     "shift of a product of matrices": change_constant(3, 2, 31),
     "constants of matrices behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 2)(plan),
     "product of matrices in place": lambda plan: change_tensor(4, offset=plan.subnetworks[0].tensors[2].offset)(plan),
+    "a row that is not there": change_constant(4, 0, 4 << 16),
+    "a column that is not there": change_constant(4, 3, 4 << 16),
+    "a stride of one direction": change_layer(4, strideHeight=1),
+    "channels of a resized map": change_layer(4, outputChannels=3),
+    "rows and columns behind the end": lambda plan: change_step(4, constants=len(plan.constants) - 3)(plan),
+    "resized in place": lambda plan: change_tensor(5, offset=plan.subnetworks[0].tensors[4].offset)(plan),
     "transpose in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
 }
 

@@ -174,10 +174,11 @@ def sliced() -> keras.Model:
 
 
 def enlarged() -> keras.Model:
-    """A map whose positions are repeated."""
+    """A map whose positions are repeated, each as often as the others, or not, or left out."""
     x = source = keras.Input((4, 3, 2))
     x = layers.Conv2D(4, 3, padding="same")(x)
-    x = layers.Resizing(8, 9, interpolation="nearest")(x)
+    for size in ((8, 9), (11, 5), (7, 41 * 5)):
+        x = layers.Resizing(*size, interpolation="nearest")(x)
     return keras.Model(source, layers.Conv2D(2, 3, strides=2)(x))
 
 

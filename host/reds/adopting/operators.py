@@ -30,6 +30,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Shape,
     Slice,
     Subtract,
@@ -448,15 +449,14 @@ def _resize_nearest_neighbor(site: OperatorSite) -> ReadOperator:
     """With a whole factor, the middle of a position lies in the one that its first corner lies in."""
     source, target = _map(site, site.input(0)), _map(site, site.output)
     _keep_quantization(site, site.input(0))
-    site.require(not site.options(tflite.ResizeNearestNeighborOptionsT).alignCorners, "it aligns corners")
-    size = (target[0] // source[0], target[1] // source[1])
-    site.require(
-        target == (source[0] * size[0], source[1] * size[1], source[2]) and min(size) > 0,
-        f"it makes the shape {target} of {source}; libreds repeats each position a whole number of times",
-    )
-    limit = LARGEST_UPSAMPLING
-    site.require(max(size) <= limit, f"it repeats each position {max(size)} times; libreds does up to {limit} times")
-    return ReadOperator(Upsample(size), site.inputs[:1], source, target)
+    options = site.options(tflite.ResizeNearestNeighborOptionsT)
+    site.require(source[2] == target[2], f"it makes the shape {target} of {source}, with other channels")
+    operation: Upsample | Resize = Resize(target[:2], bool(options.alignCorners), bool(options.halfPixelCenters))
+    factors = (target[0] // source[0], target[1] // source[1])
+    is_whole = target[:2] == (source[0] * factors[0], source[1] * factors[1]) and min(factors) > 0
+    if is_whole and max(factors) <= LARGEST_UPSAMPLING and not options.alignCorners:
+        operation = Upsample(factors)
+    return ReadOperator(operation, site.inputs[:1], source, target)
 
 
 def _concatenation(site: OperatorSite) -> ReadOperator:
@@ -766,10 +766,7 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.REDUCE_MAX: SupportedOperator(_reduce_max, f"all rows and columns; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu"))),
     tflite.BuiltinOperator.RELU6: SupportedOperator(_relu6, _ONE_QUANTIZATION),
-    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(
-        _resize_nearest_neighbor,
-        f"whole factors up to {LARGEST_UPSAMPLING}, no aligned corners; {_ONE_QUANTIZATION}",
-    ),
+    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(_resize_nearest_neighbor, _ONE_QUANTIZATION),
     tflite.BuiltinOperator.SOFTMAX: SupportedOperator(
         _softmax, f"a beta of 1, up to {conventions.MAXIMUM_SOFTMAX_CHANNELS} classes; {_FIXED_QUANTIZATION}"
     ),

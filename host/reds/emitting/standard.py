@@ -30,6 +30,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
     Transpose,
@@ -88,7 +89,20 @@ _GROUPED_CONVOLUTION_VERSION = 6
 _CLAMPED_TRANSPOSED_CONVOLUTION_VERSION = 4
 
 
-_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice, Transpose, BatchMatMul)
+_ON_MAPS = (
+    Conv2D,
+    DepthwiseConv2D,
+    Conv2DTranspose,
+    Pool2D,
+    Pad,
+    Mean,
+    Upsample,
+    Resize,
+    Crop,
+    Slice,
+    Transpose,
+    BatchMatMul,
+)
 """Operations that need maps, with height and width."""
 
 
@@ -229,7 +243,7 @@ class SubgraphBuilder:
             begin = slice_begin(layer.operation)
             for name, values in (("begin", begin), ("end", begin + batch_shape), ("strides", np.ones_like(begin))):
                 inputs.append(self._add_int32(f"{layer.name}/{name}", values.astype(np.int32)))
-        if isinstance(layer.operation, Upsample):
+        if isinstance(layer.operation, Upsample | Resize):
             inputs.append(self._add_int32(f"{layer.name}/size", np.array(layer.output_shape[:2], np.int32)))
         if isinstance(layer.operation, Transpose):
             order = np.array([0, *(1 + dimension for dimension in layer.operation.order)], np.int32)
@@ -476,6 +490,10 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
     if isinstance(operation, Upsample):
         resize = tflite.ResizeNearestNeighborOptionsT()
         resize.halfPixelCenters = True
+        return builtin.RESIZE_NEAREST_NEIGHBOR, options_type.ResizeNearestNeighborOptions, resize
+    if isinstance(operation, Resize):
+        resize = tflite.ResizeNearestNeighborOptionsT()
+        resize.alignCorners, resize.halfPixelCenters = operation.align_corners, operation.half_pixel_centers
         return builtin.RESIZE_NEAREST_NEIGHBOR, options_type.ResizeNearestNeighborOptions, resize
     if isinstance(operation, Conv2DTranspose):
         transposed = tflite.TransposeConvOptionsT()

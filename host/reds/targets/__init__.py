@@ -61,6 +61,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
     Transpose,
@@ -214,7 +215,7 @@ def kind_of(layer: Layer) -> str:
             return "add"
         case Concatenate():
             return "concatenate"
-        case Pad() | Upsample() | Crop() | Slice() | Transpose():
+        case Pad() | Upsample() | Resize() | Crop() | Slice() | Transpose():
             return "pad"
 
 

@@ -129,16 +129,20 @@ def with_one_of(content: bytes, packs: bool) -> bytes:
     return pack_again(model, content)
 
 
-@pytest.mark.parametrize("half_pixels", [False, True])
-def test_positions_that_are_repeated(half_pixels: bool) -> None:
-    """From the middle of a position and from its corner, the nearest one is the same."""
-    model = tflite.ModelT.InitFromPackedBuf(converted("enlarged", "int8"))
+@pytest.mark.parametrize(("align_corners", "half_pixels"), [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("type", TYPES)
+def test_every_way_to_the_nearest_position(type: str, align_corners: bool, half_pixels: bool) -> None:
+    model = tflite.ModelT.InitFromPackedBuf(converted("enlarged", type))
     for operator in model.subgraphs[0].operators:
         if isinstance(operator.builtinOptions, tflite.ResizeNearestNeighborOptionsT):
+            operator.builtinOptions.alignCorners = align_corners
             operator.builtinOptions.halfPixelCenters = half_pixels
     content = pack_again(model, b"")
-    inputs = random_inputs(with_plan(content), 5)
-    np.testing.assert_array_equal(Runtime(with_plan(content)).invoke(inputs), run_tflite_micro(content, inputs))
+    adopted = with_plan(content)
+    inputs = random_inputs(adopted, 5)
+    expected = run_tflite_micro(content, inputs)
+    np.testing.assert_allclose(Runtime(adopted).invoke(inputs), expected, rtol=0 if type == "int8" else 1e-5)
+    np.testing.assert_array_equal(run_tflite_micro(extract(adopted, 0), inputs), expected)
 
 
 def test_annotating_an_adopted_file(tmp_path: Path) -> None:

@@ -245,24 +245,17 @@ REFUSED = {
         set_quantization(QUANTIZE, -1, scale=np.array([1e-12], np.float32)),
         "too small",
     ),
-    "aligned corners": ("enlarged", "int8", set_option(RESIZE, alignCorners=True), "corners"),
-    "a factor that is not whole": (
+    "a resize of the channels": (
         "enlarged",
         "int8",
-        set_tensor(RESIZE, -1, shape=np.array([1, 8, 8, 4], np.int32)),
-        "whole number",
+        set_tensor(RESIZE, -1, shape=np.array([1, 8, 9, 5], np.int32)),
+        "other channels",
     ),
-    "a smaller map": (
+    "a resize that requantises": (
         "enlarged",
         "int8",
-        set_tensor(RESIZE, -1, shape=np.array([1, 2, 3, 4], np.int32)),
-        "whole number",
-    ),
-    "a factor that is too large": (
-        "enlarged",
-        "int8",
-        set_tensor(RESIZE, -1, shape=np.array([1, 8, 41 * 3, 4], np.int32)),
-        "up to 40",
+        set_quantization(RESIZE, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
     ),
     "a transposed stride of 0": ("decoder", "int8", set_option(TRANSPOSED, strideH=0), "stride"),
     "a transposed window that does not fit": ("decoder", "int8", set_option(TRANSPOSED, strideH=3), "window"),
