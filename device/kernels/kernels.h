@@ -12,8 +12,8 @@
 //
 // Where input and output overlap, a kernel must not write what it has yet to read. src/overlap.h says how near they
 // may lie, from how kernels walk:
-//   - Functions of one element, Softmax, PRelu, and Add and Mul of two whole maps go from the first element to the
-//     last and have read all that an element is made of before they write it. Their output begins at or before the
+//   - Functions of one element, Softmax, PRelu, and Add and Mul of two whole maps, or of one and constants, go from the
+//     first element to the last and have read all that an element is made of before they write it. Their output begins at or before the
 //     inputs that it overlaps.
 //   - Pools compute the positions of the output from the first to the last, and all channels of one before the next.
 //   - Conv2D does so too where its output begins at or before its input; where it begins behind it, from the last
@@ -287,6 +287,30 @@ struct Repeat {
 
 void Run(const Repeat& repeat);
 
+// A map that has at each of its rows and columns a row and a column of another. Sizes are in bytes, as above.
+struct Gather {
+  const uint8_t* input;
+  uint8_t* output;
+  const uint16_t* rows;     // of the input, one per row of the output
+  const uint16_t* columns;  // of the input, one per column of the output
+  int32_t output_rows;
+  int32_t output_columns;
+  int32_t row;
+  int32_t position;
+};
+
+void Run(const Gather& gather);
+
+// A map whose dimensions have changed places: how many elements each dimension of the output has, and how far
+// neighbours along it lie apart in the input.
+template <typename Element>
+struct Transpose {
+  const Element* input;
+  Element* output;
+  int32_t sizes[3];
+  int32_t steps[3];
+};
+
 template <typename Element>
 struct Add;
 
@@ -349,6 +373,42 @@ struct Mul<float> {
   Clamp<float> clamp;
 };
 
+// Matrices [rows][depth] and [depth][columns] whose products are taken, one pair after the other. Steps are elements
+// between neighbours, so that either may lie transposed.
+template <typename Element>
+struct Matrices {
+  const Element* first;
+  const Element* second;
+  Element* output;  // [pairs][rows][columns]
+  int32_t pairs;
+  int32_t rows;
+  int32_t columns;
+  int32_t depth;
+  int32_t first_row_step;
+  int32_t first_depth_step;
+  int32_t second_column_step;
+  int32_t second_depth_step;
+};
+
+template <typename Element>
+struct BatchMatMul;
+
+// clamp(sum of (first - its zero point) * (second - its zero point) * factor + zero_point).
+template <>
+struct BatchMatMul<int8_t> {
+  Matrices<int8_t> matrices;
+  int32_t first_zero_point;
+  int32_t second_zero_point;
+  Factor factor;
+  int32_t zero_point;
+  Clamp<int32_t> clamp;
+};
+
+template <>
+struct BatchMatMul<float> {
+  Matrices<float> matrices;
+};
+
 // The average of each channel over all positions: clamp(sum of (input - input_zero_point) * factor + zero_point),
 // where the factor divides by their number.
 struct Mean {
@@ -404,9 +464,11 @@ void RunAverage(const Pool2D<int8_t>& pool);
 void RunMaximum(const Pool2D<int8_t>& pool);
 void Run(const Relu<int8_t>& relu);
 void Run(const Lookup& lookup);
+void Run(const Transpose<int8_t>& transpose);
 void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
 void Run(const Mul<int8_t>& product);
+void Run(const BatchMatMul<int8_t>& product);
 void Run(const Mean& mean);
 void Run(const PRelu<int8_t>& relu);
 
@@ -419,6 +481,7 @@ void RunAverage(const Pool2D<float>& pool);
 void RunMaximum(const Pool2D<float>& pool);
 void Run(const Relu<float>& relu);
 void Run(const LeakyRelu& relu);
+void Run(const Transpose<float>& transpose);
 void Run(const PRelu<float>& relu);
 void RunLogistic(const Elementwise& elements);
 void RunTanh(const Elementwise& elements);
@@ -426,6 +489,7 @@ void RunHardSwish(const Elementwise& elements);
 void Run(const Softmax<float>& softmax);
 void Run(const Add<float>& sum);
 void Run(const Mul<float>& product);
+void Run(const BatchMatMul<float>& product);
 
 }  // namespace reds
 

@@ -71,13 +71,14 @@ struct SlopeConstants {
   explicit SlopeConstants(const uint32_t* words) : slope(*reinterpret_cast<const float*>(words)) {}
 };
 
-// Operations on two tensors: which the second one is.
+// Operations on two tensors: which the second one is. In int8, where it is constant, its zero point.
+constexpr uint32_t kSecondTensorWords = 1;
 inline uint32_t SecondTensor(const uint32_t* words) { return words[0]; }
+inline int32_t SecondZeroPoint(const uint32_t* words) { return static_cast<int32_t>(words[0]); }
 
 // Add and Sub: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
 struct AddConstants {
   static constexpr uint32_t kWords = 8;
-  static constexpr uint32_t kFloatWords = 1;
 
   int32_t left_shift;
   int32_t multiplier[3];  // of the first input, of the second, of the output
@@ -102,14 +103,13 @@ struct FactorConstants {
       : multiplier(static_cast<int32_t>(words[0])), shift(static_cast<int32_t>(words[1])) {}
 };
 
-// Mul: the second tensor, and in int8 the factor of the product.
+// Mul and BatchMatMul: the second tensor, and in int8 the factor of the product.
 struct MulConstants {
-  static constexpr uint32_t kWords = 1 + FactorConstants::kWords;
-  static constexpr uint32_t kFloatWords = 1;
+  static constexpr uint32_t kWords = kSecondTensorWords + FactorConstants::kWords;
 
   FactorConstants factor;
 
-  explicit MulConstants(const uint32_t* words) : factor(words + 1) {}
+  explicit MulConstants(const uint32_t* words) : factor(words + kSecondTensorWords) {}
 };
 
 // PRelu in int8: the factors from the input, and from its product with the slope, to the output.
@@ -121,6 +121,24 @@ struct PReluConstants {
 
   explicit PReluConstants(const uint32_t* words)
       : positive(words), negative(words + FactorConstants::kWords) {}
+};
+
+// ResizeNearestNeighbor with strides of 0: which row of the input each row of the output has, and which column each
+// column. Both are padded to words.
+struct NearestConstants {
+  const uint16_t* rows;
+  const uint16_t* columns;
+
+  NearestConstants(const uint32_t* words, uint32_t output_height)
+      : rows(reinterpret_cast<const uint16_t*>(words)),
+        columns(reinterpret_cast<const uint16_t*>(words + HalfWords(output_height))) {}
+
+  static uint32_t Words(uint32_t output_height, uint32_t output_width) {
+    return HalfWords(output_height) + HalfWords(output_width);
+  }
+
+ private:
+  static uint32_t HalfWords(uint32_t halves) { return (halves + 1) / 2; }
 };
 
 // Concatenation: how many tensors follow the first one, and which.

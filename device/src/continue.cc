@@ -89,8 +89,7 @@ class RunList {
 
  private:
   FurtherInputs Further(uint32_t step) const {
-    const schema::Operation operation = context_.layers->Get(layer(step))->operation();
-    return FurtherInputsOf(*steps_.Get(step), operation, context_.constants);
+    return FurtherInputsOf(*steps_.Get(step), *context_.layers->Get(layer(step)), context_.constants);
   }
 
   const Context& context_;

@@ -29,6 +29,8 @@ const reds_operation* const reds_operations[] = {
     &reds_resize_nearest_neighbor_int8,
     &reds_transpose_conv_int8,
     &reds_strided_slice_int8,
+    &reds_transpose_int8,
+    &reds_batch_mat_mul_int8,
 #ifndef REDS_INT8_ONLY
     &reds_conv_2d_float32,
     &reds_grouped_conv_2d_float32,
@@ -52,6 +54,8 @@ const reds_operation* const reds_operations[] = {
     &reds_resize_nearest_neighbor_float32,
     &reds_transpose_conv_float32,
     &reds_strided_slice_float32,
+    &reds_transpose_float32,
+    &reds_batch_mat_mul_float32,
 #endif
     nullptr,
 };

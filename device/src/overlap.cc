@@ -120,7 +120,7 @@ Overlap OverlapOf(const Layer& layer, int32_t input, int32_t output) {
     case Operation::Sub:
     case Operation::Mul:
       // One position that meets the whole map is read again for each of its positions.
-      if (layer.kernel_height() != 1 || layer.kernel_width() != 1) return kNone;
+      if (layer.weights() == 0 && (layer.kernel_height() != 1 || layer.kernel_width() != 1)) return kNone;
       return {0, 1, Overlap::kNever};
     case Operation::FullyConnected:
     case Operation::Concatenation:
@@ -129,6 +129,8 @@ Overlap OverlapOf(const Layer& layer, int32_t input, int32_t output) {
     case Operation::ResizeNearestNeighbor:
     case Operation::TransposeConv:
     case Operation::StridedSlice:
+    case Operation::Transpose:
+    case Operation::BatchMatMul:
       break;
   }
   return kNone;

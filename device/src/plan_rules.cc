@@ -92,11 +92,26 @@ bool IsRepeated(const Layer& layer) {
          layer.output_width() == layer.input_width() * layer.stride_width();
 }
 
+// Without strides, it has any size.
+bool IsResized(const Layer& layer) {
+  return IsRepeated(layer) || (layer.stride_height() == 0 && layer.stride_width() == 0);
+}
+
 // The part of a map behind `padding` rows and columns and `kernel_width` channels.
 bool IsSlice(const Layer& layer) {
   return layer.output_height() + layer.padding_top() <= layer.input_height() &&
          layer.output_width() + layer.padding_left() <= layer.input_width() &&
          layer.output_channels() + layer.kernel_width() <= layer.input_channels();
+}
+
+// The kernel names the dimensions of the input - 0 its rows, 1 its columns, 2 its channels - that the output has as
+// rows and as columns.
+bool IsTransposed(const Layer& layer) {
+  const uint32_t sizes[] = {layer.input_height(), layer.input_width(), layer.input_channels()};
+  const uint32_t rows = layer.kernel_height();
+  const uint32_t columns = layer.kernel_width();
+  return rows <= 2 && columns <= 2 && rows != columns && layer.output_height() == sizes[rows] &&
+         layer.output_width() == sizes[columns] && layer.output_channels() == sizes[3 - rows - columns];
 }
 
 bool KeepsChannels(const Layer& layer) { return layer.input_channels() == layer.output_channels(); }
@@ -119,6 +134,18 @@ bool GroupsHold(const Checked& checked, const Layer& layer) {
          layer.output_channels() % layer.groups() == 0;
 }
 
+// A product of matrices sums over the columns of its input, 1, or over its channels, 2. Its kernel says so for both.
+uint32_t Depth(const Layer& layer) {
+  return layer.kernel_height() == 2 ? layer.input_channels() : layer.input_width();
+}
+
+bool IsProductOfMatrices(const Layer& layer) {
+  const uint32_t rows = layer.kernel_height() == 2 ? layer.input_width() : layer.input_channels();
+  const bool dimensions_hold = (layer.kernel_height() == 1 || layer.kernel_height() == 2) &&
+                               (layer.kernel_width() == 1 || layer.kernel_width() == 2);
+  return dimensions_hold && layer.output_height() == layer.input_height() && layer.output_width() == rows;
+}
+
 // Weights of one output channel, or taps of one window.
 uint64_t Taps(const Layer& layer) {
   switch (layer.operation()) {
@@ -135,14 +162,30 @@ uint64_t Taps(const Layer& layer) {
       return KernelArea(layer);
     case Operation::PRelu:
       return 1;
+    case Operation::BatchMatMul:
+      return Depth(layer);
     default:
       return 0;
   }
 }
 
-// A transposed convolution takes the zero point from what it sums, which then has one bit more.
+// Where zero points are taken from what is multiplied, it has one bit more.
 uint64_t ProductsOfInt8(const Layer& layer) {
-  return layer.operation() == Operation::TransposeConv ? 2 * Taps(layer) : Taps(layer);
+  switch (layer.operation()) {
+    case Operation::TransposeConv:
+      return 2 * Taps(layer);
+    case Operation::BatchMatMul:
+      return 4 * Taps(layer);
+    default:
+      return Taps(layer);
+  }
+}
+
+// A whole map, or for all positions one of all channels or one element.
+bool IsSecondSize(const Checked& checked, const Layer& layer, uint64_t bytes) {
+  const bool is_one_element = KernelArea(layer) == InputArea(layer) && bytes == checked.element_bytes();
+  return is_one_element ||
+         bytes == InputArea(layer) / KernelArea(layer) * layer.input_channels() * checked.element_bytes();
 }
 
 // The second map of an operation on two has the first one's size, or one position for all of them.
@@ -155,11 +198,12 @@ bool HasWeights(Operation operation) {
 }
 
 bool WeightsHold(const Checked& checked, const Layer& layer) {
-  if (!HasWeights(layer.operation())) return layer.weights() == 0;
+  if (!HasWeights(layer.operation()) && !HasConstantSecond(layer)) return layer.weights() == 0;
   if (layer.weights() >= checked.buffers->size()) return false;
   const auto* data = checked.buffers->Get(layer.weights())->data();
   if (data == nullptr || (reinterpret_cast<uintptr_t>(data->data()) & (alignof(uint32_t) - 1)) != 0)
     return false;
+  if (HasConstantSecond(layer)) return IsSecondSize(checked, layer, data->size());
   return data->size() == Taps(layer) * layer.output_channels() * checked.element_bytes();
 }
 
@@ -196,8 +240,12 @@ bool ShapesHold(const Layer& layer) {
       return IsPadded(layer) && KeepsChannels(layer);
     case Operation::StridedSlice:
       return IsSlice(layer);
+    case Operation::Transpose:
+      return IsTransposed(layer);
+    case Operation::BatchMatMul:
+      return IsProductOfMatrices(layer);
     case Operation::ResizeNearestNeighbor:
-      return IsRepeated(layer) && KeepsChannels(layer);
+      return IsResized(layer) && KeepsChannels(layer);
     case Operation::Concatenation:
       return KeepsArea(layer) && layer.input_channels() < layer.output_channels();
     case Operation::Softmax:
@@ -273,6 +321,18 @@ bool SoftmaxHolds(const SoftmaxConstants& constants) {
          -int64_t{constants.minimum_difference} << constants.left_shift <= kLargestDifference;
 }
 
+bool AreBelow(const uint16_t* places, uint32_t count, uint32_t size) {
+  for (uint32_t index = 0; index < count; ++index) {
+    if (places[index] >= size) return false;
+  }
+  return true;
+}
+
+bool NearestHolds(const Layer& layer, const NearestConstants& constants) {
+  return AreBelow(constants.rows, layer.output_height(), layer.input_height()) &&
+         AreBelow(constants.columns, layer.output_width(), layer.input_width());
+}
+
 // With these shifts, int8 inputs and their sum stay within 32 bits.
 bool AddHolds(const AddConstants& constants) {
   for (const int32_t shift : constants.shift) {
@@ -297,11 +357,14 @@ uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
   return holds ? 1 + *count : kNeverThere;
 }
 
+// Of an operation on two maps in float32.
+uint32_t FloatWords(const Layer& layer) { return TakesSecondTensor(layer) ? kSecondTensorWords : 0; }
+
 uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& source,
-                       const Tensor& destination, Operation operation) {
+                       const Tensor& destination, const Layer& layer) {
   const bool is_int8 = checked.is_int8();
   const uint32_t channels = destination.channels();
-  switch (operation) {
+  switch (layer.operation()) {
     case Operation::Conv2D:
     case Operation::DepthwiseConv2D:
     case Operation::FullyConnected:
@@ -319,9 +382,10 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
       return is_int8 ? SoftmaxConstants::kWords : 0;
     case Operation::Add:
     case Operation::Sub:
-      return is_int8 ? AddConstants::kWords : AddConstants::kFloatWords;
+      return is_int8 ? AddConstants::kWords : FloatWords(layer);
     case Operation::Mul:
-      return is_int8 ? MulConstants::kWords : MulConstants::kFloatWords;
+    case Operation::BatchMatMul:
+      return is_int8 ? MulConstants::kWords : FloatWords(layer);
     case Operation::Mean:
       return is_int8 ? FactorConstants::kWords : 0;
     case Operation::PRelu:
@@ -332,21 +396,28 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
       return is_int8 && !HaveOneQuantization(source, destination) ? LookupConstants::kWords : 0;
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
-    case Operation::Pad:
     case Operation::ResizeNearestNeighbor:
+      return IsRepeated(layer) ? 0 : NearestConstants::Words(layer.output_height(), layer.output_width());
+    case Operation::Pad:
     case Operation::StridedSlice:
+    case Operation::Transpose:
       return 0;
   }
   return kNeverThere;
 }
 
 bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& source, const Tensor& destination,
-                   Operation operation) {
-  const uint32_t words = ConstantWords(checked, step, source, destination, operation);
+                   const Layer& layer) {
+  const Operation operation = layer.operation();
+  const uint32_t words = ConstantWords(checked, step, source, destination, layer);
   if (words == 0) return true;
   const uint32_t* first = FindConstants(checked, step, words);
   if (first == nullptr) return false;
+  if (operation == Operation::ResizeNearestNeighbor) {
+    return NearestHolds(layer, NearestConstants(first, layer.output_height()));
+  }
   if (!checked.is_int8()) return true;
+  if (HasConstantSecond(layer) && !IsAllowedZeroPoint(SecondZeroPoint(first))) return false;
   switch (operation) {
     case Operation::Softmax:
       return SoftmaxHolds(SoftmaxConstants(first));
@@ -354,6 +425,7 @@ bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& sourc
     case Operation::Sub:
       return AddHolds(AddConstants(first));
     case Operation::Mul:
+    case Operation::BatchMatMul:
       return IsShift(MulConstants(first).factor.shift);
     case Operation::Mean:
       return IsShift(FactorConstants(first).shift);
@@ -388,38 +460,55 @@ bool IndicesHold(const RunList& list, const Step& step) {
          step.output() != 0 && step.output() != step.input();
 }
 
+bool AllChannels(const Layer& layer, uint32_t input, uint32_t output) {
+  return input == layer.input_channels() && output == layer.output_channels();
+}
+
+// Whether it has a constant for each element, whose positions do not narrow.
+bool IsWholeConstant(const Layer& layer) {
+  return HasConstantSecond(layer) && KernelArea(layer) < InputArea(layer);
+}
+
 // The channels are a prefix of the layer's and fit each other.
 bool ChannelsHold(const Layer& layer, uint32_t input, uint32_t output) {
   if (input > layer.input_channels() || output > layer.output_channels()) return false;
   switch (layer.operation()) {
     case Operation::Conv2D:
-      return GroupsOf(layer) == 1 || (input == layer.input_channels() && output == layer.output_channels());
+      return GroupsOf(layer) == 1 || AllChannels(layer, input, output);
     case Operation::FullyConnected:
     case Operation::TransposeConv:
       return true;
     case Operation::DepthwiseConv2D:
       return output == input * (layer.output_channels() / layer.input_channels());
     default:
-      return output == input;
+      return output == input && (!IsWholeConstant(layer) || AllChannels(layer, input, output));
     case Operation::StridedSlice:
-      return KeepsChannels(layer) ? output == input
-                                  : input == layer.input_channels() && output == layer.output_channels();
+      return KeepsChannels(layer) ? output == input : AllChannels(layer, input, output);
+    case Operation::Transpose:
+    case Operation::BatchMatMul:
+      return AllChannels(layer, input, output);
     case Operation::Concatenation:
       return output > input;
   }
 }
 
-// The second of two maps has the channels of the first, and a concatenation is filled by what it joins.
+// Of the second of two maps, where the first has so many.
+uint32_t SecondChannels(const Layer& layer, uint32_t first) {
+  if (layer.operation() != Operation::BatchMatMul) return first;
+  return layer.kernel_width() == 2 ? Depth(layer) : layer.output_channels();
+}
+
+// The second of two maps has the channels that it needs, and a concatenation is filled by what it joins.
 bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInputs& further) {
+  const Layer& layer = list.layer(step);
   const uint32_t first = list.tensor(step.input()).channels();
   uint64_t all = first;
   for (uint32_t index = 0; index < further.count; ++index) {
     const uint32_t channels = list.tensor(further.tensors[index]).channels();
-    if (TakesTwo(list.layer(step).operation()) && channels != first) return false;
+    if (TakesTwo(layer.operation()) && channels != SecondChannels(layer, first)) return false;
     all += channels;
   }
-  return list.layer(step).operation() != Operation::Concatenation ||
-         all == list.tensor(step.output()).channels();
+  return layer.operation() != Operation::Concatenation || all == list.tensor(step.output()).channels();
 }
 
 // The network's input has all its channels in every subnetwork, and the place and size of the port.
@@ -485,13 +574,15 @@ bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor, uint64_t a
 }
 
 uint64_t FurtherArea(const Layer& layer) {
-  const bool is_spread = TakesTwo(layer.operation()) && KernelArea(layer) != 1;
-  return is_spread ? 1 : InputArea(layer);
+  if (layer.operation() == Operation::BatchMatMul) {
+    return MapArea(layer.input_height(), layer.kernel_width() == 2 ? layer.output_channels() : Depth(layer));
+  }
+  return TakesTwo(layer.operation()) ? InputArea(layer) / KernelArea(layer) : InputArea(layer);
 }
 
 bool FurtherInputsHold(const RunList& list, uint32_t index) {
   const Step& step = list.step(index);
-  const FurtherInputs further = FurtherInputsOf(step, list.layer(step).operation(), list.checked.constants);
+  const FurtherInputs further = FurtherInputsOf(step, list.layer(step), list.checked.constants);
   for (uint32_t input = 0; input < further.count; ++input) {
     const uint32_t tensor = further.tensors[input];
     if (tensor >= list.tensors.size() || tensor == step.output()) return false;
@@ -508,8 +599,8 @@ bool StepHolds(const RunList& list, uint32_t index) {
   const Tensor& destination = list.tensor(step.output());
   return ChannelsHold(layer, source.channels(), destination.channels()) &&
          InputHolds(list, index, step.input(), InputArea(layer)) &&
-         ConstantsHold(list.checked, step, source, destination, layer.operation()) &&
-         FurtherInputsHold(list, index) && step.activation_minimum() <= step.activation_maximum();
+         ConstantsHold(list.checked, step, source, destination, layer) && FurtherInputsHold(list, index) &&
+         step.activation_minimum() <= step.activation_maximum();
 }
 
 bool WritesPort(const RunList& list, const Step& last) {

@@ -56,9 +56,21 @@ struct Task {
   // The second tensor of an operation on two.
   const Tensor& SecondSource() const { return OtherSource(SecondTensor(Constants())); }
 
+  bool SecondIsConstant() const { return layer.weights() != 0; }
+
   template <typename Element>
   const Element* Second() const {
-    return Elements<Element>(SecondSource());
+    return SecondIsConstant() ? Weights<Element>() : Elements<Element>(SecondSource());
+  }
+
+  int32_t SecondZero() const {
+    return SecondIsConstant() ? SecondZeroPoint(Constants()) : SecondSource().zero_point();
+  }
+
+  // Whether one constant meets every element.
+  template <typename Element>
+  bool SecondIsOneElement() const {
+    return SecondIsConstant() && context.buffers->Get(layer.weights())->data()->size() == sizeof(Element);
   }
 
   // How often an operation on two maps takes the second one: once, or at every position.
@@ -255,7 +267,7 @@ Add<int8_t> MakeAdd<int8_t>(const Task& task) {
           task.Output<int8_t>(),
           task.ElementsAtOnce(),
           {task.source.zero_point(), factor(0)},
-          {task.SecondSource().zero_point(), factor(1)},
+          {task.SecondZero(), factor(1)},
           task.layer.operation() == Operation::Sub ? -1 : 1,
           constants.left_shift,
           factor(2),
@@ -286,7 +298,7 @@ Mul<int8_t> MakeMul<int8_t>(const Task& task) {
           task.Output<int8_t>(),
           task.ElementsAtOnce(),
           task.source.zero_point(),
-          task.SecondSource().zero_point(),
+          task.SecondZero(),
           {factor.multiplier, factor.shift},
           task.destination.zero_point(),
           {task.step.activation_minimum(), task.step.activation_maximum()}};
@@ -300,15 +312,93 @@ Mul<float> MakeMul<float>(const Task& task) {
 }
 #endif
 
-// Runs an operation on two maps, once for each time that the second one is taken.
-template <typename Pair>
-void RunPair(const Task& task, Pair pair) {
-  for (int32_t left = task.SecondRepeats(); left > 0; --left) {
-    Run(pair);
+// The kernel names the dimensions over which is summed: 1 the columns of a map, 2 its channels.
+template <typename Element>
+Matrices<Element> MakeMatrices(const Task& task) {
+  const Layer& layer = task.layer;
+  const int32_t first_pitch = task.source.channels();
+  const int32_t second_pitch = task.SecondSource().channels();
+  const bool first_lies_in_rows = layer.kernel_height() == 2;
+  const bool second_lies_in_rows = layer.kernel_width() == 1;
+  return {task.Input<Element>(),
+          task.Second<Element>(),
+          task.Output<Element>(),
+          layer.output_height(),
+          layer.output_width(),
+          task.destination.channels(),
+          first_lies_in_rows ? first_pitch : layer.input_width(),
+          first_lies_in_rows ? first_pitch : 1,
+          first_lies_in_rows ? 1 : first_pitch,
+          second_lies_in_rows ? 1 : second_pitch,
+          second_lies_in_rows ? second_pitch : 1};
+}
+
+template <typename Element>
+BatchMatMul<Element> MakeBatchMatMul(const Task& task);
+
+template <>
+BatchMatMul<int8_t> MakeBatchMatMul<int8_t>(const Task& task) {
+  const FactorConstants factor = MulConstants(task.Constants()).factor;
+  return {MakeMatrices<int8_t>(task),       task.source.zero_point(),
+          task.SecondSource().zero_point(), {factor.multiplier, factor.shift},
+          task.destination.zero_point(),    {task.step.activation_minimum(), task.step.activation_maximum()}};
+}
+
+#ifndef REDS_INT8_ONLY
+template <>
+BatchMatMul<float> MakeBatchMatMul<float>(const Task& task) {
+  return {MakeMatrices<float>(task)};
+}
+#endif
+
+// Calls `run` for parts of an operation on two maps, all of which take the second from its begin.
+template <typename Pair, typename RunPart>
+void RunParts(Pair pair, int32_t elements, const RunPart& run) {
+  for (int32_t left = elements; left > 0; left -= pair.elements) {
+    if (left < pair.elements) pair.elements = left;
+    run(pair);
     pair.first += pair.elements;
     pair.output += pair.elements;
   }
 }
+
+// The same where the second is one element, of which kernels get a few copies. Only these need their place on the stack.
+template <typename Element, typename Pair, typename RunPart>
+__attribute__((noinline)) void RunPartsOfCopies(Pair pair, int32_t elements, const RunPart& run) {
+  constexpr int32_t kCopies = 16;
+  Element copies[kCopies];
+  for (Element& copy : copies) copy = *pair.second;
+  pair.second = copies;
+  pair.elements = kCopies;
+  RunParts(pair, elements, run);
+}
+
+// Calls `run` for an operation on two maps, once for each time that the second one is taken.
+template <typename Element, typename Pair, typename RunPart>
+void RunPair(const Task& task, const Pair& pair, const RunPart& run) {
+  const int32_t elements = task.Positions() * task.destination.channels();
+  if (task.SecondIsOneElement<Element>()) return RunPartsOfCopies<Element>(pair, elements, run);
+  RunParts(pair, elements, run);
+}
+
+// The difference of the second and the first.
+Add<int8_t> Exchanged(const Add<int8_t>& sum) {
+  Add<int8_t> exchanged = sum;
+  exchanged.first = sum.second;
+  exchanged.second = sum.first;
+  exchanged.first_addend = sum.second_addend;
+  exchanged.second_addend = sum.first_addend;
+  return exchanged;
+}
+
+#ifndef REDS_INT8_ONLY
+Add<float> Exchanged(const Add<float>& sum) {
+  Add<float> exchanged = sum;
+  exchanged.first = sum.second;
+  exchanged.second = sum.first;
+  return exchanged;
+}
+#endif
 
 template <typename Element>
 void RunMean(const Task& task);
@@ -362,9 +452,14 @@ PRelu<float> MakePRelu<float>(const Task& task) {
 template <typename Element>
 void RunResize(const Task& task) {
   const Layer& layer = task.layer;
+  const int32_t position = task.source.channels() * static_cast<int32_t>(sizeof(Element));
+  if (layer.stride_height() == 0) {
+    const NearestConstants nearest(task.Constants(), layer.output_height());
+    return Run(Gather{task.Input<uint8_t>(), task.Output<uint8_t>(), nearest.rows, nearest.columns,
+                      layer.output_height(), layer.output_width(), layer.input_width() * position, position});
+  }
   Run(Repeat{task.Input<uint8_t>(), task.Output<uint8_t>(), layer.input_height(), layer.input_width(),
-             task.source.channels() * static_cast<int32_t>(sizeof(Element)), layer.stride_height(),
-             layer.stride_width()});
+             position, layer.stride_height(), layer.stride_width()});
 }
 
 template <typename Element>
@@ -384,18 +479,39 @@ void RunSlice(const Task& task) {
 }
 
 template <typename Element>
+void RunTranspose(const Task& task) {
+  const Layer& layer = task.layer;
+  const int32_t channels = task.source.channels();
+  const int32_t steps[] = {layer.input_width() * channels, channels, 1};
+  const int rows = layer.kernel_height();
+  const int columns = layer.kernel_width();
+  Run(Transpose<Element>{task.Input<Element>(),
+                         task.Output<Element>(),
+                         {layer.output_height(), layer.output_width(), task.destination.channels()},
+                         {steps[rows], steps[columns], steps[3 - rows - columns]}});
+}
+
+template <typename Element>
 void RunSoftmax(const Task& task) {
   Run(MakeSoftmax<Element>(task));
 }
 
 template <typename Element>
 void RunSum(const Task& task) {
-  RunPair(task, MakeAdd<Element>(task));
+  // The padding of a difference says that the constant is the first.
+  const bool exchanged = task.SecondIsConstant() && task.layer.padding_top() != 0;
+  RunPair<Element>(task, MakeAdd<Element>(task),
+                   [exchanged](const Add<Element>& sum) { Run(exchanged ? Exchanged(sum) : sum); });
 }
 
 template <typename Element>
 void RunProduct(const Task& task) {
-  RunPair(task, MakeMul<Element>(task));
+  RunPair<Element>(task, MakeMul<Element>(task), [](const Mul<Element>& product) { Run(product); });
+}
+
+template <typename Element>
+void RunBatchMatMul(const Task& task) {
+  Run(MakeBatchMatMul<Element>(task));
 }
 
 template <typename Element>
@@ -491,6 +607,8 @@ const reds_operation reds_resize_nearest_neighbor_int8 =
 const reds_operation reds_transpose_conv_int8 =
     Int8(Operation::TransposeConv, reds::RunTransposeConv<int8_t>);
 const reds_operation reds_strided_slice_int8 = Int8(Operation::StridedSlice, reds::RunSlice<int8_t>);
+const reds_operation reds_transpose_int8 = Int8(Operation::Transpose, reds::RunTranspose<int8_t>);
+const reds_operation reds_batch_mat_mul_int8 = Int8(Operation::BatchMatMul, reds::RunBatchMatMul<int8_t>);
 
 #ifndef REDS_INT8_ONLY
 using reds::Float32;
@@ -526,6 +644,9 @@ const reds_operation reds_resize_nearest_neighbor_float32 =
 const reds_operation reds_transpose_conv_float32 =
     Float32(Operation::TransposeConv, reds::RunTransposeConv<float>);
 const reds_operation reds_strided_slice_float32 = Float32(Operation::StridedSlice, reds::RunSlice<float>);
+const reds_operation reds_transpose_float32 = Float32(Operation::Transpose, reds::RunTranspose<float>);
+const reds_operation reds_batch_mat_mul_float32 =
+    Float32(Operation::BatchMatMul, reds::RunBatchMatMul<float>);
 #endif
 
 // ---- Inference ----

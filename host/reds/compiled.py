@@ -15,6 +15,7 @@ from reds.errors import UsageError
 from reds.graph import (
     INPUT,
     Activation,
+    BatchMatMul,
     Conv2D,
     Conv2DTranspose,
     Dense,
@@ -59,16 +60,25 @@ class CompiledLayer:
     subgraph: int
     """0: the network; i: the head of exit i."""
     weights: NDArray[np.int8] | NDArray[np.float32] | None
-    """OHWI with the input channels of one group, depthwise 1HWC, fully connected OI, slopes C; None for an operation
-    without weights."""
+    """OHWI with the input channels of one group, depthwise 1HWC, fully connected OI, slopes C, a constant operand of a
+    pair 1, C or HWC; None for an operation without weights."""
+    operand: Quantization | None = None
+    """Of a constant operand in int8."""
 
     @property
     def is_softmax(self) -> bool:
         """Whether the operation is a softmax."""
         return isinstance(self.operation, Activation) and self.operation.function == "softmax"
 
+    def operand_quantizations(self, inputs: tuple[Quantization, ...]) -> tuple[Quantization, ...]:
+        """The quantisations of its inputs, and of its constant operand where it has one."""
+        return inputs if self.operand is None else (*inputs, self.operand)
+
     def read_map(self, position: int) -> tuple[int, int]:
         """Height and width in which it reads an input; the second map of a pair may be spread from one position."""
+        if isinstance(self.operation, BatchMatMul) and position == 1:
+            depth = self.operation.depth(self.input_shape)
+            return self.input_shape[0], self.output_shape[2] if self.operation.transpose_second else depth
         spread = isinstance(self.operation, Pair) and self.operation.spread and position == 1
         return (1, 1) if spread else self.input_shape[:2]
 
@@ -77,7 +87,7 @@ class CompiledLayer:
         assert self.weights is not None
         if isinstance(self.operation, Dense):
             return np.ascontiguousarray(self.weights[:output_channels, :input_channels])
-        if isinstance(self.operation, DepthwiseConv2D):
+        if isinstance(self.operation, DepthwiseConv2D | Pair):
             return np.ascontiguousarray(self.weights[..., :output_channels])
         if isinstance(self.operation, PRelu):
             return np.ascontiguousarray(self.weights[:output_channels])
@@ -104,6 +114,8 @@ class CompiledLayer:
         if isinstance(self.operation, Conv2DTranspose):
             taps = int(np.prod(self.operation.kernel_size))
             return self.input_shape[0] * self.input_shape[1] * taps * input_channels * output_channels
+        if isinstance(self.operation, BatchMatMul):
+            return height * width * self.operation.depth(self.input_shape) * output_channels
         return 0
 
 

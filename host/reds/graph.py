@@ -102,7 +102,7 @@ class Pad:
 
 @dataclass(frozen=True)
 class Pair:
-    """An operation on the elements of two maps of one shape."""
+    """An operation on the elements of two maps of one shape. With one input, the second is constant."""
 
     spread: bool = False
     """Whether the second map has one position, which meets every position of the first."""
@@ -116,6 +116,9 @@ class Add(Pair):
 @dataclass(frozen=True)
 class Subtract(Pair):
     """The first map less the second."""
+
+    exchanged: bool = False
+    """Whether it is the second, which is constant, less the first."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,16 @@ class Upsample:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """A map of another size, which has at each position the one of its input that is nearest."""
+
+    size: tuple[int, int]
+    """Rows and columns."""
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+
+@dataclass(frozen=True)
 class Conv2DTranspose:
     """Transposed convolution. Weights: `kernel` (kernel_h, kernel_w, in, out), which is Keras' with its last two axes
     exchanged, `bias` (out,) where there is one."""
@@ -179,9 +192,30 @@ class Slice:
     """The first channel that stays."""
 
 
+@dataclass(frozen=True)
+class Transpose:
+    """A map whose dimensions change places, so that elements do."""
+
+    order: tuple[int, int, int]
+    """Which dimensions of its input the output's rows, columns and channels are: 0 rows, 1 columns, 2 channels."""
+
+
+@dataclass(frozen=True)
+class BatchMatMul:
+    """Products of matrices of two maps: per row of the maps, columns times channels."""
+
+    transpose_first: bool = False
+    """Whether the first map's matrices are taken as channels times columns."""
+    transpose_second: bool = False
+
+    def depth(self, first: Shape) -> int:
+        """How many products an output sums, for the first map's shape."""
+        return first[1] if self.transpose_first else first[2]
+
+
 _Weighted = Conv2D | DepthwiseConv2D | Dense | PRelu | Conv2DTranspose
-_Joining = Add | Subtract | Multiply | Concatenate
-_Resizing = Pool2D | Mean | Pad | Upsample | Crop | Slice
+_Joining = Add | Subtract | Multiply | Concatenate | BatchMatMul
+_Resizing = Pool2D | Mean | Pad | Upsample | Resize | Crop | Slice | Transpose
 
 WITH_KERNEL = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
 """Operations that multiply with a kernel; a batch normalisation behind one can be folded into it."""

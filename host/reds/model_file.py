@@ -1,7 +1,7 @@
 """Reads a .tflite file with its metadata entry `REDS` back into the compiled network."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -34,11 +35,14 @@ from reds.graph import (
     Multiply,
     Pad,
     Padding,
+    Pair,
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
@@ -52,7 +56,7 @@ PAIRS: Mapping[int, type[Add] | type[Subtract] | type[Multiply]] = {
     schema.Operation.Sub: Subtract,
     schema.Operation.Mul: Multiply,
 }
-"""Operations on two maps; their constants begin with the second one's tensor."""
+"""Operations on two maps; their constants begin with the second one's tensor where that is not constant."""
 
 RESHAPING = (
     tflite.BuiltinOperator.RESHAPE,
@@ -60,6 +64,21 @@ RESHAPING = (
     tflite.BuiltinOperator.EXPAND_DIMS,
 )
 """The operators that copy a tensor's elements as they are."""
+
+RESHAPING_ALONE = (tflite.BuiltinOperator.PACK, tflite.BuiltinOperator.UNPACK)
+"""The operators that do so where they join, or take apart, no more than one tensor."""
+
+
+def keeps_order(shape: Sequence[int], permutation: Sequence[int]) -> bool:
+    """Whether a TRANSPOSE leaves all elements in their order, since only dimensions of one change places.
+
+    Args:
+        shape: of its input.
+        permutation: per dimension of the output the one of the input.
+    """
+    moved = [axis for axis in permutation if shape[axis] > 1]
+    return moved == sorted(moved)
+
 
 ELEMENT_TYPE_OF_TENSOR = {
     tflite.TensorType.FLOAT32: ElementType.FLOAT32,
@@ -256,6 +275,7 @@ def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[Compiled
             output_shape=(layer.outputHeight, layer.outputWidth, layer.outputChannels),
             subgraph=exits[i],
             weights=_decode_weights(file.model, layer, element_type),
+            operand=_decode_operand(layer, operators[i].inputs),
         )
         for i, layer in enumerate(file.plan.layers)
     )
@@ -267,12 +287,17 @@ class _LayerOperator:
 
     name: str
     options: Any
+    inputs: tuple[tflite.TensorT, ...]
 
 
 def _layer_operators(model: tflite.ModelT) -> list[_LayerOperator]:
     """Layers are in the order of the subgraphs' operators."""
     return [
-        _LayerOperator(text(subgraph.tensors[operator.outputs[0]].name), operator.builtinOptions)
+        _LayerOperator(
+            text(subgraph.tensors[operator.outputs[0]].name),
+            operator.builtinOptions,
+            tuple(subgraph.tensors[tensor] for tensor in operator.inputs),
+        )
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if is_layer(model, subgraph, operator)
@@ -288,7 +313,18 @@ def builtin_code(model: tflite.ModelT, operator: tflite.OperatorT) -> int:
 def is_layer(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.OperatorT) -> bool:
     """Whether an operator computes activations: not what gives a tensor another shape, or computes with shapes."""
     computes = subgraph.tensors[operator.outputs[0]].type in ELEMENT_TYPE_OF_TENSOR
-    return computes and builtin_code(model, operator) not in RESHAPING
+    return computes and not _is_reshaping(model, subgraph, operator)
+
+
+def _is_reshaping(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.OperatorT) -> bool:
+    code = builtin_code(model, operator)
+    if code in RESHAPING_ALONE:
+        return len(operator.inputs) == len(operator.outputs) == 1
+    if code != tflite.BuiltinOperator.TRANSPOSE:
+        return code in RESHAPING
+    source, permutation = (subgraph.tensors[tensor] for tensor in operator.inputs)
+    data = np.asarray(model.buffers[permutation.buffer].data, np.uint8)
+    return keeps_order(list(source.shape), list(np.frombuffer(data.tobytes(), "<i4")))
 
 
 def _layer_exits(plan: schema.PlanT) -> dict[int, int]:
@@ -315,9 +351,10 @@ def _layer_inputs(plan: schema.PlanT) -> dict[int, tuple[int, ...]]:
 
 def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
     """The tensors that a step reads: `input`, and for operations with more the ones in its constants."""
-    operation = plan.layers[step.layer].operation
+    layer = plan.layers[step.layer]
+    operation = layer.operation
     further: list[int] = []
-    if operation in PAIRS:
+    if (operation in PAIRS and layer.weights == 0) or operation == schema.Operation.BatchMatMul:
         further = [int(plan.constants[step.constants])]
     if operation == schema.Operation.Concatenation:
         first = step.constants + 1
@@ -328,6 +365,9 @@ def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
 def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
     kernel = (layer.kernelHeight, layer.kernelWidth)
     strides = (layer.strideHeight, layer.strideWidth)
+    if layer.operation == schema.Operation.ResizeNearestNeighbor:
+        size = (layer.outputHeight, layer.outputWidth)
+        return Upsample(strides) if min(strides) else Resize(size, options.alignCorners, options.halfPixelCenters)
     dilation = (layer.dilationHeight, layer.dilationWidth)
     valid = all(
         output == (size - (k - 1) * d - 1) // s + 1
@@ -351,6 +391,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Pool2D("average", kernel, strides, padding)
     if layer.operation == schema.Operation.MaxPool2D:
         return Pool2D("max", kernel, strides, padding)
+    if layer.operation == schema.Operation.Sub:
+        return Subtract(spread=kernel != (1, 1), exchanged=layer.paddingTop > 0)
     if layer.operation in PAIRS:
         return PAIRS[layer.operation](spread=kernel != (1, 1))
     if layer.operation == schema.Operation.Mean:
@@ -359,10 +401,12 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return PRelu()
     if layer.operation == schema.Operation.StridedSlice:
         return _decode_slice(layer)
+    if layer.operation == schema.Operation.BatchMatMul:
+        return BatchMatMul(transpose_first=kernel[0] == 1, transpose_second=kernel[1] == 2)
+    if layer.operation == schema.Operation.Transpose:
+        return Transpose((*kernel, len(kernel) + 1 - sum(kernel)))
     if layer.operation == schema.Operation.TransposeConv:
         return Conv2DTranspose(kernel, strides, _transposed_padding(layer))
-    if layer.operation == schema.Operation.ResizeNearestNeighbor:
-        return Upsample(strides)
     if layer.operation == schema.Operation.Requantize:
         return Requantize()
     if layer.operation == schema.Operation.Concatenation:
@@ -403,13 +447,26 @@ def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: El
         return None
     flat = np.frombuffer(bytes(model.buffers[layer.weights].data), element_type.dtype)
     kernel = (layer.kernelHeight, layer.kernelWidth)
-    if layer.operation == schema.Operation.PRelu:
+    if layer.operation == schema.Operation.PRelu or (layer.operation in PAIRS and kernel != (1, 1)):
         return flat
+    if layer.operation in PAIRS:
+        whole = (layer.inputHeight, layer.inputWidth, layer.inputChannels)
+        return flat.reshape(whole) if flat.size > 1 else flat
     if layer.operation == schema.Operation.FullyConnected:
         return flat.reshape(layer.outputChannels, layer.inputChannels)
     if layer.operation == schema.Operation.DepthwiseConv2D:
         return flat.reshape(1, *kernel, layer.outputChannels)
     return flat.reshape(layer.outputChannels, *kernel, layer.inputChannels // _groups(layer))
+
+
+def _decode_operand(layer: schema.LayerT, inputs: tuple[tflite.TensorT, ...]) -> Quantization | None:
+    """Quantisation of the constant operand of a pair; None in float32."""
+    if layer.operation not in PAIRS or layer.weights == 0:
+        return None
+    parameters = next(tensor.quantization for tensor in inputs if tensor.buffer == layer.weights)
+    if parameters is None or parameters.scale is None or not len(parameters.scale):
+        return None
+    return Quantization(np.float32(parameters.scale[0]), int(parameters.zeroPoint[0]))
 
 
 def _groups(layer: schema.LayerT) -> int:
@@ -443,7 +500,7 @@ def _decode_step(
     source, target = tensors[step.input], tensors[step.output]
     if element_type is ElementType.FLOAT32:
         scales = bias = None
-        if layer.weights is not None and not isinstance(layer.operation, PRelu):
+        if layer.weights is not None and not isinstance(layer.operation, PRelu | Pair):
             bias = _words(plan, step.constants, target.channels, np.dtype("<f4"))
             scales = _words(plan, step.constants + target.channels, target.channels, np.dtype("<f4"))
         return CompiledStep(step.layer, source.channels, target.channels, (), None, scales, bias)
@@ -460,7 +517,7 @@ def _decode_int8_step(
     target = _quantization(tensors[step.output])
     inputs, channels = tensors[step.input].channels, tensors[step.output].channels
     without_weights = CompiledStep(step.layer, inputs, channels, sources, target, None, None)
-    if layer.weights is None:
+    if layer.weights is None or isinstance(layer.operation, Pair):
         return without_weights
     if isinstance(layer.operation, PRelu):
         multiplier, shift = _words(plan, step.constants + 2, 2, np.dtype("<i4"))

@@ -32,7 +32,7 @@ def sharing(layer: Layer, input_channels: Size, output_channels: Size, element_b
         The distances, or None where input and output must not overlap.
     """
     operation = layer.operation
-    if isinstance(operation, Activation | PRelu | Requantize) or (isinstance(operation, Pair) and not operation.spread):
+    if isinstance(operation, Activation | PRelu | Requantize) or _reads_elements_once(layer):
         return Sharing(before=0)
     if isinstance(operation, DepthwiseConv2D) and layer.output_shape[2] != layer.input_shape[2]:
         return None
@@ -46,6 +46,11 @@ def sharing(layer: Layer, input_channels: Size, output_channels: Size, element_b
         lookback = conventions.DEPTHWISE_LOOKBACK_ROWS * layer.output_shape[1]
         return Sharing(walk.before(lookback), multiple=input_channels * element_bytes)
     return Sharing(walk.before(0))
+
+
+def _reads_elements_once(layer: Layer) -> bool:
+    """Whether it is a pair that reads no position of the arena again: the second map is whole, or constant."""
+    return isinstance(layer.operation, Pair) and (not layer.operation.spread or len(layer.inputs) == 1)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from reds.graph import (
     Activation,
     ActivationFunction,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -36,8 +37,10 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.lookup import TABLED, lookup_table, requantization_table
@@ -54,6 +57,7 @@ from reds.requantize import (
     softmax_scaling,
     sum_scaling,
 )
+from reds.resizing import nearest
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
 from reds.tensors import Placement, Tensors, lifetimes
@@ -239,8 +243,8 @@ def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
     result.outputHeight, result.outputWidth, result.outputChannels = _uint16(layer, layer.output_shape)
     window = geometry(layer)
     result.kernelHeight, result.kernelWidth = _uint16(layer, _kernel(layer))
-    result.paddingTop, result.paddingLeft = _uint16(layer, window.padding)
-    result.strideHeight, result.strideWidth = _uint8(layer, window.strides)
+    result.paddingTop, result.paddingLeft = _uint16(layer, _padding(layer))
+    result.strideHeight, result.strideWidth = _uint8(layer, _strides(layer))
     result.dilationHeight, result.dilationWidth = _uint8(layer, window.dilation)
     result.operation = _operation(layer)
     result.activation = ACTIVATIONS[layer.activation]
@@ -258,11 +262,15 @@ def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
 
 def _check_limits(layer: CompiledLayer) -> None:
     """Refuses what could overflow the device's 32-bit sums, or differ in TFLite Micro."""
-    taps = 0 if layer.weights is None else layer.weights.size // layer.output_shape[2]
+    taps = 0
+    if layer.weights is not None and not isinstance(layer.operation, Pair):
+        taps = layer.weights.size // layer.output_shape[2]
     if isinstance(layer.operation, Pool2D | Mean):
         taps = math.prod(geometry(layer).kernel)
     if isinstance(layer.operation, Conv2DTranspose):
         taps *= 2  # What it sums has the zero point taken away, and so one bit more.
+    if isinstance(layer.operation, BatchMatMul):
+        taps = 4 * layer.operation.depth(layer.input_shape)  # Both have their zero points taken away.
     if taps > conventions.MAXIMUM_TAPS:
         limit = conventions.MAXIMUM_TAPS
         raise UsageError(f"Layer '{layer.name}' sums {taps} products for each output; libreds takes up to {limit}.")
@@ -280,13 +288,30 @@ def _limited(layer: CompiledLayer, values: tuple[int, ...], limit: int) -> tuple
 
 
 def _kernel(layer: CompiledLayer) -> tuple[int, int]:
-    """The window's size; of an operation on two maps how many positions share one of the second, and of a slice the
-    channels before it as the width."""
+    """The window's size; of an operation on two maps how many positions share one of the second, of a slice the
+    channels before it as the width, of a transpose the dimensions that become rows and columns, and of products of
+    matrices those of both that are summed over."""
     if isinstance(layer.operation, Crop | Slice):
         return (0, layer.operation.first if isinstance(layer.operation, Slice) else 0)
+    if isinstance(layer.operation, Transpose):
+        return layer.operation.order[:2]
+    if isinstance(layer.operation, BatchMatMul):
+        return (1 if layer.operation.transpose_first else 2, 2 if layer.operation.transpose_second else 1)
     if isinstance(layer.operation, Pair) and layer.operation.spread:
         return layer.input_shape[:2]
     return geometry(layer).kernel
+
+
+def _strides(layer: CompiledLayer) -> tuple[int, int]:
+    """The window's; 0 where the constants say which rows and columns are taken."""
+    return (0, 0) if isinstance(layer.operation, Resize) else geometry(layer).strides
+
+
+def _padding(layer: CompiledLayer) -> tuple[int, int]:
+    """Rows above and columns left of a map; of a difference 1 as the height where its constant is the first."""
+    if isinstance(layer.operation, Subtract):
+        return (int(layer.operation.exchanged), 0)
+    return geometry(layer).padding
 
 
 def _operation(layer: CompiledLayer) -> int:
@@ -310,7 +335,11 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.StridedSlice)
     if isinstance(operation, Conv2DTranspose):
         return int(schema.Operation.TransposeConv)
-    if isinstance(operation, Upsample):
+    if isinstance(operation, BatchMatMul):
+        return int(schema.Operation.BatchMatMul)
+    if isinstance(operation, Transpose):
+        return int(schema.Operation.Transpose)
+    if isinstance(operation, Upsample | Resize):
         return int(schema.Operation.ResizeNearestNeighbor)
     if isinstance(operation, Requantize):
         return int(schema.Operation.Requantize)
@@ -472,10 +501,18 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return _activation_constants(layer.operation, step)
     if isinstance(layer.operation, Concatenate):
         return [np.array([len(further), *further], np.uint32)]
+    if isinstance(layer.operation, Resize):
+        return [
+            nearest(source, target, layer.operation.align_corners, layer.operation.half_pixel_centers)
+            for source, target in zip(layer.input_shape[:2], layer.output_shape[:2], strict=True)
+        ]
     if network.element_type is ElementType.FLOAT32:
         return _float_constants(step, further)
     if isinstance(layer.operation, Pair):
-        return [np.array(further, np.uint32), _pair_constants(layer, step)]
+        second = further if layer.operand is None else [layer.operand.zero_point]
+        return [np.array(second, np.int32), _pair_constants(layer, step)]
+    if isinstance(layer.operation, BatchMatMul):
+        return [np.array(further, np.uint32), _matrix_constants(layer, step)]
     if isinstance(layer.operation, Mean):
         return [_mean_constants(layer, step)]
     if isinstance(layer.operation, PRelu):
@@ -495,14 +532,24 @@ def _float_constants(step: CompiledStep, further: Sequence[int]) -> list[NDArray
 
 def _pair_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
     assert step.output_quantization is not None
-    scales = (*(source.scale for source in step.input_quantizations), step.output_quantization.scale)
+    first, second = (source.scale for source in layer.operand_quantizations(step.input_quantizations))
+    output = step.output_quantization.scale
     if isinstance(layer.operation, Multiply):
-        multiplier, shift = product_factor(*scales)
+        multiplier, shift = product_factor(first, second, output)
         _check_shift(layer, shift, LARGEST_PRODUCT_SHIFT, LARGEST_PRODUCT_SHIFT)
         return np.array([multiplier, shift], np.int32)
-    scaling = difference_scaling(*scales) if isinstance(layer.operation, Subtract) else sum_scaling(*scales)
+    scaling_of = difference_scaling if isinstance(layer.operation, Subtract) else sum_scaling
+    scaling = scaling_of(first, second, output)
     _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
     return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
+
+
+def _matrix_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:
+    assert step.output_quantization is not None
+    first, second = (source.scale for source in step.input_quantizations)
+    numbers = requantization(first, np.array([second]), step.output_quantization.scale, fully_connected=True)
+    _check_shift(layer, int(numbers.shifts[0]), LARGEST_SHIFT, LARGEST_SHIFT)
+    return np.array([numbers.multipliers[0], numbers.shifts[0]], np.int32)
 
 
 def _mean_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int32]:

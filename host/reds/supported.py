@@ -23,8 +23,9 @@ def supported_layers_page() -> str:
         "float32 throughout, with one input and one output, constant weights and, but for the batch, fixed shapes.\n"
         "int8 weights have zero points of 0, and one scale or one for each output channel.\n\n"
         "| operator | needs |\n|---|---|\n" + _operators() + "\n"
-        f"{', '.join(_names(RESHAPING))} cost nothing: what reads them reads the same bytes in another shape. What\n"
-        "computes the shape of a RESHAPE (SHAPE, STRIDED_SLICE, PACK) is left out, since shapes are fixed.\n"
+        f"{', '.join(_names(RESHAPING))} cost nothing: what reads them reads the same bytes in another shape. So does\n"
+        "a TRANSPOSE that only moves dimensions of one, and a PACK or UNPACK of one tensor. What computes the shape\n"
+        "of a RESHAPE (SHAPE, STRIDED_SLICE, PACK) is left out, since shapes are fixed.\n"
     )
 
 

@@ -15,6 +15,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Dense,
     DepthwiseConv2D,
     Multiply,
@@ -179,11 +180,13 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     half; a ReLU by the ratio of its scales, and what keeps its input's quantisation passes the largest one on. A sum
     adds the differences, and rounds each input twice before, which in its fixed point can move either by up to two. A
     difference does so too, and TFLite Micro's factors, made in single precision, can move either by 16 more. A product
-    multiplies the difference of each input by the largest magnitude of the other.
+    multiplies the difference of each input by the largest magnitude of the other; one of matrices sums such products.
     """
     assert step.output_quantization is not None
     output_scale = float(step.output_quantization.scale)
-    scales = [float(quantization.scale) for quantization in step.input_quantizations]
+    quantizations = layer.operand_quantizations(step.input_quantizations)
+    scales = [float(quantization.scale) for quantization in quantizations]
+    units = [*units, *[0] * (len(scales) - len(units))]  # constants are the same
     if layer.is_softmax:
         return units[0] * scales[0] / output_scale / 2
     if step.bias is not None:
@@ -201,9 +204,11 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
         assert step.weight_scales is not None
         slopes = np.abs(layer.sliced_weights(step.input_channels, step.output_channels).astype(np.float64))
         return units[0] * scales[0] / output_scale * max(1.0, float(slopes.max() * step.weight_scales[0]))
-    if isinstance(layer.operation, Multiply):
-        first, second = map(_largest_magnitude, step.input_quantizations)
-        return (units[0] * second + units[1] * first + units[0] * units[1]) * scales[0] * scales[1] / output_scale
+    if isinstance(layer.operation, Multiply | BatchMatMul):
+        first, second = map(_largest_magnitude, quantizations)
+        products = layer.operation.depth(layer.input_shape) if isinstance(layer.operation, BatchMatMul) else 1
+        difference = units[0] * second + units[1] * first + units[0] * units[1]
+        return products * difference * scales[0] * scales[1] / output_scale
     return max(units) * scales[0] / output_scale
 
 

@@ -6,6 +6,7 @@ from reds.compiled import CompiledLayer
 from reds.fold import FusedLayer
 from reds.graph import (
     Activation,
+    BatchMatMul,
     Concatenate,
     Conv2DTranspose,
     Crop,
@@ -16,7 +17,9 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
+    Transpose,
     Upsample,
 )
 
@@ -35,7 +38,10 @@ class WindowGeometry:
 def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
-    if isinstance(operation, Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice):
+    if isinstance(
+        operation,
+        Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice | Transpose | BatchMatMul | Resize,
+    ):
         return WindowGeometry()
     if isinstance(operation, Pad | Crop):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))

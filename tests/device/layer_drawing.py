@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reds.graph import Activation, Conv2D, Conv2DTranspose, Crop, DepthwiseConv2D, Pad, Pool2D
+from reds.graph import Activation, Conv2D, Conv2DTranspose, Crop, DepthwiseConv2D, Pad, Pool2D, Transpose
 
 
 class Draw:
@@ -44,6 +44,12 @@ class Draw:
 
     def crop(self) -> Crop:
         return Crop(self._border(), self._border())
+
+    def transpose(self) -> Transpose:
+        order = self._random.permutation(3)
+        while np.array_equal(order, range(3)):
+            order = self._random.permutation(3)
+        return Transpose((int(order[0]), int(order[1]), int(order[2])))
 
     def _border(self) -> tuple[int, int]:
         before, after = self._random.integers(0, 4, 2)

@@ -20,6 +20,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -34,8 +35,10 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Shape,
     Slice,
+    Transpose,
     Upsample,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
@@ -62,6 +65,8 @@ class LayerSpec:
     depth_multiplier: int = 1
     inputs: tuple[int, ...] = ()
     """Layers that it reads, INPUT for the network's input; the layer before it if not given."""
+    scalar: bool = False
+    """Whether the constant operand of a pair with one input is one value, and not one for each channel or element."""
     reads: Shape | None = None
     """The shape in which it reads its first input, where that is not the one in which it was written."""
 
@@ -133,6 +138,7 @@ class NetworkBuilder:
                     output_shape=output,
                     subgraph=0,
                     weights=self._weights(spec, shape, output),
+                    operand=self._operand(spec, inputs),
                 )
             )
         return tuple(layers)
@@ -145,6 +151,8 @@ class NetworkBuilder:
             shape = (1, *operation.kernel_size, target[2])
         elif isinstance(operation, PRelu):
             shape = (target[2],)
+        elif isinstance(operation, Pair) and len(spec.inputs) == 1:
+            shape = (1,) if spec.scalar else (target[2],) if operation.spread else target
         elif isinstance(operation, Conv2D | Conv2DTranspose):
             groups = operation.groups if isinstance(operation, Conv2D) else 1
             shape = (target[2], *operation.kernel_size, source[2] // groups)
@@ -154,6 +162,11 @@ class NetworkBuilder:
             return self._random.integers(-127, 128, shape, np.int8)
         return self._random.normal(size=shape).astype(np.float32)
 
+    def _operand(self, spec: LayerSpec, inputs: Sequence[int]) -> Quantization | None:
+        """Quantisation of a constant operand."""
+        is_constant = isinstance(spec.operation, Pair) and len(inputs) == 1
+        return self._input_quantization() if is_constant and self._type is ElementType.INT8 else None
+
     def _widths(self, layers: Sequence[CompiledLayer], wanted: Sequence[int]) -> list[int]:
         widths: list[int] = []
         for layer, width in zip(layers, wanted, strict=True):
@@ -161,7 +174,7 @@ class NetworkBuilder:
             channels = sum(sources) if isinstance(layer.operation, Concatenate) else sources[0]
             if isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose):
                 channels = layer.output_shape[2] if layer is layers[-1] else width
-            elif isinstance(layer.operation, Slice):
+            elif isinstance(layer.operation, Slice | Transpose | BatchMatMul):
                 channels = layer.output_shape[2]
             elif isinstance(layer.operation, DepthwiseConv2D):
                 channels *= layer.output_shape[2] // layer.input_shape[2]
@@ -185,8 +198,10 @@ class NetworkBuilder:
 
     def _output_quantization(self, layer: CompiledLayer, sources: Sequence[Quantization]) -> Quantization:
         """A scale that spreads the sums over the int8 range with few of them clipped."""
-        if isinstance(layer.operation, Multiply):
+        if isinstance(layer.operation, Multiply | BatchMatMul):
             first, second = (math.hypot(INT8_DEVIATION, source.zero_point) * source.scale for source in sources)
+            if isinstance(layer.operation, BatchMatMul):
+                first *= math.sqrt(layer.operation.depth(layer.input_shape))
             scale = np.float32(first * second / (self._loudness * self._random.uniform(30, 60)))
             return Quantization(scale, int(self._random.integers(-128, 128)))
         if isinstance(layer.operation, Pair):
@@ -213,7 +228,7 @@ class NetworkBuilder:
         for index, (layer, width) in enumerate(zip(layers, widths, strict=True)):
             sources = tuple(known[sets[source]] for source in layer.inputs) if known else ()
             if sources and sets[index] not in known:
-                known[sets[index]] = self._output_quantization(layer, sources)
+                known[sets[index]] = self._output_quantization(layer, layer.operand_quantizations(sources))
             scales, bias = self._scales_and_bias(layer, width, sources[0] if sources else None)
             written = self._input_shape if layer.inputs[0] == INPUT else layers[layer.inputs[0]].output_shape
             is_view = layer.input_shape != written
@@ -225,7 +240,7 @@ class NetworkBuilder:
     def _scales_and_bias(
         self, layer: CompiledLayer, channels: int, source: Quantization | None
     ) -> tuple[NDArray | None, NDArray | None]:
-        if layer.weights is None:
+        if layer.weights is None or isinstance(layer.operation, Pair):
             return None, None
         if isinstance(layer.operation, PRelu):
             scale = self._random.uniform(0.001, 0.02, 1).astype(np.float32)
@@ -297,7 +312,7 @@ def tensors_that_share(layers: Sequence[CompiledLayer]) -> dict[int, int]:
 def _keeps_quantization(layer: CompiledLayer) -> bool:
     if isinstance(layer.operation, Activation):
         return layer.operation.clamps
-    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Crop | Slice)
+    return isinstance(layer.operation, Pool2D | Pad | Concatenate | Upsample | Resize | Crop | Slice | Transpose)
 
 
 def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
@@ -323,6 +338,14 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (source[0] - sum(operation.rows), source[1] - sum(operation.columns), source[2])
     if isinstance(operation, Slice):
         return (*source[:2], spec.channels)
+    if isinstance(operation, BatchMatMul):
+        columns = math.prod(others[0]) // (source[0] * operation.depth(source))
+        return (source[0], source[2 if operation.transpose_first else 1], columns)
+    if isinstance(operation, Transpose):
+        rows, columns, channels = operation.order
+        return (source[rows], source[columns], source[channels])
+    if isinstance(operation, Resize):
+        return (*operation.size, source[2])
     if isinstance(operation, Upsample):
         return (source[0] * operation.size[0], source[1] * operation.size[1], source[2])
     if isinstance(operation, Pad):

@@ -19,6 +19,7 @@ from reds.emitting import encode
 from reds.graph import (
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -31,8 +32,10 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.model_file import read_model_file
@@ -70,6 +73,20 @@ MORE_SPECS = [
 ]
 
 
+REARRANGING_SPECS = [
+    LayerSpec(Conv2D((1, 1)), 4),
+    LayerSpec(Transpose((2, 0, 1))),
+    LayerSpec(Conv2D((1, 1)), 3),
+    LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 1)),
+    LayerSpec(BatchMatMul(transpose_first=True), inputs=(3, 2)),
+    LayerSpec(Add(spread=True), inputs=(4,)),
+    LayerSpec(Resize((3, 5), half_pixel_centers=True)),
+    LayerSpec(Subtract(exchanged=True), inputs=(6,)),
+    LayerSpec(Multiply(spread=True), inputs=(7,), scalar=True),
+    LayerSpec(Conv2D((1, 1)), 3),
+]
+
+
 def specs_of(element_type: ElementType, specs: list[LayerSpec]) -> list[LayerSpec]:
     """The layers, and at the end of int8 networks another quantisation."""
     return [*specs, LayerSpec(Requantize())] if element_type is ElementType.INT8 else specs
@@ -95,6 +112,10 @@ def pairs_and_resizing(element_type: ElementType) -> CompiledNetwork:
     return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs, [[3] * len(specs)])
 
 
+def rearranging(element_type: ElementType) -> CompiledNetwork:
+    return NetworkBuilder(element_type, (4, 3, 2), seed=3).build(REARRANGING_SPECS)
+
+
 def views(element_type: ElementType) -> CompiledNetwork:
     return network_with_views(element_type)[0]
 
@@ -106,7 +127,7 @@ def exits(element_type: ElementType) -> CompiledNetwork:
     return quantize(supernet, element_type, samples if element_type is ElementType.INT8 else None)
 
 
-@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, views, exits])
+@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, rearranging, views, exits])
 @pytest.mark.parametrize("element_type", ElementType)
 def test_damaged_models(
     program: Path, tmp_path: Path, element_type: ElementType, make: Callable[[ElementType], CompiledNetwork]

@@ -1,5 +1,6 @@
 """Every operation in libreds equals TFLite Micro's on the extracted stand-alone subnetwork."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Dense,
@@ -25,6 +27,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Shape,
     Slice,
     Subtract,
@@ -168,6 +171,13 @@ class TestOperation:
 
     @examples
     @given(seed=seeds)
+    def test_resize(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        size = draw.choice(draw.pair(9, 9), draw.pair(300, 4), draw.pair(3, 200))
+        check_hidden(element_type, draw, Resize(size, *draw.choice((False, False), (True, False), (False, True))), seed)
+
+    @examples
+    @given(seed=seeds)
     def test_crop(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.crop(), seed)
@@ -186,6 +196,37 @@ class TestOperation:
             LayerSpec(Conv2D((1, 1)), 3),
         ]
         check(element_type, (*draw.pair(5, 5), 2), specs, [channels, 0, 0, 0, 3], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_transpose(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        height, width, channels = 1 + draw.size(6), 1 + draw.size(6), 1 + draw.size(9)
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(draw.transpose()),
+            LayerSpec(draw.convolution(Conv2D), draw.size(5)),
+        ]
+        if min(output_shape(specs[2], output_shape(specs[1], (height, width, channels)))) < 1:
+            specs[2] = LayerSpec(Conv2D((1, 1)), 3)
+        check(element_type, (height, width, 2), specs, [channels, 0, specs[2].channels], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_batch_matmul(self, element_type: ElementType, seed: int) -> None:
+        draw = Draw(seed)
+        pairs, depth, rows, columns = (draw.size(most) for most in (4, 11, 7, 9))
+        operation = BatchMatMul(draw.choice(False, True), draw.choice(False, True))
+        first = (pairs, depth, rows) if operation.transpose_first else (pairs, rows, depth)
+        second = (pairs, columns, depth) if operation.transpose_second else (pairs, depth, columns)
+        specs = [
+            LayerSpec(Dense(), math.prod(first)),
+            LayerSpec(Dense(), math.prod(second), inputs=(INPUT,)),
+            LayerSpec(operation, inputs=(0, 1), reads=first),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        widths = [math.prod(first), math.prod(second), 0, 3]
+        check(element_type, (1, 1, 5), specs, widths, seed, draw.choice(1.0, 30.0))
 
     @examples
     @given(seed=seeds)
@@ -272,6 +313,22 @@ class TestOperation:
             LayerSpec(Conv2D((1, 1)), 3),
         ]
         check(element_type, (*size, 2), specs, [draw.size(channels), 0, 0, 0, 0, 3], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_pairs_with_constants(self, element_type: ElementType, seed: int) -> None:
+        """One value, one for each channel, or one for each element, which then are all there."""
+        draw = Draw(seed)
+        channels = draw.size(40)
+        specs, narrow = [LayerSpec(Conv2D((1, 1)), channels)], draw.size(channels)
+        for index in range(3):
+            spread, scalar = draw.choice((True, True), (True, False), (False, False))
+            pair = draw.choice(Add(spread), Multiply(spread), Subtract(spread), Subtract(spread, exchanged=True))
+            activation = "none" if isinstance(pair, Multiply) else draw.activation()
+            specs.append(LayerSpec(pair, activation=activation, inputs=(index,), scalar=scalar))
+            narrow = narrow if spread else channels
+        specs.append(LayerSpec(Conv2D((1, 1)), 3))
+        check(element_type, (*draw.pair(5, 5), 2), specs, [narrow, 0, 0, 0, 3], seed)
 
     @examples
     @given(seed=seeds)

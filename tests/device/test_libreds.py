@@ -17,6 +17,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -29,8 +30,10 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.model_file import read_model_file, with_checksum
@@ -225,7 +228,7 @@ BROKEN_RULES = {
     "no exits": change_plan(exits=[]),
     "no constants": change_plan(constants=None),
     "no input": change_plan(input=None),
-    "operation": change_layer(0, operation=schema.Operation.StridedSlice + 1),
+    "operation": change_layer(0, operation=schema.Operation.BatchMatMul + 1),
     "activation": change_layer(0, activation=3),
     "no rows": change_layer(0, inputHeight=0),
     "no channels": change_layer(0, outputChannels=0),
@@ -330,6 +333,86 @@ BROKEN_RULES_OF_BORDERED = {
 @pytest.mark.parametrize("rule", BROKEN_RULES_OF_BORDERED)
 def test_broken_rule_of_borders_and_tables(rule: str) -> None:
     assert Opening.of(with_plan(BORDERED, BROKEN_RULES_OF_BORDERED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+REARRANGED = encode(
+    NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
+        [
+            LayerSpec(Conv2D((1, 1)), 4),
+            LayerSpec(Transpose((2, 0, 1))),
+            LayerSpec(Conv2D((1, 1)), 3),
+            LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 1)),
+            LayerSpec(Resize((5, 2), align_corners=True)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+    )
+)
+BROKEN_RULES_OF_REARRANGED = {
+    "a fourth dimension": change_layer(1, kernelHeight=3),
+    "one dimension twice": change_layer(1, kernelWidth=2),
+    "dimensions of other sizes": change_layer(1, kernelHeight=1, kernelWidth=2),
+    "channels of a transpose": change_layer(1, outputChannels=2),
+    "some channels of a transpose": change_tensor(1, channels=3),
+    "weights of a transpose": change_layer(1, weights=1),
+    "matrices summed over rows": change_layer(3, kernelHeight=0),
+    "matrices summed over a fourth dimension": change_layer(3, kernelHeight=3),
+    "second matrices summed over rows": change_layer(3, kernelWidth=0),
+    "second matrices summed over a fourth dimension": change_layer(3, kernelWidth=3),
+    "second matrices of another depth": change_layer(3, kernelWidth=1),
+    "first matrices of another depth": change_layer(3, kernelHeight=1),
+    "another number of matrices": change_layer(3, outputHeight=3),
+    "another number of rows": change_layer(3, outputWidth=3),
+    "another number of columns": change_layer(3, outputChannels=3),
+    "more products than a sum can hold": change_layer(3, inputChannels=32768),
+    "weights of a product of matrices": change_layer(3, weights=1),
+    "second matrices from the future": change_constant(3, 0, 5),
+    "second matrices are the output": change_constant(3, 0, 4),
+    "shift of a product of matrices": change_constant(3, 2, 31),
+    "constants of matrices behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 2)(plan),
+    "product of matrices in place": lambda plan: change_tensor(4, offset=plan.subnetworks[0].tensors[2].offset)(plan),
+    "a row that is not there": change_constant(4, 0, 4 << 16),
+    "a column that is not there": change_constant(4, 3, 4 << 16),
+    "a stride of one direction": change_layer(4, strideHeight=1),
+    "channels of a resized map": change_layer(4, outputChannels=3),
+    "rows and columns behind the end": lambda plan: change_step(4, constants=len(plan.constants) - 3)(plan),
+    "resized in place": lambda plan: change_tensor(5, offset=plan.subnetworks[0].tensors[4].offset)(plan),
+    "transpose in place": lambda plan: change_tensor(2, offset=plan.subnetworks[0].tensors[1].offset)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES_OF_REARRANGED)
+def test_broken_rule_of_rearranged_maps(rule: str) -> None:
+    assert Opening.of(with_plan(REARRANGED, BROKEN_RULES_OF_REARRANGED[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+SCALED_SPECS = [
+    LayerSpec(Conv2D((1, 1)), 4),
+    LayerSpec(Add(spread=True), inputs=(0,)),
+    LayerSpec(Subtract(exchanged=True), inputs=(1,)),
+    LayerSpec(Multiply(spread=True), inputs=(2,), scalar=True),
+    LayerSpec(Conv2D((1, 1)), 3),
+]
+SCALED = encode(NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(SCALED_SPECS))
+BROKEN_RULES_OF_CONSTANT_OPERANDS = {
+    "no such constants": change_layer(1, weights=1000),
+    "constants of the channels for each element": change_layer(1, kernelHeight=1, kernelWidth=1),
+    "constants of the elements for each channel": change_layer(2, kernelHeight=4, kernelWidth=3),
+    "one constant for one position": change_layer(3, kernelHeight=1, kernelWidth=1),
+    "a tensor in place of constants": change_layer(2, weights=0),
+    "zero point of constants": change_constant(1, 0, 128),
+    "zero point of a constant factor": change_constant(3, 0, (1 << 32) - 129),
+    "numbers of constants behind the end": lambda plan: change_step(3, constants=len(plan.constants) - 2)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES_OF_CONSTANT_OPERANDS)
+def test_broken_rule_of_constant_operands(rule: str) -> None:
+    assert Opening.of(with_plan(SCALED, BROKEN_RULES_OF_CONSTANT_OPERANDS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+def test_constants_for_each_element_keep_all_channels() -> None:
+    narrowed = encode(NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(SCALED_SPECS, [[3, 0, 0, 0, 3]]))
+    assert Opening.of(narrowed).open()[0] == REDS.REDS_ERROR_PLAN
 
 
 GROUPED_SPECS = [

@@ -14,7 +14,7 @@ from near_places import Side, apart, near, placed
 from reds.compiled import ElementType
 from reds.emitting import encode
 from reds.errors import UsageError
-from reds.graph import Activation, Add, Conv2D, DepthwiseConv2D, Shape
+from reds.graph import Activation, Add, Conv2D, DepthwiseConv2D, Multiply, Pair, Shape
 from reds.runtime import Runtime
 
 SAMPLES = 2
@@ -26,7 +26,9 @@ sides = st.sampled_from(["before", "behind"])
 
 def drawn_operation(draw: Draw, channels: int) -> LayerSpec:
     """An operation that may overlap its input of so many channels."""
-    kind = draw.choice("conv", "conv", "grouped", "pointwise", "depthwise", "depthwise", "pool", "function", "sum")
+    kind = draw.choice(
+        "conv", "conv", "grouped", "pointwise", "depthwise", "depthwise", "pool", "function", "sum", "constant"
+    )
     if kind == "conv":
         return LayerSpec(draw.convolution(Conv2D), draw.size(24), draw.activation())
     if kind == "grouped":
@@ -41,6 +43,8 @@ def drawn_operation(draw: Draw, channels: int) -> LayerSpec:
         return LayerSpec(draw.pool(draw.choice("average", "max")))
     if kind == "function":
         return LayerSpec(draw.choice(draw.tabled(), Activation("relu6"), Activation("softmax")))
+    if kind == "constant":
+        return LayerSpec(Multiply(spread=True), scalar=draw.choice(False, True))
     return LayerSpec(Add())
 
 
@@ -50,8 +54,9 @@ def drawn_chain(draw: Draw, shape: Shape, most: int) -> list[LayerSpec]:
     shape = (*shape[:2], specs[0].channels)
     for _ in range(most):
         spec = drawn_operation(draw, shape[2])
-        if isinstance(spec.operation, Add):
-            spec = LayerSpec(Add(), inputs=(len(specs) - 1, len(specs) - 1))
+        if isinstance(spec.operation, Pair):
+            count = 2 if isinstance(spec.operation, Add) else 1
+            spec = replace(spec, inputs=(len(specs) - 1,) * count)
         if min(output_shape(spec, shape)) >= 1:
             specs.append(spec)
             shape = output_shape(spec, shape)

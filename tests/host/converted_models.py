@@ -174,11 +174,58 @@ def sliced() -> keras.Model:
 
 
 def enlarged() -> keras.Model:
-    """A map whose positions are repeated."""
+    """A map whose positions are repeated, each as often as the others, or not, or left out."""
     x = source = keras.Input((4, 3, 2))
     x = layers.Conv2D(4, 3, padding="same")(x)
-    x = layers.Resizing(8, 9, interpolation="nearest")(x)
+    for size in ((8, 9), (11, 5), (7, 41 * 5)):
+        x = layers.Resizing(*size, interpolation="nearest")(x)
     return keras.Model(source, layers.Conv2D(2, 3, strides=2)(x))
+
+
+def rearranged() -> keras.Model:
+    """Dimensions that change places: of maps, of groups of channels as in ShuffleNet, and of one that moves nothing."""
+    source = keras.Input(batch_shape=(1, 6, 5, 4))
+    x = layers.Conv2D(8, 1)(layers.Permute((3, 1, 2))(source))
+    x = layers.Permute((2, 1, 3))(x)
+    x = layers.Permute((1, 2, 4, 3))(layers.Reshape((6, 4, 2, 4))(x))
+    x = layers.Conv2D(1, 1)(layers.Reshape((6, 4, 8))(x))
+    x = layers.Conv2D(3, 1)(layers.Permute((3, 1, 2))(x))
+    return keras.Model(source, layers.Permute((2, 1, 3))(x))
+
+
+def attention() -> keras.Model:
+    """Two heads that attend to a series, and products of matrices the second of which is one for all."""
+    source = keras.Input(batch_shape=(1, 6, 8))
+    x = layers.Dense(8)(source)
+    keys, values = (layers.Reshape((6, 2, 4))(layers.Dense(8)(x)) for _ in range(2))
+    keys, values = layers.Permute((2, 3, 1))(keys), layers.Permute((2, 1, 3))(values)
+    queries = layers.Permute((2, 1, 3))(layers.Reshape((6, 2, 4))(x))
+    x = keras.ops.matmul(layers.Softmax()(keras.ops.matmul(queries, keys) / 2.0), values)
+    x = layers.Reshape((6, 8))(layers.Permute((2, 1, 3))(x))
+    y = layers.Reshape((1, 8, 5))(layers.Dense(40)(layers.Flatten()(x)))
+    x = keras.ops.matmul(layers.Reshape((2, 3, 8))(x), y)
+    return keras.Model(source, x)
+
+
+def stacked() -> keras.Model:
+    """Maps that are stacked along a new dimension, the last one or another, and the largest of each channel."""
+    source = keras.Input(batch_shape=(1, 5, 4, 3))
+    x, y = (layers.Conv2D(3, 3, padding="same")(source) for _ in range(2))
+    x = layers.Conv2D(4, 3)(layers.Reshape((5, 4, 6))(keras.ops.stack([x, y], axis=-1)))
+    x = layers.Conv2D(3, 2)(layers.Reshape((6, 2, 4))(keras.ops.stack([x, layers.ReLU()(x)], axis=1)))
+    y = layers.GlobalMaxPooling1D(keepdims=True)(layers.Reshape((5, 3))(x))
+    return keras.Model(source, layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.Flatten()(y)]))
+
+
+def normalized() -> keras.Model:
+    """Constants that scale, shift and lessen: one for all, one for each channel, one for each element."""
+    source = keras.Input((6, 5, 4))
+    x = layers.Conv2D(4, 3, padding="same")(layers.Rescaling(1 / 3, 0.5)(source))
+    x = _normalized(layers.MaxPooling2D(2, strides=1)(x))
+    x = layers.BatchNormalization()(layers.AveragePooling2D(2, strides=1)(1.0 - x))
+    elements = np.random.default_rng(0).standard_normal((4, 3, 4), np.float32)
+    x = layers.ReLU()((x - elements) * np.arange(1, 5, dtype=np.float32))
+    return keras.Model(source, keras.ops.subtract(elements, layers.LeakyReLU()(x)))
 
 
 def averaged_series() -> keras.Model:
@@ -206,6 +253,10 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         sliced,
         enlarged,
         averaged_series,
+        rearranged,
+        attention,
+        normalized,
+        stacked,
     )
 }
 

@@ -52,6 +52,8 @@ extern const reds_operation reds_requantize_int8;
 extern const reds_operation reds_resize_nearest_neighbor_int8;
 extern const reds_operation reds_transpose_conv_int8;
 extern const reds_operation reds_strided_slice_int8;
+extern const reds_operation reds_transpose_int8;
+extern const reds_operation reds_batch_mat_mul_int8;
 
 // Not in a libreds for int8 alone.
 extern const reds_operation reds_conv_2d_float32;
@@ -76,6 +78,8 @@ extern const reds_operation reds_prelu_float32;
 extern const reds_operation reds_resize_nearest_neighbor_float32;
 extern const reds_operation reds_transpose_conv_float32;
 extern const reds_operation reds_strided_slice_float32;
+extern const reds_operation reds_transpose_float32;
+extern const reds_operation reds_batch_mat_mul_float32;
 
 #ifdef __cplusplus
 }

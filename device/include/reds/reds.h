@@ -36,7 +36,7 @@ extern "C" {
 
 // Version of the REDS metadata that this library reads. A file of another major version is refused; a file of
 // a later minor version is read, and what it has more is ignored, except operations, which are refused.
-#define REDS_FORMAT_VERSION 0x00010001
+#define REDS_FORMAT_VERSION 0x00010002
 
 /// Definitions ///
 

@@ -117,6 +117,7 @@ class _Reader:
                 output_shape=read.output_shape,
                 subgraph=0,
                 weights=None if weights is None else weights.values,
+                operand=None if weights is None else weights.operand,
             )
         )
         quantizations = (self._graph.tensor(tensor).quantization for tensor in read.inputs)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from reds.compiled import ElementType
 from reds.graph import (
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -28,9 +30,11 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Shape,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
@@ -52,13 +56,15 @@ class Weights:
     """What a weighted operator multiplies with and adds."""
 
     values: NDArray
-    """In TFLite's layout: OHWI, depthwise 1HWC, fully connected OI, slopes C."""
+    """In TFLite's layout: OHWI, depthwise 1HWC, fully connected OI, slopes C, a constant operand 1, C or HWC."""
     buffer: int
     """Index of the TFLite buffer that holds them."""
     scales: NDArray[np.float32] | None
-    """None for slopes in float32."""
+    """None for slopes in float32, and for a constant operand."""
     bias: NDArray | None
-    """None for slopes."""
+    """None for slopes and a constant operand."""
+    operand: Quantization | None = None
+    """Of a constant operand in int8."""
 
 
 @dataclass(frozen=True)
@@ -318,13 +324,15 @@ def _pool(kind: Literal["average", "max"]) -> Callable[[OperatorSite], ReadOpera
 
 
 def _pair(kind: type[Add] | type[Subtract] | type[Multiply], options: type) -> Callable[[OperatorSite], ReadOperator]:
-    """An operation on the elements of two maps, one of which may have one position for all."""
+    """An operation on the elements of two maps, one of which may have one position for all, or be constant."""
 
     def read(site: OperatorSite) -> ReadOperator:
         inputs = site.inputs[:2]
         first, second = site.input(0), site.input(1)
-        for tensor in (first, second):
-            _refuse_constant(site, tensor)
+        activation = _fused_activation(site, site.options(options).fusedActivationFunction)
+        for position, tensor in enumerate((first, second)):
+            if tensor.constant is not None:
+                return _with_constant(site, kind, position, activation)
         if _is_spread(first, second) and kind is not Subtract:
             inputs, first, second = inputs[::-1], second, first
         spread = _is_spread(second, first)
@@ -333,7 +341,6 @@ def _pair(kind: type[Add] | type[Subtract] | type[Multiply], options: type) -> C
             f"it takes the shapes {site.input(0).shape} and {site.input(1).shape}; libreds takes two of one shape, or "
             "one position for all of the other's" + (", as the second" if kind is Subtract else ""),
         )
-        activation = _fused_activation(site, site.options(options).fusedActivationFunction)
         return ReadOperator(kind(spread), inputs, first.map, first.map, activation)
 
     return read
@@ -344,12 +351,30 @@ def _is_spread(position: TfliteTensor, whole: TfliteTensor) -> bool:
     return position.map == (1, 1, whole.map[2]) != whole.map
 
 
-def _refuse_constant(site: OperatorSite, tensor: TfliteTensor) -> None:
-    if tensor.constant is not None:
-        site.refuse(
-            f"its input '{tensor.name}' is constant, where libreds takes what the network computes; scale and shift "
-            "by the weights and the bias of a convolution"
-        )
+def _with_constant(
+    site: OperatorSite, kind: type[Add] | type[Subtract] | type[Multiply], position: int, activation: str
+) -> ReadOperator:
+    """On a map and its constant input `position`, of one value, one for each channel, or one for each element."""
+    operand, source = site.input(position), site.input(1 - position)
+    site.require(
+        source.map == site.output.map,
+        f"its output has the shape {site.output.shape}; libreds spreads constants over a computed input, not the "
+        "reverse",
+    )
+    values = _constant(site, operand, "constants")
+    channels = source.map[2]
+    spread = operand.size == 1 or (operand.size == channels and operand.shape[-1] == channels)
+    is_whole = _without_leading_ones(operand.shape) == _without_leading_ones(source.shape)
+    site.require(
+        spread or is_whole,
+        f"its constant '{operand.name}' has the shape {operand.shape} for {source.shape}; libreds takes one value, one "
+        "for each channel, or one for each element",
+    )
+    operation = kind(spread) if position == 1 or kind is not Subtract else Subtract(spread, exchanged=True)
+    weights = Weights(
+        values.reshape(operand.size if spread else source.map), operand.buffer, None, None, operand.quantization
+    )
+    return ReadOperator(operation, (site.inputs[1 - position],), source.map, source.map, activation, weights)
 
 
 def _integers(tensor: TfliteTensor) -> NDArray | None:
@@ -359,21 +384,32 @@ def _integers(tensor: TfliteTensor) -> NDArray | None:
 
 
 def _mean(site: OperatorSite) -> ReadOperator:
-    """Over all positions, which are those of a map, or of a series."""
+    source = _reduced_map(site)
+    return ReadOperator(Mean(), site.inputs[:1], source, (1, 1, source[2]))
+
+
+def _reduce_max(site: OperatorSite) -> ReadOperator:
+    """A pooling whose window is the map."""
+    _keep_quantization(site, site.input(0))
+    source = _reduced_map(site)
+    return ReadOperator(Pool2D("max", source[:2], (1, 1)), site.inputs[:1], source, (1, 1, source[2]))
+
+
+def _reduced_map(site: OperatorSite) -> Shape:
+    """What it reduces over all positions, which are those of a map, or of a series."""
     source = site.input(0)
     axes = _integers(site.input(1))
     if axes is None:
         site.refuse("its axes are not constant integers")
     rank = len(source.shape)
-    averaged = {int(axis) % rank for axis in axes.reshape(-1)} if rank else set()
+    reduced = {int(axis) % rank for axis in axes.reshape(-1)} if rank else set()
     positions = {axis for axis, size in enumerate(source.shape[:-1]) if size > 1}
     site.require(
-        3 <= rank <= 4 and source.shape[0] == 1 and positions <= averaged <= set(range(rank - 1)),
-        f"it averages a tensor of shape {source.shape} over other axes than all of its rows and columns",
+        3 <= rank <= 4 and source.shape[0] == 1 and positions <= reduced <= set(range(rank - 1)),
+        f"it reduces a tensor of shape {source.shape} over other axes than all of its rows and columns",
     )
-    height, width, channels = source.map
-    site.require(site.output.size == channels, f"its output has the shape {site.output.shape}")
-    return ReadOperator(Mean(), site.inputs[:1], (height, width, channels), (1, 1, channels))
+    site.require(site.output.size == source.map[2], f"its output has the shape {site.output.shape}")
+    return source.map
 
 
 def _prelu(site: OperatorSite) -> ReadOperator:
@@ -413,15 +449,14 @@ def _resize_nearest_neighbor(site: OperatorSite) -> ReadOperator:
     """With a whole factor, the middle of a position lies in the one that its first corner lies in."""
     source, target = _map(site, site.input(0)), _map(site, site.output)
     _keep_quantization(site, site.input(0))
-    site.require(not site.options(tflite.ResizeNearestNeighborOptionsT).alignCorners, "it aligns corners")
-    size = (target[0] // source[0], target[1] // source[1])
-    site.require(
-        target == (source[0] * size[0], source[1] * size[1], source[2]) and min(size) > 0,
-        f"it makes the shape {target} of {source}; libreds repeats each position a whole number of times",
-    )
-    limit = LARGEST_UPSAMPLING
-    site.require(max(size) <= limit, f"it repeats each position {max(size)} times; libreds does up to {limit} times")
-    return ReadOperator(Upsample(size), site.inputs[:1], source, target)
+    options = site.options(tflite.ResizeNearestNeighborOptionsT)
+    site.require(source[2] == target[2], f"it makes the shape {target} of {source}, with other channels")
+    operation: Upsample | Resize = Resize(target[:2], bool(options.alignCorners), bool(options.halfPixelCenters))
+    factors = (target[0] // source[0], target[1] // source[1])
+    is_whole = target[:2] == (source[0] * factors[0], source[1] * factors[1]) and min(factors) > 0
+    if is_whole and max(factors) <= LARGEST_UPSAMPLING and not options.alignCorners:
+        operation = Upsample(factors)
+    return ReadOperator(operation, site.inputs[:1], source, target)
 
 
 def _concatenation(site: OperatorSite) -> ReadOperator:
@@ -444,6 +479,24 @@ def _concatenation(site: OperatorSite) -> ReadOperator:
     site.require(sum(source.shape[axis] for source in sources) == shape[axis], "its output is not what it joins")
     target = _from_axis(site.output, axis)
     return ReadOperator(Concatenate(), site.inputs, _from_axis(sources[0], axis), target)
+
+
+def _pack(site: OperatorSite) -> ReadOperator:
+    """A concatenation of what has a further dimension of one."""
+    count = len(site.inputs)
+    limit = conventions.MAXIMUM_CONCATENATION_INPUTS
+    site.require(2 <= count <= limit, f"it joins {count} tensors; libreds takes up to {limit}")
+    shape = site.output.shape
+    axis = site.options(tflite.PackOptionsT).axis % max(len(shape), 1)
+    for position in range(count):
+        source = site.input(position)
+        _keep_quantization(site, source)
+        site.require(
+            (*source.shape[:axis], count, *source.shape[axis:]) == shape,
+            f"its output has the shape {shape}, which {count} of {source.shape} at axis {axis} do not give",
+        )
+    height, width, channels = _from_axis(site.input(0), axis)
+    return ReadOperator(Concatenate(), site.inputs, (height, width, channels), (height, width, count * channels))
 
 
 def _from_axis(tensor: TfliteTensor, axis: int) -> Shape:
@@ -508,6 +561,92 @@ def _cut(site: OperatorSite, kept: Sequence[range]) -> Crop | Slice:
     site.require(len(kept[-1]) == sizes[-1], "it cuts off channels and positions at once")
     rows, columns = [(0, 0), *((part.start, size - part.stop) for part, size in zip(kept, sizes, strict=True))][-3:-1]
     return Crop(rows, columns)
+
+
+def _batch_matmul(site: OperatorSite) -> ReadOperator:
+    """As many matrices of both, or one second matrix for all."""
+    options = site.options(tflite.BatchMatMulOptionsT)
+    for position in (0, 1):
+        _require_matrices(site, site.input(position))
+    operation = BatchMatMul(bool(options.adjX), bool(options.adjY))
+    first, second = site.input(0).shape, site.input(1).shape
+    pairs, lines, elements = math.prod(first[:-2]), first[-2], first[-1]
+    if math.prod(second[:-2]) == 1 and not operation.transpose_first:
+        pairs, lines = 1, pairs * lines
+    else:
+        site.require(
+            _without_leading_ones(first[:-2]) == _without_leading_ones(second[:-2]),
+            f"it takes the shapes {first} and {second}; libreds takes as many matrices of both, or one second matrix "
+            "for all that are not transposed",
+        )
+    source = (pairs, lines, elements)
+    depth = operation.depth(source)
+    columns = second[-2] if operation.transpose_second else second[-1]
+    target = (pairs, elements if operation.transpose_first else lines, columns)
+    fits = second[-2:] == ((columns, depth) if operation.transpose_second else (depth, columns))
+    site.require(
+        fits and site.output.size == math.prod(target) and site.output.shape[-1] == columns,
+        f"its output has the shape {site.output.shape}, which {first} times {second} does not",
+    )
+    return ReadOperator(operation, site.inputs[:2], source, target)
+
+
+def _require_matrices(site: OperatorSite, tensor: TfliteTensor) -> None:
+    site.require(
+        2 <= len(tensor.shape) <= 5,
+        f"'{tensor.name}' has the shape {tensor.shape}; TFLite Micro takes 2 to 5 dimensions",
+    )
+    site.require(
+        tensor.constant is None,
+        f"its input '{tensor.name}' is constant, where libreds takes what the network computes; multiply with "
+        "constants in a fully connected layer",
+    )
+
+
+def _without_leading_ones(sizes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(dropwhile(lambda size: size == 1, sizes))
+
+
+def _transpose(site: OperatorSite) -> ReadOperator:
+    """Any number of dimensions, as far as what stays together makes three of them."""
+    source, target = site.input(0), site.output
+    _keep_quantization(site, source)
+    order = site.permutation
+    site.require(
+        target.shape == tuple(source.shape[axis] for axis in order),
+        f"its output has the shape {target.shape}, which its permutation {order} of {source.shape} does not give",
+    )
+    sizes, moved = _joined_dimensions(source.shape, order)
+    site.require(
+        len(sizes) <= 3, f"it exchanges {len(sizes)} dimensions of the shape {source.shape}; libreds takes up to three"
+    )
+    idle = 3 - len(sizes)
+    rows, columns, channels = (*range(idle), *(idle + dimension for dimension in moved))
+    shape = (*(1,) * idle, *sizes)
+    operation = Transpose((rows, columns, channels))
+    return ReadOperator(operation, site.inputs[:1], _triple(shape), _triple([shape[axis] for axis in operation.order]))
+
+
+def _joined_dimensions(shape: Sequence[int], permutation: Sequence[int]) -> tuple[list[int], list[int]]:
+    """A permutation without dimensions of one; of more than three, neighbours that stay neighbours are joined.
+
+    Returns:
+        The sizes, and per dimension of the output the one of the input.
+    """
+    kept = [axis for axis, size in enumerate(shape) if size > 1]
+    sizes, order = [shape[axis] for axis in kept], [kept.index(axis) for axis in permutation if axis in kept]
+    while len(sizes) > 3:
+        joined = next((first for first, second in pairwise(order) if second == first + 1), None)
+        if joined is None:
+            break
+        sizes[joined : joined + 2] = [sizes[joined] * sizes[joined + 1]]
+        order = [axis - (axis > joined) for axis in order if axis != joined + 1]
+    return sizes, order
+
+
+def _triple(sizes: Sequence[int]) -> Shape:
+    height, width, channels = sizes
+    return height, width, channels
 
 
 def _require_zero(site: OperatorSite, border: TfliteTensor) -> None:
@@ -589,12 +728,16 @@ def _words(quantization: Quantization) -> str:
 _WINDOW_NEEDS = f"padding SAME or VALID, {FUSED_NEEDS}"
 _ONE_QUANTIZATION = "in int8, one quantisation of input and output"
 _FIXED_QUANTIZATION = "in int8, the quantisation that TFLite fixes for the output"
-_PAIR_NEEDS = f"two computed inputs of one shape, or one of them one position for all, {FUSED_NEEDS}"
+_CONSTANT_NEEDS = "or a constant one with one value, one for each channel or one for each element"
+_PAIR_NEEDS = f"two computed inputs of one shape, or one of them one position for all, {_CONSTANT_NEEDS}; {FUSED_NEEDS}"
 
 OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.ADD: SupportedOperator(_pair(Add, tflite.AddOptionsT), _PAIR_NEEDS),
     tflite.BuiltinOperator.AVERAGE_POOL_2D: SupportedOperator(
         _pool("average"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"
+    ),
+    tflite.BuiltinOperator.BATCH_MATMUL: SupportedOperator(
+        _batch_matmul, "two computed inputs with as many matrices, or one second matrix for all that are not transposed"
     ),
     tflite.BuiltinOperator.CONCATENATION: SupportedOperator(
         _concatenation,
@@ -611,18 +754,19 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.MAX_POOL_2D: SupportedOperator(_pool("max"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.MEAN: SupportedOperator(_mean, "all rows and columns"),
     tflite.BuiltinOperator.MUL: SupportedOperator(_pair(Multiply, tflite.MulOptionsT), _PAIR_NEEDS),
+    tflite.BuiltinOperator.PACK: SupportedOperator(
+        _pack, f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs; {_ONE_QUANTIZATION}"
+    ),
     tflite.BuiltinOperator.PAD: SupportedOperator(_pad, f"constant rows and columns; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.PADV2: SupportedOperator(
         _pad, f"constant rows and columns, zero as the border; {_ONE_QUANTIZATION}"
     ),
     tflite.BuiltinOperator.PRELU: SupportedOperator(_prelu, "a slope for each channel, in int8 one scale for all"),
     tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, "int8 to int8"),
+    tflite.BuiltinOperator.REDUCE_MAX: SupportedOperator(_reduce_max, f"all rows and columns; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu"))),
     tflite.BuiltinOperator.RELU6: SupportedOperator(_relu6, _ONE_QUANTIZATION),
-    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(
-        _resize_nearest_neighbor,
-        f"whole factors up to {LARGEST_UPSAMPLING}, no aligned corners; {_ONE_QUANTIZATION}",
-    ),
+    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(_resize_nearest_neighbor, _ONE_QUANTIZATION),
     tflite.BuiltinOperator.SOFTMAX: SupportedOperator(
         _softmax, f"a beta of 1, up to {conventions.MAXIMUM_SOFTMAX_CHANNELS} classes; {_FIXED_QUANTIZATION}"
     ),
@@ -632,9 +776,12 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     ),
     tflite.BuiltinOperator.SUB: SupportedOperator(
         _pair(Subtract, tflite.SubOptionsT),
-        f"two computed inputs of one shape, or the second one position for all, {FUSED_NEEDS}",
+        f"two computed inputs of one shape, or the second one position for all, {_CONSTANT_NEEDS}; {FUSED_NEEDS}",
     ),
     tflite.BuiltinOperator.TANH: SupportedOperator(_activation(Activation("tanh"), TANH_OUTPUT), _FIXED_QUANTIZATION),
+    tflite.BuiltinOperator.TRANSPOSE: SupportedOperator(
+        _transpose, f"a constant permutation that moves up to three dimensions; {_ONE_QUANTIZATION}"
+    ),
     tflite.BuiltinOperator.TRANSPOSE_CONV: SupportedOperator(_transpose_conv, _WINDOW_NEEDS),
 }
 """By builtin operator how it is read. What only gives a tensor another shape, or computes a shape, is left out."""

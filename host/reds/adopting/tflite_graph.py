@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reds.compiled import ElementType
 from reds.errors import UsageError
 from reds.graph import Shape
-from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, builtin_code, text
+from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, RESHAPING_ALONE, builtin_code, keeps_order, text
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, SMALLEST_SCALE, Quantization
 
 BUILTIN_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
@@ -235,7 +235,26 @@ class OperatorSite:
     @property
     def is_reshaping(self) -> bool:
         """Whether it copies its input's elements as they are."""
+        if self.code == tflite.BuiltinOperator.TRANSPOSE:
+            return keeps_order(self.input(0).shape, self.permutation)
+        if self.code in RESHAPING_ALONE:
+            return len(self.inputs) == 1
         return self.code in RESHAPING
+
+    @property
+    def permutation(self) -> tuple[int, ...]:
+        """Of a TRANSPOSE, per dimension of the output the one of the input.
+
+        Raises:
+            UsageError: if it is not constant, not of 32 bits, or no permutation.
+        """
+        values = self.input(1).constant
+        if values is None or values.dtype != np.int32:
+            self.refuse("its permutation is not constant INT32")
+        order = tuple(int(axis) for axis in values.reshape(-1))
+        if sorted(order) != list(range(len(self.input(0).shape))):
+            self.refuse(f"{order} is no permutation of the dimensions of {self.input(0).shape}")
+        return order
 
     @property
     def computes(self) -> bool:

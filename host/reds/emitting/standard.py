@@ -16,6 +16,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -29,8 +30,10 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
     as_map,
 )
@@ -79,13 +82,28 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: 3,
     tflite.BuiltinOperator.QUANTIZE: 1,
     tflite.BuiltinOperator.MUL: 2,
+    tflite.BuiltinOperator.TRANSPOSE: 2,
+    tflite.BuiltinOperator.BATCH_MATMUL: 2,
 }
 
 _GROUPED_CONVOLUTION_VERSION = 6
 _CLAMPED_TRANSPOSED_CONVOLUTION_VERSION = 4
 
 
-_ON_MAPS = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Pool2D, Pad, Mean, Upsample, Crop, Slice)
+_ON_MAPS = (
+    Conv2D,
+    DepthwiseConv2D,
+    Conv2DTranspose,
+    Pool2D,
+    Pad,
+    Mean,
+    Upsample,
+    Resize,
+    Crop,
+    Slice,
+    Transpose,
+    BatchMatMul,
+)
 """Operations that need maps, with height and width."""
 
 
@@ -210,6 +228,8 @@ class SubgraphBuilder:
         batch_shape = self._output_shape(inputs[0], layer, step)
         if isinstance(layer.operation, PRelu):
             inputs.append(self._add_slopes(layer, step, len(batch_shape) - 2))
+        elif layer.weights is not None and isinstance(layer.operation, Pair):
+            inputs.append(self._add_operand(layer, step))
         elif layer.weights is not None:
             inputs += self._add_constants(layer, step)
         if isinstance(layer.operation, Conv2DTranspose):
@@ -224,8 +244,13 @@ class SubgraphBuilder:
             begin = slice_begin(layer.operation)
             for name, values in (("begin", begin), ("end", begin + batch_shape), ("strides", np.ones_like(begin))):
                 inputs.append(self._add_int32(f"{layer.name}/{name}", values.astype(np.int32)))
-        if isinstance(layer.operation, Upsample):
+        if isinstance(layer.operation, Upsample | Resize):
             inputs.append(self._add_int32(f"{layer.name}/size", np.array(layer.output_shape[:2], np.int32)))
+        if isinstance(layer.operation, Transpose):
+            order = np.array([0, *(1 + dimension for dimension in layer.operation.order)], np.int32)
+            inputs.append(self._add_int32(f"{layer.name}/order", order))
+        if isinstance(layer.operation, Subtract) and layer.operation.exchanged:
+            inputs.reverse()
         target = self.add_activation(layer.name, batch_shape, step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options, _version(builtin, layer))
@@ -321,6 +346,13 @@ class SubgraphBuilder:
         buffer = self._add_weights(layer, step, slopes)
         shape = (*(1,) * leading, len(slopes))
         return self._add_tensor(f"{layer.name}/slopes", shape, slopes.dtype, buffer, parameters)
+
+    def _add_operand(self, layer: CompiledLayer, step: CompiledStep) -> int:
+        """Adds the constant second operand of a pair; returns its tensor."""
+        values = layer.sliced_weights(step.input_channels, step.output_channels)
+        buffer = self.weight_buffers[step.layer] = self._model.add_buffer(values)
+        parameters = _activation_parameters(layer.operand)
+        return self._add_tensor(f"{layer.name}/operand", values.shape, values.dtype, buffer, parameters)
 
     def _add_int32(self, name: str, values: NDArray[np.int32]) -> int:
         """Adds a constant tensor of integers, such as a shape; returns its index."""
@@ -468,6 +500,10 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         resize = tflite.ResizeNearestNeighborOptionsT()
         resize.halfPixelCenters = True
         return builtin.RESIZE_NEAREST_NEIGHBOR, options_type.ResizeNearestNeighborOptions, resize
+    if isinstance(operation, Resize):
+        resize = tflite.ResizeNearestNeighborOptionsT()
+        resize.alignCorners, resize.halfPixelCenters = operation.align_corners, operation.half_pixel_centers
+        return builtin.RESIZE_NEAREST_NEIGHBOR, options_type.ResizeNearestNeighborOptions, resize
     if isinstance(operation, Conv2DTranspose):
         transposed = tflite.TransposeConvOptionsT()
         _set_window(transposed, operation)
@@ -475,6 +511,12 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         return builtin.TRANSPOSE_CONV, options_type.TransposeConvOptions, transposed
     if isinstance(operation, Crop | Slice):
         return builtin.STRIDED_SLICE, options_type.StridedSliceOptions, tflite.StridedSliceOptionsT()
+    if isinstance(operation, BatchMatMul):
+        matrices = tflite.BatchMatMulOptionsT()
+        matrices.adjX, matrices.adjY = operation.transpose_first, operation.transpose_second
+        return builtin.BATCH_MATMUL, options_type.BatchMatMulOptions, matrices
+    if isinstance(operation, Transpose):
+        return builtin.TRANSPOSE, options_type.TransposeOptions, tflite.TransposeOptionsT()
     if isinstance(operation, PRelu):
         return builtin.PRELU, options_type.NONE, None
     if isinstance(operation, Mean):

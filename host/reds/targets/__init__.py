@@ -48,6 +48,7 @@ from reds.fold import FusedLayer
 from reds.graph import (
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
@@ -60,8 +61,10 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Slice,
     Subtract,
+    Transpose,
     Upsample,
 )
 from reds.lookup import TABLED
@@ -192,7 +195,7 @@ def kind_of(layer: Layer) -> str:
             return "conv2d"
         case DepthwiseConv2D():
             return "depthwise_conv2d"
-        case Dense():
+        case Dense() | BatchMatMul():
             return "fully_connected"
         case Pool2D(kind=kind):
             return f"{kind}_pool2d"
@@ -212,7 +215,7 @@ def kind_of(layer: Layer) -> str:
             return "add"
         case Concatenate():
             return "concatenate"
-        case Pad() | Upsample() | Crop() | Slice():
+        case Pad() | Upsample() | Resize() | Crop() | Slice() | Transpose():
             return "pad"
 
 

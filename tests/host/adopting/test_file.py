@@ -96,16 +96,53 @@ def with_borders(content: bytes, difference: int) -> bytes:
     return pack_again(model, content)
 
 
-@pytest.mark.parametrize("half_pixels", [False, True])
-def test_positions_that_are_repeated(half_pixels: bool) -> None:
-    """From the middle of a position and from its corner, the nearest one is the same."""
-    model = tflite.ModelT.InitFromPackedBuf(converted("enlarged", "int8"))
+@pytest.mark.parametrize(("name", "packs"), [("series", True), ("stacked", False)])
+def test_one_tensor_that_is_stacked_or_taken_apart(name: str, packs: bool) -> None:
+    """Of one, PACK and UNPACK only add and remove a dimension, as the reshape does that stands in their place."""
+    content = with_one_of(converted(name, "int8"), packs)
+    adopted = with_plan(content)
+    inputs = random_inputs(adopted, 5)
+    np.testing.assert_array_equal(Runtime(adopted).invoke(inputs), run_tflite_micro(content, inputs))
+    assert extract(adopted, 0) == extract(with_plan(converted(name, "int8")), 0)
+
+
+def with_one_of(content: bytes, packs: bool) -> bytes:
+    """A model with a PACK or UNPACK in place of the first operator that only adds, or removes, a dimension of one."""
+    model = tflite.ModelT.InitFromPackedBuf(content)
+    tensors, code = model.subgraphs[0].tensors, tflite.OperatorCodeT()
+    for operator in model.subgraphs[0].operators:
+        shorter, longer = (
+            tensors[ends[0]].shape for ends in (operator.inputs, operator.outputs)[:: 1 if packs else -1]
+        )
+        axis = next((axis for axis in range(1, len(longer)) if list(np.delete(longer, axis)) == list(shorter)), None)
+        if axis is not None and longer[axis] == 1:
+            break
+    kinds = (tflite.PackOptionsT, "PACK", "Pack") if packs else (tflite.UnpackOptionsT, "UNPACK", "Unpack")
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(tflite.BuiltinOperator, kinds[1])
+    operator.builtinOptions, operator.builtinOptionsType = (
+        kinds[0](),
+        getattr(tflite.BuiltinOptions, f"{kinds[2]}Options"),
+    )
+    vars(operator.builtinOptions).update({"axis": axis, "valuesCount" if packs else "num": 1})
+    model.operatorCodes.append(code)
+    operator.opcodeIndex, operator.inputs = len(model.operatorCodes) - 1, operator.inputs[:1]
+    return pack_again(model, content)
+
+
+@pytest.mark.parametrize(("align_corners", "half_pixels"), [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("type", TYPES)
+def test_every_way_to_the_nearest_position(type: str, align_corners: bool, half_pixels: bool) -> None:
+    model = tflite.ModelT.InitFromPackedBuf(converted("enlarged", type))
     for operator in model.subgraphs[0].operators:
         if isinstance(operator.builtinOptions, tflite.ResizeNearestNeighborOptionsT):
+            operator.builtinOptions.alignCorners = align_corners
             operator.builtinOptions.halfPixelCenters = half_pixels
     content = pack_again(model, b"")
-    inputs = random_inputs(with_plan(content), 5)
-    np.testing.assert_array_equal(Runtime(with_plan(content)).invoke(inputs), run_tflite_micro(content, inputs))
+    adopted = with_plan(content)
+    inputs = random_inputs(adopted, 5)
+    expected = run_tflite_micro(content, inputs)
+    np.testing.assert_allclose(Runtime(adopted).invoke(inputs), expected, rtol=0 if type == "int8" else 1e-5)
+    np.testing.assert_array_equal(run_tflite_micro(extract(adopted, 0), inputs), expected)
 
 
 def test_annotating_an_adopted_file(tmp_path: Path) -> None:

@@ -83,6 +83,13 @@ def set_constant(builtin: int, position: int, *values: int) -> Change:
     return change
 
 
+def multiply_a_vector(model: tflite.ModelT) -> None:
+    """Gives the first product of matrices something with one dimension."""
+    operator = operators(model, MATMUL)[0]
+    vector = next(i for i, tensor in enumerate(model.subgraphs[0].tensors) if len(tensor.shape) == 1)
+    operator.inputs = np.array([vector, operator.inputs[1]], np.int32)
+
+
 def set_subgraph(**fields: object) -> Change:
     return lambda model: vars(model.subgraphs[0]).update(fields)
 
@@ -123,7 +130,9 @@ SOFTMAX, PAD, RESHAPE = tflite.BuiltinOperator.SOFTMAX, tflite.BuiltinOperator.P
 MEAN, MUL, SUB = tflite.BuiltinOperator.MEAN, tflite.BuiltinOperator.MUL, tflite.BuiltinOperator.SUB
 PRELU, QUANTIZE = tflite.BuiltinOperator.PRELU, tflite.BuiltinOperator.QUANTIZE
 RESIZE, TRANSPOSED = tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, tflite.BuiltinOperator.TRANSPOSE_CONV
-SLICE = tflite.BuiltinOperator.STRIDED_SLICE
+SLICE, TRANSPOSE = tflite.BuiltinOperator.STRIDED_SLICE, tflite.BuiltinOperator.TRANSPOSE
+MATMUL = tflite.BuiltinOperator.BATCH_MATMUL
+LARGEST, PACK = tflite.BuiltinOperator.REDUCE_MAX, tflite.BuiltinOperator.PACK
 FUSED = tflite.ActivationFunctionType
 INT8_ZERO_POINTS = np.array([3, 0, 0, 0, 0], np.int64)
 
@@ -236,24 +245,17 @@ REFUSED = {
         set_quantization(QUANTIZE, -1, scale=np.array([1e-12], np.float32)),
         "too small",
     ),
-    "aligned corners": ("enlarged", "int8", set_option(RESIZE, alignCorners=True), "corners"),
-    "a factor that is not whole": (
+    "a resize of the channels": (
         "enlarged",
         "int8",
-        set_tensor(RESIZE, -1, shape=np.array([1, 8, 8, 4], np.int32)),
-        "whole number",
+        set_tensor(RESIZE, -1, shape=np.array([1, 8, 9, 5], np.int32)),
+        "other channels",
     ),
-    "a smaller map": (
+    "a resize that requantises": (
         "enlarged",
         "int8",
-        set_tensor(RESIZE, -1, shape=np.array([1, 2, 3, 4], np.int32)),
-        "whole number",
-    ),
-    "a factor that is too large": (
-        "enlarged",
-        "int8",
-        set_tensor(RESIZE, -1, shape=np.array([1, 8, 41 * 3, 4], np.int32)),
-        "up to 40",
+        set_quantization(RESIZE, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
     ),
     "a transposed stride of 0": ("decoder", "int8", set_option(TRANSPOSED, strideH=0), "stride"),
     "a transposed window that does not fit": ("decoder", "int8", set_option(TRANSPOSED, strideH=3), "window"),
@@ -283,6 +285,53 @@ REFUSED = {
             set_tensor(SLICE, -1, shape=np.array([1, 4, 5, 3], np.int32)),
         ),
         "at once",
+    ),
+    "a permutation that is computed": ("rearranged", "int8", set_tensor(TRANSPOSE, 1, buffer=0), "constant"),
+    "a permutation of real numbers": (
+        "rearranged",
+        "int8",
+        set_tensor(TRANSPOSE, 1, type=tflite.TensorType.FLOAT32),
+        "constant INT32",
+    ),
+    "a dimension that is there twice": ("rearranged", "int8", set_constant(TRANSPOSE, 1, 0, 3, 3, 1), "no permutation"),
+    "a permutation to another shape": ("rearranged", "int8", set_constant(TRANSPOSE, 1, 0, 3, 2, 1), "does not give"),
+    "a permutation that requantises": (
+        "rearranged",
+        "int8",
+        set_quantization(TRANSPOSE, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
+    ),
+    "a vector times matrices": ("attention", "int8", multiply_a_vector, "2 to 5"),
+    "matrices of another depth": ("attention", "int8", set_option(MATMUL, adjX=True), "does not"),
+    "other rows than the output has": ("attention", "int8", swap_inputs(MATMUL), "does not"),
+    "one matrix for all that are transposed": (
+        "attention",
+        "int8",
+        lambda model: vars(operators(model, MATMUL)[-1].builtinOptions).update(adjX=True),
+        "as many matrices",
+    ),
+    "constants without a scale": ("normalized", "int8", set_quantization(MUL, 1, scale=None), "one scale"),
+    "constants of another type": ("normalized", "float32", set_tensor(MUL, 1, type=tflite.TensorType.INT32), "INT32"),
+    "a fused tanh of constants": ("normalized", "int8", set_option(ADD, fusedActivationFunction=FUSED.TANH), "TANH"),
+    "the largest of each row": ("stacked", "int8", set_constant(LARGEST, 1, 1, 3), "other axes"),
+    "the largest with another zero point": (
+        "stacked",
+        "int8",
+        set_quantization(LARGEST, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
+    ),
+    "a stack along another axis": ("stacked", "int8", set_option(PACK, axis=1), "do not give"),
+    "a stack of another zero point": (
+        "stacked",
+        "int8",
+        set_quantization(PACK, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
+    ),
+    "what is taken apart": (
+        "stacked",
+        "int8",
+        lambda model: vars(operators(model, PACK)[0]).update(outputs=np.array([1, 2], np.int32)),
+        "exactly one",
     ),
     "no options": (
         "plain",
@@ -330,11 +379,30 @@ def test_other_conversions_of_the_converter(options: dict[str, object], told: st
         with_plan(content)
 
 
-def test_a_constant_operand_is_named() -> None:
+@pytest.mark.parametrize(
+    ("shape", "told"), [((4, 1, 1), r"\(MUL\).*one for each channel"), ((4, 4, 2), r"\(MUL\).*not the reverse")]
+)
+def test_constants_of_other_shapes_are_named(shape: tuple[int, ...], told: str) -> None:
     source = keras.Input((4, 4, 2))
-    model = keras.Model(source, layers.Conv2D(3, 3, padding="same")(layers.Rescaling(1 / 3, 0.5)(source)))
-    with pytest.raises(UsageError, match=r"\(MUL\).*is constant, where libreds takes what the network computes"):
+    x = layers.MaxPooling2D(4)(source) if shape == (4, 4, 2) else source
+    constants = np.random.default_rng(0).standard_normal(shape, np.float32)
+    model = keras.Model(source, layers.LeakyReLU()(x * constants))
+    with pytest.raises(UsageError, match=told):
         with_plan(convert(model, "int8"))
+
+
+def test_four_dimensions_that_change_places() -> None:
+    source = keras.Input(batch_shape=(1, 6, 4))
+    x = layers.Permute((4, 3, 2, 1))(layers.Reshape((3, 2, 2, 2))(source))
+    with pytest.raises(UsageError, match=r"\(TRANSPOSE\).*up to three"):
+        with_plan(convert(keras.Model(source, layers.Dense(3)(x)), "float32"))
+
+
+def test_constant_matrices_are_named() -> None:
+    source = keras.Input(batch_shape=(1, 6, 4))
+    model = keras.Model(source, keras.ops.matmul(np.ones((1, 3, 6), np.float32), source))
+    with pytest.raises(UsageError, match=r"\(BATCH_MATMUL\).*is constant.*fully connected layer"):
+        with_plan(convert(model, "float32"))
 
 
 def test_tiles_are_refused_with_what_to_do() -> None:
@@ -344,7 +412,20 @@ def test_tiles_are_refused_with_what_to_do() -> None:
 
 
 SMALL = converted("vectors", "int8")
-BRANCHED = {name: converted(name, "int8") for name in ("excited", "pairs", "decoder", "sliced", "enlarged")}
+BRANCHED = {
+    name: converted(name, "int8")
+    for name in (
+        "excited",
+        "pairs",
+        "decoder",
+        "sliced",
+        "enlarged",
+        "rearranged",
+        "attention",
+        "normalized",
+        "stacked",
+    )
+}
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)

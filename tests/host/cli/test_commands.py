@@ -131,6 +131,8 @@ def test_a_board_that_counts_cycles_says_so(reds: Any, model: Path, inputs: Path
     inspected = reds("inspect", copy, "--target", "rp2040", "--json").json["subnetworks"][0]["targets"]["rp2040"]
     assert (inspected["instructions"], inspected["unit"]) == (benched["subnetworks"][0]["cycles"], "cycles")
     assert "cycles" in reds("inspect", copy).out
+
+
 def test_thresholds_are_written_into_the_file(reds: Any, model: Path, tmp_path: Path, pictures: str) -> None:
     path = tmp_path / "model.tflite"
     shutil.copy(model, path)
