@@ -35,7 +35,7 @@ COMPILER = "arm-none-eabi-g++"
 CORES = ("cortex-m0plus", "cortex-m4", "cortex-m55")
 TYPES = ("all", "int8")
 SECTIONS = ("text", "rodata", "data", "bss")
-ENTRIES = ("reds_open", "reds_invoke", "reds_select", "reds_set_budget", "reds_continue_in")
+ENTRIES = ("reds_open", "reds_invoke", "reds_select", "reds_set_budget", "reds_continue_in", "reds_continue_within")
 CONTEXT = "cortex-m4 reds_context B"
 
 BOARD = "qemu:cortex-m4"
