@@ -38,7 +38,7 @@ FLOAT_ABI = {"cortex-m0plus": "soft", "cortex-m4": "hard", "cortex-m55": "hard"}
 """Of the calls that libreds is compiled for, by core."""
 TYPES = ("all", "int8")
 SECTIONS = ("text", "rodata", "data", "bss")
-ENTRIES = ("reds_open", "reds_invoke", "reds_select", "reds_set_budget", "reds_continue_in")
+ENTRIES = ("reds_open", "reds_invoke", "reds_select", "reds_set_budget", "reds_continue_in", "reds_continue_within")
 CONTEXT = "cortex-m4 reds_context B"
 INDIRECT_CALL = "__indirect_call"
 """What the compiler names where a call goes through a pointer."""

@@ -5,6 +5,7 @@
 #include "reds/reds.h"
 #include "src/context.h"
 #include "src/inputs.h"
+#include "src/macs.h"
 #include "src/rescale.h"
 
 namespace reds {
@@ -77,6 +78,16 @@ class RunList {
     return writer;
   }
 
+  uint64_t MacsFrom(uint32_t first) const {
+    uint64_t macs = 0;
+    for (uint32_t step = first; step < size(); ++step) {
+      const uint32_t input_channels = tensors_.Get(steps_.Get(step)->input())->channels();
+      macs += MacsOf(*context_.layers->Get(layer(step)), input_channels,
+                     Output(static_cast<int32_t>(step)).channels());
+    }
+    return macs;
+  }
+
   // Whether a step from `first` on reads what an earlier one wrote.
   bool ReadsFrom(uint32_t first, int32_t writer) const {
     for (uint32_t step = first; step < size(); ++step) {
@@ -114,11 +125,11 @@ uint32_t CommonSteps(const RunList& running, uint32_t done, const RunList& wante
 
 class Change {
  public:
-  Change(Context& context, const schema::Subnetwork& wanted)
-      : context_(context),
-        running_(context, *context.steps, *context.tensors),
-        wanted_(context, *wanted.steps(), *wanted.tensors()),
-        next_(CommonSteps(running_, context.next_step, wanted_)) {}
+  // An inference has begun, and there is such a subnetwork.
+  Change(Context& context, uint32_t subnetwork)
+      : Change(context, subnetwork, *context.subnetworks->Get(subnetwork)) {}
+
+  uint64_t RemainingMacs() const { return wanted_.MacsFrom(next_); }
 
   // Finds what has to be moved. False where the inference cannot go on there.
   bool Prepare() {
@@ -144,6 +155,7 @@ class Change {
     }
     if (!in_order) Sort();
     for (uint32_t left = count_; left > 0; --left) BringUp(moves_[left - 1]);
+    context_.running = subnetwork_;
     context_.steps = &wanted_.steps();
     context_.tensors = &wanted_.tensors();
     context_.first_step = next_;
@@ -151,6 +163,13 @@ class Change {
   }
 
  private:
+  Change(Context& context, uint32_t subnetwork, const schema::Subnetwork& wanted)
+      : context_(context),
+        running_(context, *context.steps, *context.tensors),
+        wanted_(context, *wanted.steps(), *wanted.tensors()),
+        subnetwork_(subnetwork),
+        next_(CommonSteps(running_, context.next_step, wanted_)) {}
+
   Move* begin() { return moves_; }
   Move* end() { return moves_ + count_; }
 
@@ -265,6 +284,7 @@ class Change {
   Context& context_;
   RunList running_;
   RunList wanted_;
+  uint32_t subnetwork_;
   uint32_t next_;
   uint32_t count_ = 0;
   Move moves_[kMaximumMoves];
@@ -277,12 +297,24 @@ reds_status reds_continue_in(reds_context* context, uint32_t subnetwork) {
   if (context == nullptr) return REDS_ERROR_ARGUMENT;
   reds::Context& self = reds::Private(context);
   if (subnetwork >= self.subnetworks->size()) return REDS_ERROR_ARGUMENT;
-  const reds::schema::Subnetwork& wanted = *self.subnetworks->Get(subnetwork);
-  if (wanted.arena_bytes() > self.arena_bytes) return REDS_ERROR_ARENA;
+  if (self.subnetworks->Get(subnetwork)->arena_bytes() > self.arena_bytes) return REDS_ERROR_ARENA;
   if (self.next_step == 0) return REDS_ERROR_CONTINUE;
-  reds::Change change(self, wanted);
+  reds::Change change(self, subnetwork);
   if (!change.Prepare()) return REDS_ERROR_CONTINUE;
   change.Run();
-  self.running = subnetwork;
   return REDS_OK;
+}
+
+reds_status reds_continue_within(reds_context* context, uint32_t macs) {
+  if (context == nullptr) return REDS_ERROR_ARGUMENT;
+  reds::Context& self = reds::Private(context);
+  if (self.next_step == 0) return REDS_ERROR_CONTINUE;
+  for (const reds::schema::Rank* rank : *self.ranking) {
+    if (rank->arena_bytes() > self.arena_bytes) continue;
+    reds::Change change(self, rank->subnetwork());
+    if (change.RemainingMacs() > macs || !change.Prepare()) continue;
+    change.Run();
+    return REDS_OK;
+  }
+  return REDS_ERROR_BUDGET;
 }

@@ -307,6 +307,22 @@ class Runtime:
         status = self._library.functions.reds_continue_in(self._context, subnetwork)
         self._check(status, f"Cannot continue in subnetwork {subnetwork}")
 
+    def continue_within(self, macs: int) -> None:
+        """Lets the inference that was begun last go on in the most accurate subnetwork that it can still afford.
+
+        Args:
+            macs: most multiply-accumulates of the remaining operations. Where those of the running subnetwork are no
+                more and it is the most accurate one, nothing changes.
+
+        Raises:
+            UsageError: if `macs` is negative, no inference has begun, or it can go on in no such subnetwork; then it
+                goes on as it was.
+        """
+        if not 0 <= macs <= LARGEST_LIMIT:
+            raise UsageError(f"`macs` must be from 0 to {LARGEST_LIMIT}. Received: macs={macs}")
+        status = self._library.functions.reds_continue_within(self._context, macs)
+        self._check(status, f"Cannot continue within {macs} multiply-accumulates")
+
     @property
     def is_confident(self) -> bool:
         """Whether `output` holds an answer that reaches the threshold of the exit where the inference left."""

@@ -108,6 +108,7 @@ class Victim {
       reds_step(context);
       reds_is_confident(context);
       if ((chance >> 30 & 1) != 0) reds_continue_in(context, subnetwork);
+      if ((chance >> 28 & 3) == 0) reds_continue_within(context, chance & 0xFF);
     }
     reds_invoke(context);
   }

@@ -17,7 +17,7 @@ from test_libreds import with_plan
 from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.errors import UsageError
-from reds.graph import INPUT, Add, Conv2D
+from reds.graph import INPUT, Add, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Mean
 from reds.lookup import requantization_table
 from reds.model_file import read_model_file
 from reds.quantizing import quantize
@@ -241,6 +241,56 @@ CHAIN = [LayerSpec(Conv2D((1, 1)), 4), LayerSpec(Conv2D((1, 1)), 6), LayerSpec(C
 
 def chain(widths: Sequence[Sequence[int]]) -> bytes:
     return encode(NetworkBuilder(ElementType.INT8, (4, 4, 2), seed=1).build(CHAIN, widths))
+
+
+class TestWithin:
+    SPECS = (
+        LayerSpec(Conv2D((3, 3), (2, 1), "same"), 6),
+        LayerSpec(DepthwiseConv2D((2, 2), padding="same")),
+        LayerSpec(Conv2D((1, 1), groups=2), 6),
+        LayerSpec(Conv2DTranspose((2, 2), (2, 2)), 7),
+        LayerSpec(Conv2D((1, 1)), 8),
+        LayerSpec(Mean()),
+        LayerSpec(Dense(), 3),
+    )
+    NETWORK = NetworkBuilder(ElementType.INT8, (6, 5, 2), seed=1).build(
+        SPECS, [[6, 6, 6, 4, 2, 2, 3], [6, 6, 6, 5, 8, 8, 3], [6, 6, 6, 4, 1, 1, 3]]
+    )
+
+    def remaining(self, subnetwork: int, done: int) -> int:
+        steps = self.NETWORK.subnetworks[subnetwork].steps[done:]
+        return sum(self.NETWORK.layers[step.layer].macs(step.input_channels, step.output_channels) for step in steps)
+
+    def begun(self, done: int) -> Runtime:
+        runtime = Runtime(encode(self.NETWORK))
+        runtime.input[...] = 7
+        for _ in range(done):
+            runtime.step()
+        return runtime
+
+    @pytest.mark.parametrize("done", range(1, 7))
+    def test_the_first_of_the_ranking_that_fits_is_taken(self, done: int) -> None:
+        ranking = sorted(range(4), key=lambda index: -self.NETWORK.macs(index))
+        least = min(self.remaining(index, done) for index in ranking)
+        limits = {self.remaining(index, done) + more for index in ranking for more in (-1, 0)}
+        for limit in limits:
+            runtime, expected = self.begun(done), self.begun(done)
+            if limit < least:
+                with pytest.raises(UsageError, match="no subnetwork fits"):
+                    runtime.continue_within(limit)
+            else:
+                runtime.continue_within(limit)
+                expected.continue_in(next(index for index in ranking if self.remaining(index, done) <= limit))
+            while runtime.step():
+                expected.step()
+            expected.step()
+            np.testing.assert_array_equal(runtime.output, expected.output)
+
+    def test_bad_input(self) -> None:
+        assert REDS.reds_continue_within(LIBRARY.ffi.NULL, 0) == REDS.REDS_ERROR_ARGUMENT
+        assert REDS.reds_continue_within(self.begun(0)._context, 9) == REDS.REDS_ERROR_CONTINUE
+        with pytest.raises(UsageError, match="`macs` must be"):
+            self.begun(1).continue_within(-1)
 
 
 class TestStatus:

@@ -220,6 +220,14 @@ reds_status reds_step(reds_context* context);
 // already, or needs more than 16 at the same time.
 reds_status reds_continue_in(reds_context* context, uint32_t subnetwork);
 
+// Lets the inference that was begun last go on in the most accurate subnetwork whose remaining operations have
+// at most so many multiply-accumulates, of those in which reds_continue_in lets it go on. The one that runs is
+// among them, so that where there is time enough nothing changes.
+//
+// Returns REDS_OK, REDS_ERROR_ARGUMENT if the pointer is null, REDS_ERROR_CONTINUE if no inference has begun,
+// or REDS_ERROR_BUDGET if there is no such subnetwork; then it goes on as it was.
+reds_status reds_continue_within(reds_context* context, uint32_t macs);
+
 // Returns 1 if the output holds an answer that is sure enough to be the last one, else 0. It is if the
 // inference is done and the largest element of the output is not below the threshold of the exit where it left
 // the network. An exit without a threshold, such as the network's own output, always gives such an answer.
