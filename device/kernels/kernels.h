@@ -55,18 +55,18 @@ struct Factor {
 // How a window slides over a map. Tap (i, j) of output (y, x) is at row y * stride_height - padding_top +
 // i * dilation_height and column x * stride_width - padding_left + j * dilation_width.
 struct Window {
-  int32_t input_height;
-  int32_t input_width;
-  int32_t output_height;
-  int32_t output_width;
-  int32_t kernel_height;
-  int32_t kernel_width;
-  int32_t stride_height;
-  int32_t stride_width;
-  int32_t dilation_height;
-  int32_t dilation_width;
-  int32_t padding_top;
-  int32_t padding_left;
+  uint16_t input_height;
+  uint16_t input_width;
+  uint16_t output_height;
+  uint16_t output_width;
+  uint16_t kernel_height;
+  uint16_t kernel_width;
+  uint8_t stride_height;
+  uint8_t stride_width;
+  uint8_t dilation_height;
+  uint8_t dilation_width;
+  uint16_t padding_top;
+  uint16_t padding_left;
 };
 
 // Closed range that results are clamped to.

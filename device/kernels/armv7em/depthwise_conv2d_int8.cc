@@ -282,7 +282,8 @@ inline void FillGroups(int32_t element, int32_t count, uint32_t* to, int32_t to_
   }
 }
 
-// Fills the patch with what the windows of a tile cover.
+// Fills the patch with what the windows of a tile cover. The padding beside the map stays there from tile to tile where
+// tiles are as wide as the map.
 __attribute__((noinline)) void FillPatch(const DepthwiseConv2D<int8_t>& conv, int32_t channel,
                                          const Tile& tile, int32_t column_words, uint32_t* patch) {
   const Window& window = conv.window;
@@ -293,16 +294,20 @@ __attribute__((noinline)) void FillPatch(const DepthwiseConv2D<int8_t>& conv, in
   const int32_t x = tile.x * window.stride_width - window.padding_left;
   const int32_t left = Clamped<int32_t>(-x, 0, columns);
   const int32_t right = Clamped<int32_t>(window.input_width - x, left, columns);
+  const bool has_sides = tile.y > 0 && tile.columns == window.output_width;
+  const int32_t channels = conv.input_channels;
+  const int32_t input_row = window.input_width * channels;
+  const int8_t* from = conv.input + y * input_row + (x + left) * channels + channel;
   for (int32_t row = 0; row < rows; ++row) {
-    uint32_t* to = patch + row * kTapWords;
-    if (y + row < 0 || y + row >= window.input_height) {
-      FillGroups(padding, columns, to, column_words);
-      continue;
+    uint32_t* const to = patch + row * kTapWords;
+    if (y + row >= 0 && y + row < window.input_height) {
+      CopyGroups(from, channels, right - left, to + left * column_words, column_words);
+    } else {
+      FillGroups(padding, right - left, to + left * column_words, column_words);
     }
-    const int8_t* from =
-        conv.input + ((y + row) * window.input_width + x + left) * conv.input_channels + channel;
+    from += input_row;
+    if (has_sides) continue;
     FillGroups(padding, left, to, column_words);
-    CopyGroups(from, conv.input_channels, right - left, to + left * column_words, column_words);
     FillGroups(padding, columns - right, to + right * column_words, column_words);
   }
 }
@@ -313,20 +318,23 @@ __attribute__((noinline)) void WriteTile(const DepthwiseConv2D<int8_t>& conv, co
   const Window& window = conv.window;
   const int32_t channels = conv.input_channels;
   const int32_t patch_step = window.stride_width * column_words;
+  const int32_t patch_row = window.stride_height * kTapWords;
+  const int32_t output_row = window.output_width * channels;
   const bool is_3x3 = window.kernel_height == 3 && window.kernel_width == 3;
+  const bool is_narrow = !armv7em::IsWholeRange(conv.stage.clamp);
   for (int32_t row = 0; row < tile.rows; ++row) {
     if (is_3x3) {
       ComputeRow<9>(window, parameters, patch, patch_step, output, channels, tile.columns);
     } else {
       ComputeRow<0>(window, parameters, patch, patch_step, output, channels, tile.columns);
     }
-    if (!armv7em::IsWholeRange(conv.stage.clamp)) {
+    if (is_narrow) {
       for (int32_t x = 0; x < tile.columns; ++x) {
         armv7em::ClampElements(conv.stage.clamp, output + x * channels, kChannels);
       }
     }
-    patch += window.stride_height * kTapWords;
-    output += window.output_width * channels;
+    patch += patch_row;
+    output += output_row;
   }
 }
 
