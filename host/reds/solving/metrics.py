@@ -224,7 +224,7 @@ class _Need:
         sizes = [one.positions * active * self.element_bytes for one, active in zip(self.maps, channels, strict=True)]
         shared = None
         if len(self.groups) <= MOST_TABLED:
-            source = channels[self.layer.inputs[0] - INPUT]
+            source = _read_channels(self.layer, channels)
             shared = sharing(self.layer, source, channels[self.step + 1], self.element_bytes)
         return least_bytes(sizes, [one.life for one in self.maps], self.step, shared)
 
@@ -288,11 +288,16 @@ def planned_arenas(graph: Graph, family: Sequence[Sequence[int]], element_bytes:
         channels = [one.channels if one.group is None else int(widths[one.group]) for one in maps]
         sizes = (one.positions * active * element_bytes for one, active in zip(maps, channels, strict=True))
         shared = (
-            sharing(layer, channels[layer.inputs[0] - INPUT], channels[step + 1], element_bytes)
+            sharing(layer, _read_channels(layer, channels), channels[step + 1], element_bytes)
             for step, layer in enumerate(fuse(graph))
         )
         tensors.append(Tensors(tuple(sizes), lives, tuple(shared)))
     return tuple(placement.arena_bytes for placement in place(tensors))
+
+
+def _read_channels(layer: FusedLayer, channels: Sequence[Channels]) -> Channels:
+    """Of a layer's first input, as it reads it; `channels` are those of the input and of each layer's output."""
+    return layer.input_shape[2] if layer.input_group is None else channels[layer.inputs[0] - INPUT]
 
 
 class _Tables:
@@ -335,7 +340,7 @@ def _node_terms(graph: Graph, indices: Iterable[int]) -> Iterable[Term]:
 
 
 def _node_term(graph: Graph, node: Node, of: Callable[[Channels, Channels], Channels]) -> Term:
-    return Term(node.input_group, graph.shape_of(node.input)[2], node.output_group, node.output_shape[2], of)
+    return Term(node.input_group, graph.read_shape(node)[2], node.output_group, node.output_shape[2], of)
 
 
 def _of_outputs(node: Node | FusedLayer, of: Callable[[Channels], Channels]) -> Term:
@@ -356,7 +361,7 @@ def _nominal_terms(graph: Graph) -> Iterable[Term]:
         if isinstance(node.operation, Conv2D) and node.operation.kernel_size == (1, 1):
             yield from _node_terms(graph, [index])
         else:
-            inputs = graph.shape_of(node.input)[2]
+            inputs = graph.read_shape(node)[2]
             yield _of_outputs(node, partial(cost.node_macs, graph, index, inputs))
 
 
