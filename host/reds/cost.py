@@ -57,8 +57,7 @@ def macs(graph: Graph, widths: Widths, leave: Exit | None = None) -> Channels:
     total: Channels = 0
     for part in _parts(graph, widths, leave):
         for index in part.nodes:
-            inputs = part.channels(part.graph.nodes[index].input)
-            total = total + node_macs(part.graph, index, inputs, part.channels(index))
+            total = total + node_macs(part.graph, index, part.read_channels(index), part.channels(index))
     return total
 
 
@@ -78,7 +77,7 @@ def parameters(graph: Graph, widths: Widths, leave: Exit | None = None) -> Chann
         for layer in part.layers:
             node = part.graph.nodes[layer.first_node]
             outputs = part.channels(layer.first_node)
-            total = total + _node_kernel_size(node, part.channels(node.input), outputs)
+            total = total + _node_kernel_size(node, part.read_channels(layer.first_node), outputs)
             if "bias" in node.weights or layer.batch_norm_node is not None:
                 total = total + outputs
             if "slope" in node.weights:
@@ -111,7 +110,7 @@ def peak_activation_bytes(graph: Graph, widths: Widths, element_bytes: int = 1, 
             sources = part.graph.nodes[layer.first_node].inputs
             channels = part.channels(layer.last_node)
             reads.append(tuple(tensors[source] for source in sources))
-            shared.append(sharing(layer, part.channels(sources[0]), channels, element_bytes))
+            shared.append(sharing(layer, part.read_channels(layer.first_node), channels, element_bytes))
             sizes.append(_bytes(layer.output_shape, channels, element_bytes))
             tensor = tensors[layer.last_node] = len(reads)
     peak = lower_bound(sizes, lifetimes(reads), shared)
@@ -136,6 +135,13 @@ class _Part:
     def channels(self, node: int) -> Channels:
         """Active output channels of a node, or of the input."""
         return self.input_channels if node == INPUT else self.node_channels[node]
+
+    def read_channels(self, node: int) -> Channels:
+        """Active channels of a node's first input, as it reads it."""
+        reader = self.graph.nodes[node]
+        if reader.reads is not None and reader.input_group is None:
+            return reader.reads[2]
+        return self.channels(reader.input)
 
 
 def _parts(graph: Graph, widths: Widths, leave: Exit | None) -> tuple[_Part, ...]:
@@ -165,7 +171,7 @@ def active_channels(graph: Graph, widths: Widths, input_channels: Channels) -> t
             channels.append(node.output_shape[2])
         else:
             inputs = input_channels if node.input == INPUT else channels[node.input]
-            channels.append(inputs * (node.output_shape[2] // graph.shape_of(node.input)[2]))
+            channels.append(inputs * node.output_shape[2] // graph.shape_of(node.input)[2])
     return tuple(channels)
 
 
@@ -179,7 +185,7 @@ def _part(graph: Graph, widths: Widths, input_channels: Channels, last: int) -> 
 def _positions(graph: Graph, index: int) -> int:
     """Where a kernel is applied: at every output, a transposed one at every input."""
     node = graph.nodes[index]
-    shape = graph.shape_of(node.input) if isinstance(node.operation, Conv2DTranspose) else node.output_shape
+    shape = graph.read_shape(node) if isinstance(node.operation, Conv2DTranspose) else node.output_shape
     return math.prod(shape[:2])
 
 

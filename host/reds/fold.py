@@ -116,7 +116,7 @@ def _fuse_at(graph: Graph, first: int, only_reader: Mapping[int, int], layer_of_
         )
     last = first
     batch_norm = None
-    following = _next_operation(graph, only_reader, last)
+    following = None if graph.is_fused else _next_operation(graph, only_reader, last)
     if isinstance(node.operation, WITH_KERNEL) and isinstance(following, BatchNormalization):
         batch_norm = last = only_reader[last]
         following = _next_operation(graph, only_reader, last)
@@ -129,7 +129,7 @@ def _fuse_at(graph: Graph, first: int, only_reader: Mapping[int, int], layer_of_
         operation=node.operation,
         activation=activation,
         inputs=tuple(layer_of_node[source] for source in node.inputs),
-        input_shape=graph.shape_of(node.input),
+        input_shape=graph.read_shape(node),
         output_shape=node.output_shape,
         input_group=node.input_group,
         output_group=node.output_group,

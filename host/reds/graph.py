@@ -41,6 +41,14 @@ class Conv2D:
 
 
 @dataclass(frozen=True)
+class MapDense(Conv2D):
+    """Fully connected layer that reads a map as a vector, of a file of another tool.
+
+    A device runs it as the convolution over the whole map, its `kernel_size`, with a fully connected layer's rounding.
+    """
+
+
+@dataclass(frozen=True)
 class DepthwiseConv2D:
     """Depthwise convolution. Weights: `kernel` (kernel_h, kernel_w, channels, filters per channel), `bias`.
 
@@ -98,6 +106,10 @@ class Pad:
     """Above and below the map."""
     columns: tuple[int, int]
     """Left and right of the map."""
+
+
+OPERAND = "operand"
+"""Name of the constant of a pair among its weights: one value, one per channel, or one per element."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +254,8 @@ class Node:
     output_group: int | None
     """Channel group of its output; None where the channels are fixed (the network's output)."""
     weights: Mapping[str, Array]
+    reads: Shape | None = None
+    """(height, width, channels) as which it reads its first input, where that was written in another shape."""
 
     @property
     def input(self) -> int:
@@ -272,6 +286,8 @@ class Graph:
     groups: tuple[ChannelGroup, ...]
     reshaped_input: Shape | None = None
     """The map as which the network reads its input, where a reshape makes it another one than `as_map` does."""
+    is_fused: bool = False
+    """Whether each node is one operation of a device, as in another tool's file; else activations are to be fused."""
 
     @property
     def input_map(self) -> Shape:
@@ -281,6 +297,10 @@ class Graph:
     def shape_of(self, node: int) -> Shape:
         """Full-width output shape of a node, or of the input for INPUT."""
         return self.input_map if node == INPUT else self.nodes[node].output_shape
+
+    def read_shape(self, node: Node) -> Shape:
+        """Full-width shape in which a node reads its first input."""
+        return node.reads or self.shape_of(node.input)
 
     def ancestors(self, *ends: int) -> tuple[int, ...]:
         """Indices of the nodes that the nodes `ends` need, themselves included, in topological order."""

@@ -6,25 +6,28 @@ from dataclasses import replace
 from reds.disjoint_sets import DisjointSets
 from reds.graph import (
     INPUT,
+    BatchMatMul,
     ChannelGroup,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
     Dense,
-    DepthwiseConv2D,
     Graph,
     Node,
+    Pair,
     Slice,
+    Transpose,
 )
 
 MAKES_CHANNELS = (Conv2D, Dense, Conv2DTranspose)
 """Operations whose output channels are their own. All others pass their inputs' channels on."""
 
 
-FIXES_CHANNELS = (Concatenate, Slice)
+FIXES_CHANNELS = (Concatenate, Slice, Transpose, BatchMatMul)
 """Operations that need every channel of their inputs in its place, and whose output channels are as fixed. Without its
 last channels, the first input of a concatenation would move those of the second, and what reads them would not use a
-prefix of its weights any more; a slice would begin at another channel."""
+prefix of its weights any more; a slice would begin at another channel; a transposed map has its channels elsewhere, and
+a product of matrices sums over them."""
 
 
 def with_groups(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[ChannelGroup, ...]]:
@@ -100,18 +103,31 @@ def _fixed_tensors(nodes: Sequence[Node]) -> list[int]:
     for index, node in enumerate(nodes):
         if _fixes_channels(node, nodes):
             fixed += [_tensor(index), *(_tensor(source) for source in node.inputs)]
+        elif _divides_anew(node, nodes):
+            fixed += [_tensor(source) for source in node.inputs]
     return fixed
+
+
+def _divides_anew(node: Node, nodes: Sequence[Node]) -> bool:
+    """Whether a node reads its input with other channels than it was written with, such as a map as a vector."""
+    return node.reads is not None and node.input != INPUT and node.reads[2] != nodes[node.input].output_shape[2]
 
 
 def _fixes_channels(node: Node, nodes: Sequence[Node]) -> bool:
     """Whether a node fixes the channels of its inputs and of its output.
 
     A depthwise convolution with several filters per channel does, as it has more channels behind it than before it,
-    which cannot share one order and one width. A grouped convolution does, as a prefix of its channels is no
-    convolution of as many groups.
+    which cannot share one order and one width; so does what reads other channels than were written. A grouped
+    convolution does, as a prefix of its channels is no convolution of as many groups.
     """
     if isinstance(node.operation, Conv2D):
         return node.operation.groups > 1
-    if isinstance(node.operation, DepthwiseConv2D) and node.input != INPUT:
-        return node.output_shape[2] != nodes[node.input].output_shape[2]
-    return isinstance(node.operation, FIXES_CHANNELS)
+    if isinstance(node.operation, FIXES_CHANNELS) or _has_whole_constant(node):
+        return True
+    written = (nodes[source].output_shape[2] for source in node.inputs if source != INPUT)
+    return not isinstance(node.operation, MAKES_CHANNELS) and any(size != node.output_shape[2] for size in written)
+
+
+def _has_whole_constant(node: Node) -> bool:
+    """Whether it is an operation on a map and a constant for each of its elements, which is not stored by channels."""
+    return isinstance(node.operation, Pair) and len(node.inputs) == 1 and not node.operation.spread

@@ -54,7 +54,7 @@ def lookup_table(activation: Activation, source: Quantization, target: Quantizat
             outputs = np.maximum(_requantize(differences, float(source.scale) / float(target.scale)), 0)
             outputs += target.zero_point
         case "leaky_relu":
-            outputs = _leaky_relu(differences, np.float32(activation.slope), source.scale, target)
+            outputs = _leaky_relu(differences, float(np.float32(activation.slope)), float(source.scale), target)
         case "sigmoid":
             outputs = _saturated(differences, source.scale, _sigmoid_outputs)
         case "tanh":
@@ -87,10 +87,10 @@ def requantization_table(source: Quantization, target: Quantization) -> NDArray[
 # LeakyReLU
 
 
-def _leaky_relu(differences: Words, slope: np.float32, scale: np.float32, target: Quantization) -> Words:
-    """One factor for what is negative and one for the rest, both made in single precision."""
-    rest = _requantize(differences, float(scale / target.scale))
-    negative = _requantize(differences, float(scale * slope / target.scale))
+def _leaky_relu(differences: Words, slope: float, scale: float, target: Quantization) -> Words:
+    """One factor for what is negative and one for the rest."""
+    rest = _requantize(differences, scale / float(target.scale))
+    negative = _requantize(differences, scale * slope / float(target.scale))
     return np.where(differences < 0, negative, rest) + target.zero_point
 
 

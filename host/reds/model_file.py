@@ -31,6 +31,7 @@ from reds.graph import (
     Dense,
     DepthwiseConv2D,
     DeviceOperation,
+    MapDense,
     Mean,
     Multiply,
     Pad,
@@ -381,6 +382,8 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         )
     )
     padding: Padding = "valid" if valid else "same"
+    if layer.operation == schema.Operation.Conv2D and isinstance(options, tflite.FullyConnectedOptionsT):
+        return MapDense(kernel)
     if layer.operation == schema.Operation.Conv2D:
         return Conv2D(kernel, strides, padding, dilation, _groups(layer))
     if layer.operation == schema.Operation.DepthwiseConv2D:
@@ -535,7 +538,7 @@ def _weight_scales(
     layer: CompiledLayer, source: Quantization, numbers: Requantization, target: Quantization
 ) -> NDArray[np.float32]:
     """Those of a fully connected layer with equal numbers may have come from one scale for all its channels."""
-    if not isinstance(layer.operation, Dense):
+    if not isinstance(layer.operation, Dense | MapDense):
         return recover_weight_scales(source.scale, numbers, target.scale)
     first = Requantization(numbers.multipliers[:1], numbers.shifts[:1])
     if np.all(numbers.multipliers == first.multipliers) and np.all(numbers.shifts == first.shifts):

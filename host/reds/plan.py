@@ -30,6 +30,7 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    MapDense,
     Mean,
     Multiply,
     Pad,
@@ -578,7 +579,7 @@ def _channel_constants(layer: CompiledLayer, step: CompiledStep) -> list[NDArray
         step.input_quantization.scale,
         step.weight_scales,
         step.output_quantization.scale,
-        isinstance(layer.operation, Dense),
+        isinstance(layer.operation, Dense | MapDense),
     )
     _check_shift(layer, max(numbers.shifts, default=0), LARGEST_SHIFT, LARGEST_SHIFT)
     bias = step.bias - zero_point_term(layer, step).astype(np.int32)

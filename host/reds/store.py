@@ -36,6 +36,7 @@ _CLASSES = {
         graph.Graph,
         graph.JointSolution,
         graph.KernelImportance,
+        graph.MapDense,
         graph.Mean,
         graph.Multiply,
         graph.Node,

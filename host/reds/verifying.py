@@ -18,6 +18,7 @@ from reds.graph import (
     BatchMatMul,
     Dense,
     DepthwiseConv2D,
+    MapDense,
     Multiply,
     PRelu,
     Subtract,
@@ -169,7 +170,7 @@ def _units_after(layer: CompiledLayer, step: CompiledStep, units: Sequence[int])
         assert step.input_quantization is not None and step.output_quantization is not None
         return largest_table_difference(layer.operation, step.input_quantization, step.output_quantization, units[0])
     passed_on = _units_passed_on(layer, step, units)
-    rounding = 1 if any(units) or isinstance(layer.operation, Dense) else 0
+    rounding = 1 if any(units) or isinstance(layer.operation, Dense | MapDense) else 0
     return math.ceil(passed_on) + rounding
 
 

@@ -1,4 +1,4 @@
-"""Lets the tests of this folder share `model_builder`."""
+"""Lets the tests of this folder share `near_places`."""
 
 import sys
 from pathlib import Path

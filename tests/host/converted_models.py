@@ -228,6 +228,15 @@ def normalized() -> keras.Model:
     return keras.Model(source, keras.ops.subtract(elements, layers.LeakyReLU()(x)))
 
 
+def scaled() -> keras.Model:
+    """Constants, one for all and one for each channel, between layers with channels of their own."""
+    source = keras.Input((6, 5, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(source)
+    x = layers.MaxPooling2D(2, strides=1)(x) * np.arange(1, 9, dtype=np.float32)
+    x = layers.ReLU()(1.0 - layers.ReLU()(x))
+    return keras.Model(source, layers.Conv2D(4, 3)(x))
+
+
 def averaged_series() -> keras.Model:
     """An average over a series, whose end is cut off."""
     x = source = keras.Input(batch_shape=(1, 16, 3))
@@ -256,6 +265,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         rearranged,
         attention,
         normalized,
+        scaled,
         stacked,
     )
 }

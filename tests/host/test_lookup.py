@@ -70,6 +70,13 @@ def test_leaky_relu(exponent: float, zero_point: int, ratio: float, target: int,
     check(Activation("leaky_relu", slope), Quantization(scale(exponent), zero_point), output)
 
 
+def test_factors_of_leaky_relu_are_made_in_double_precision() -> None:
+    """In single precision, 21 units of the input are 11.49999994 of the output instead of 11.50000051."""
+    source = Quantization(np.float32(float.fromhex("0x1.8b39dap-6")), 57)
+    output = Quantization(np.float32(float.fromhex("0x1.68dbc6p-5")), 51)
+    check(Activation("leaky_relu", 0.12), source, output)
+
+
 @examples
 @given(exponents, zero_points, st.floats(-24, 6), zero_points)
 def test_hard_swish(exponent: float, zero_point: int, ratio: float, target: int) -> None:

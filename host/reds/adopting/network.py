@@ -37,6 +37,8 @@ class AdoptedNetwork:
     network: CompiledNetwork
     weight_buffers: dict[int, int]
     """TFLite buffer index of each weighted layer's weights."""
+    operators: tuple[int, ...]
+    """Per layer the index of its operator in the file."""
 
 
 def read_network(model: tflite.ModelT, source: str) -> AdoptedNetwork:
@@ -71,6 +73,7 @@ class _Reader:
         self._layers: list[CompiledLayer] = []
         self._steps: list[CompiledStep] = []
         self._buffers: dict[int, int] = {}
+        self._operators: list[int] = []
 
     def append(self, site: OperatorSite) -> None:
         """Adds what an operator does."""
@@ -132,6 +135,7 @@ class _Reader:
                 bias=None if weights is None else weights.bias,
             )
         )
+        self._operators.append(site.index)
         if weights is not None:
             self._buffers[index] = weights.buffer
         self._sources[site.output.index] = index
@@ -151,7 +155,7 @@ class _Reader:
             exits=(CompiledExit("output", last),),
             subnetworks=(CompiledSubnetwork(FULL_NAME, 0, (), tuple(self._steps)),),
         )
-        return AdoptedNetwork(network, self._buffers)
+        return AdoptedNetwork(network, self._buffers, tuple(self._operators))
 
 
 def _refuse_unsupported(site: OperatorSite) -> NoReturn:

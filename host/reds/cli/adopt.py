@@ -1,9 +1,18 @@
-"""Gives a TFLite model that another tool made its metadata entry, so that libreds runs it as it is."""
+"""Gives a TFLite model that another tool made its metadata entry, so that libreds runs it as it is.
+
+With --prune also narrower subnetworks, found without any data: channels are sorted by the magnitudes of their weights,
+and the model computes what it did.
+"""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reds.cli import options, output
+from reds.errors import UsageError
+
+if TYPE_CHECKING:
+    from reds.adopting import MagnitudePruning
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,7 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL.tflite")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.tflite")
     options.add_c_files(parser)
+    parser.add_argument(
+        "--prune", action="store_true", help="add narrower subnetworks, by the magnitudes of the weights; needs no data"
+    )
+    _add_search(parser.add_argument_group("with --prune"))
     options.add_json(parser)
+
+
+def _add_search(parser: argparse._ActionsContainer) -> None:
+    options.add_budgets(parser)
+    parser.add_argument("--multiple", type=options.positive, default=4, help="widths are multiples of it; default 4")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -19,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     from reds.adopting import adopt
     from reds.inspecting import inspect
 
-    path = adopt(arguments.model, arguments.output)
+    path = adopt(arguments.model, arguments.output, _pruning(arguments), output.Stages())
     written = options.write_c_files(arguments, path)
     report = inspect(path)
     if arguments.json:
@@ -29,3 +47,32 @@ def run(arguments: argparse.Namespace) -> None:
         for file, description in written:
             output.OUT.print(f"{file}: {description}")
         output.print_model(report)
+
+
+def _pruning(arguments: argparse.Namespace) -> "MagnitudePruning | None":
+    """The search that was asked for."""
+    from reds.adopting import MagnitudePruning
+
+    if not arguments.prune:
+        _refuse_search(arguments)
+        return None
+    limits = dict(arguments.limits) | ({} if arguments.max_arena is None else {"arena": arguments.max_arena})
+    return MagnitudePruning(
+        budgets=arguments.budgets,
+        metric=arguments.metric,
+        objective=arguments.objective,
+        limits=limits,
+        minimum=arguments.minimum,
+        multiple=arguments.multiple,
+        order=arguments.order,
+    )
+
+
+def _refuse_search(arguments: argparse.Namespace) -> None:
+    """Refuses options that only pruning uses."""
+    parser = argparse.ArgumentParser()
+    _add_search(parser)
+    for name, default in vars(parser.parse_args([])).items():
+        if getattr(arguments, name) != default:
+            option = "--limit" if name == "limits" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"`{option}` says which subnetworks to search; give `--prune` with it.")

@@ -66,6 +66,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Options of the search."""
+    add_budgets(parser)
+    parser.add_argument(
+        "--kernels", action="store_true", help="value pointwise convolutions by the kernels they keep, as REDS does"
+    )
+    add_seed(parser)
+
+
+def add_budgets(parser: argparse._ActionsContainer) -> None:
+    """Which subnetworks to search, whatever their channels are ranked by."""
     parser.add_argument(
         "--budgets",
         type=budgets,
@@ -94,11 +103,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minimum", type=rate, default=1.0, metavar="N", help="smallest width; below 1 a fraction of the layer's"
     )
-    parser.add_argument(
-        "--kernels", action="store_true", help="value pointwise convolutions by the kernels they keep, as REDS does"
-    )
     parser.add_argument("--order", choices=ORDERS, default="bottom_up", help="default bottom_up")
-    add_seed(parser)
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    MapDense,
     Mean,
     Multiply,
     Pad,
@@ -260,6 +261,8 @@ class SubgraphBuilder:
     def _sources(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
         """The tensors that a step reads: vectors, or maps of the height and width that the layer reads."""
         sources = [self.outputs[source] for source in layer.inputs]
+        if isinstance(layer.operation, MapDense):
+            return [self._as_vector(sources[0], f"{layer.name}/vector", step.input_quantization)]
         on_maps = isinstance(layer.operation, _ON_MAPS)
         are_vectors = all(len(self.shape(source)) == 2 for source in sources)
         if are_vectors and layer.input_shape[:2] == (1, 1) and not on_maps:
@@ -275,6 +278,10 @@ class SubgraphBuilder:
         height, width = read
         shape = (1, height, width, math.prod(self.shape(source)) // (height * width))
         return source if self.shape(source) == shape else self.add_reshape(source, name, shape, quantization)
+
+    def _as_vector(self, source: int, name: str, quantization: Quantization | None) -> int:
+        """A tensor as a vector."""
+        return self.add_reshape(source, name, (1, math.prod(self.shape(source))), quantization)
 
     def add_reshape(self, source: int, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Appends a reshape; returns the tensor that it writes."""
@@ -306,7 +313,7 @@ class SubgraphBuilder:
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
         elementwise = isinstance(layer.operation, Activation | Pair | Concatenate | PRelu | Requantize)
-        is_vector = (isinstance(layer.operation, Dense) and (height, width) == (1, 1)) or (
+        is_vector = (isinstance(layer.operation, Dense | MapDense) and (height, width) == (1, 1)) or (
             elementwise and len(self.shape(source)) == 2
         )
         return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
@@ -325,6 +332,8 @@ class SubgraphBuilder:
             narrow = replace(layer, weights=weights)
             weights = narrow.scaled_weights(step.weight_scales)
         buffer = self._add_weights(layer, step, weights)
+        if isinstance(layer.operation, MapDense):
+            weights = weights.reshape(len(weights), -1)
         bias = self._model.add_buffer(step.bias)
         return [
             self._add_tensor(f"{layer.name}/weights", weights.shape, weights.dtype, buffer, weight_parameters),
@@ -453,6 +462,11 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
     builtin, options_type = tflite.BuiltinOperator, tflite.BuiltinOptions
     operation = layer.operation
     activation = _FUSED_ACTIVATIONS[layer.activation]
+    if isinstance(operation, Dense | MapDense):
+        dense = tflite.FullyConnectedOptionsT()
+        dense.fusedActivationFunction = activation
+        dense.keepNumDims = layer.output_shape[:2] != (1, 1)
+        return builtin.FULLY_CONNECTED, options_type.FullyConnectedOptions, dense
     if isinstance(operation, Conv2D):
         convolution = tflite.Conv2DOptionsT()
         _set_window(convolution, operation)
@@ -466,11 +480,6 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         depthwise.depthMultiplier = layer.output_shape[2] // layer.input_shape[2]
         depthwise.fusedActivationFunction = activation
         return builtin.DEPTHWISE_CONV_2D, options_type.DepthwiseConv2DOptions, depthwise
-    if isinstance(operation, Dense):
-        dense = tflite.FullyConnectedOptionsT()
-        dense.fusedActivationFunction = activation
-        dense.keepNumDims = layer.output_shape[:2] != (1, 1)
-        return builtin.FULLY_CONNECTED, options_type.FullyConnectedOptions, dense
     if isinstance(operation, Pool2D):
         pool = tflite.Pool2DOptionsT()
         _set_window(pool, operation)

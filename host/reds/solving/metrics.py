@@ -23,6 +23,7 @@ from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
 from reds.graph import (
     INPUT,
+    OPERAND,
     Activation,
     Add,
     Concatenate,
@@ -36,6 +37,7 @@ from reds.graph import (
     Node,
     PRelu,
     Requantize,
+    Resize,
     Subtract,
 )
 from reds.lookup import TABLED
@@ -129,7 +131,11 @@ def cost_model(metric: str, graph: Graph, element_bytes: int = 1) -> CostModel:
     layers = fuse(graph)
     if metric == "flash":
         steps = len(layers) * STEP_BYTES + (len(layers) + 1) * TENSOR_BYTES
-        terms = (term for layer in layers for term in _flash_terms(layer, element_bytes))
+        terms = (
+            term
+            for layer in layers
+            for term in (*_flash_terms(layer, element_bytes), *_operand_terms(graph, layer, element_bytes))
+        )
         return CostModel(metric, tuple(terms), steps)
     if metric.startswith(CYCLES):
         target = load_target(metric.removeprefix(CYCLES))
@@ -224,7 +230,7 @@ class _Need:
         sizes = [one.positions * active * self.element_bytes for one, active in zip(self.maps, channels, strict=True)]
         shared = None
         if len(self.groups) <= MOST_TABLED:
-            source = channels[self.layer.inputs[0] - INPUT]
+            source = _read_channels(self.layer, channels)
             shared = sharing(self.layer, source, channels[self.step + 1], self.element_bytes)
         return least_bytes(sizes, [one.life for one in self.maps], self.step, shared)
 
@@ -288,11 +294,16 @@ def planned_arenas(graph: Graph, family: Sequence[Sequence[int]], element_bytes:
         channels = [one.channels if one.group is None else int(widths[one.group]) for one in maps]
         sizes = (one.positions * active * element_bytes for one, active in zip(maps, channels, strict=True))
         shared = (
-            sharing(layer, channels[layer.inputs[0] - INPUT], channels[step + 1], element_bytes)
+            sharing(layer, _read_channels(layer, channels), channels[step + 1], element_bytes)
             for step, layer in enumerate(fuse(graph))
         )
         tensors.append(Tensors(tuple(sizes), lives, tuple(shared)))
     return tuple(placement.arena_bytes for placement in place(tensors))
+
+
+def _read_channels(layer: FusedLayer, channels: Sequence[Channels]) -> Channels:
+    """Of a layer's first input, as it reads it; `channels` are those of the input and of each layer's output."""
+    return layer.input_shape[2] if layer.input_group is None else channels[layer.inputs[0] - INPUT]
 
 
 class _Tables:
@@ -335,7 +346,7 @@ def _node_terms(graph: Graph, indices: Iterable[int]) -> Iterable[Term]:
 
 
 def _node_term(graph: Graph, node: Node, of: Callable[[Channels, Channels], Channels]) -> Term:
-    return Term(node.input_group, graph.shape_of(node.input)[2], node.output_group, node.output_shape[2], of)
+    return Term(node.input_group, graph.read_shape(node)[2], node.output_group, node.output_shape[2], of)
 
 
 def _of_outputs(node: Node | FusedLayer, of: Callable[[Channels], Channels]) -> Term:
@@ -356,7 +367,7 @@ def _nominal_terms(graph: Graph) -> Iterable[Term]:
         if isinstance(node.operation, Conv2D) and node.operation.kernel_size == (1, 1):
             yield from _node_terms(graph, [index])
         else:
-            inputs = graph.shape_of(node.input)[2]
+            inputs = graph.read_shape(node)[2]
             yield _of_outputs(node, partial(cost.node_macs, graph, index, inputs))
 
 
@@ -387,6 +398,17 @@ def _flash_terms(layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
         yield _of_outputs(layer, lambda _: words * WORD_BYTES)
 
 
+def _operand_terms(graph: Graph, layer: FusedLayer, element_bytes: int) -> Iterable[Term]:
+    """The constant that a pair has instead of a second input, and in int8 its zero point."""
+    operand = graph.nodes[layer.first_node].weights.get(OPERAND)
+    if operand is None:
+        return
+    if element_bytes == 1:
+        yield _of_outputs(layer, lambda _: WORD_BYTES)
+    positions = operand.size // layer.output_shape[2]
+    yield _of_outputs(layer, lambda outputs: element_bytes * (1 if operand.size == 1 else positions * outputs))
+
+
 def _channel_constants(outputs: Channels, element_bytes: int) -> Channels:
     """int8: a bias, a multiplier and a shift byte per channel, the shifts padded to words; float32: bias and factor."""
     words = 2 * outputs if element_bytes > 1 else 2 * outputs + (outputs + WORD_BYTES - 1) // WORD_BYTES
@@ -399,6 +421,8 @@ def _constant_words(layer: FusedLayer, element_bytes: int) -> int:
     match layer.operation:
         case Concatenate():
             return 1 + further
+        case Resize():
+            return sum((size + 1) // 2 for size in layer.output_shape[:2])
         case Add() | Subtract() if element_bytes == 1:
             return further + SUM_WORDS
         case Multiply() | Mean() if element_bytes == 1:

@@ -246,6 +246,26 @@ def test_a_file_that_cannot_be_adopted(reds: Any, model: Path, foreign: Path, tm
     assert {entry.name for entry in tmp_path.iterdir()} == {"model.tflite"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--budgets 0.5", "`--budgets` says which subnetworks to search; give `--prune` with it"),
+        ("--limit macs=0.5", "`--limit` says"),
+        ("--max-arena 900", "`--max-arena` says"),
+        ("--multiple 2", "`--multiple` says"),
+        ("--prune --budgets 1e-9", "`budgets` cannot be met"),
+        ("--prune --metric watts", "`metric` must be one of"),
+    ],
+)
+def test_an_adopted_file_that_cannot_be_pruned(
+    reds: Any, foreign: Path, tmp_path: Path, arguments: str, said: str
+) -> None:
+    answer = reds("adopt", foreign, "-o", tmp_path / "out.tflite", *arguments.split())
+    assert answer.code == 1
+    assert said in answer.sentence
+    assert not (tmp_path / "out.tflite").exists()
+
+
 @pytest.mark.parametrize("number", ["-1", "4", "one"])
 def test_no_such_subnetwork(reds: Any, model: Path, inputs: Path, tmp_path: Path, number: str) -> None:
     for command in (

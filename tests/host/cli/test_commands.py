@@ -196,6 +196,18 @@ def test_adopt_shows_the_table(reds: Any, foreign: Path, tmp_path: Path) -> None
     assert all(word in answer.out for word in ("adopted.tflite", "adopted.h", "100%"))
 
 
+def test_adopt_and_prune_without_data(reds: Any, foreign: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pruned.tflite"
+    report = reds(
+        "adopt", foreign, "-o", path, "--prune", "--budgets", "0.5,0.75", "--multiple", 1, "--json"
+    ).json  # fmt: skip
+    assert report == reds("inspect", path, "--json").json
+    macs = [row["macs"] for row in report["subnetworks"]]
+    assert macs[0] > macs[1] > macs[2]
+    assert macs[2] <= 0.5 * macs[0]
+    assert reds("verify", path, "--samples", 2, "--json").json["passed"]
+
+
 @needs_qemu
 def test_an_adopted_file_on_a_board(reds: Any, foreign: Path, tmp_path: Path) -> None:
     path = tmp_path / "adopted.tflite"
