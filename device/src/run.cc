@@ -14,6 +14,7 @@ using schema::Activation;
 using schema::ElementType;
 using schema::Layer;
 using schema::Operation;
+using schema::PortType;
 using schema::Step;
 using schema::Tensor;
 
@@ -206,6 +207,36 @@ REDS_OWN_FRAME void RunElementwise<float>(const Task& task) {
   }
 }
 #endif
+
+#ifndef REDS_INT8_ONLY
+REDS_OWN_FRAME void RunQuantizeOfFloat(const Task& task) {
+  Run(Quantize<int8_t>{task.Input<float>(), task.Output<int8_t>(),
+                       task.Positions() * task.destination.channels(), task.destination.scale(),
+                       task.destination.zero_point()});
+}
+
+REDS_OWN_FRAME void RunDequantizeToFloat(const Task& task) {
+  Run(Dequantize<int8_t>{task.Input<int8_t>(), task.Output<float>(),
+                         task.Positions() * task.destination.channels(), task.source.scale(),
+                         task.source.zero_point()});
+}
+#endif
+
+// The network's input from another type.
+void RunQuantize(const Task& task) {
+#ifndef REDS_INT8_ONLY
+  if (task.context.plan->input()->type() == PortType::Float32) return RunQuantizeOfFloat(task);
+#endif
+  RunElementwise<int8_t>(task);
+}
+
+// The network's output in another type.
+void RunDequantize(const Task& task) {
+#ifndef REDS_INT8_ONLY
+  if (task.context.plan->output()->type() == PortType::Float32) return RunDequantizeToFloat(task);
+#endif
+  RunElementwise<int8_t>(task);
+}
 
 template <typename Element>
 REDS_OWN_FRAME void RunRelu(const Task& task) {
@@ -464,6 +495,10 @@ void RunTask(const Task& task) {
       return RunElementwise<Element>(task);
     case Operation::Pad:
       return RunPad<Element>(task);
+    case Operation::Quantize:
+      return RunQuantize(task);
+    case Operation::Dequantize:
+      return RunDequantize(task);
   }
 }
 
@@ -495,13 +530,24 @@ void BeginInference(Context& context) {
   context.tensors = subnetwork.tensors();
 }
 
+reds_type TypeOf(const Context& context, const schema::Port& port) {
+  switch (port.type()) {
+    case PortType::Float32:
+      return REDS_FLOAT32;
+    case PortType::UInt8:
+      return REDS_UINT8;
+    case PortType::OfPlan:
+      break;
+  }
+  return context.plan->element_type() == ElementType::Int8 ? REDS_INT8 : REDS_FLOAT32;
+}
+
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {
-  const bool is_int8 = context.plan->element_type() == ElementType::Int8;
   reds_tensor tensor = {};
   tensor.data = context.arena + port.offset();
   tensor.bytes = port.bytes();
-  tensor.type = is_int8 ? REDS_INT8 : REDS_FLOAT32;
-  if (is_int8) {
+  tensor.type = TypeOf(context, port);
+  if (tensor.type != REDS_FLOAT32) {
     tensor.scale = port.scale();
     tensor.zero_point = port.zero_point();
   }

@@ -20,11 +20,13 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     Mean,
     Multiply,
     Pad,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Slice,
     Subtract,
@@ -92,8 +94,24 @@ def views(element_type: ElementType) -> CompiledNetwork:
     return network_with_views(element_type)[0]
 
 
-@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, views])
-@pytest.mark.parametrize("element_type", ElementType)
+def ports(element_type: ElementType) -> CompiledNetwork:
+    specs = [LayerSpec(Quantize("float32")), LayerSpec(Conv2D((2, 2)), 3), LayerSpec(Dequantize("uint8"))]
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs)
+
+
+def other_ports(element_type: ElementType) -> CompiledNetwork:
+    specs = [LayerSpec(Quantize("uint8")), LayerSpec(Conv2D((2, 2)), 3), LayerSpec(Dequantize("float32"))]
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs)
+
+
+CASES = [
+    *((make, element_type) for make in (weights_and_sums, pairs_and_resizing, views) for element_type in ElementType),
+    (ports, ElementType.INT8),
+    (other_ports, ElementType.INT8),
+]
+
+
+@pytest.mark.parametrize(("make", "element_type"), CASES)
 def test_damaged_models(
     program: Path, tmp_path: Path, element_type: ElementType, make: Callable[[ElementType], CompiledNetwork]
 ) -> None:

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     instructions = switch_instructions = None
     if arguments.board != "x86":
         with boot(arguments.board, arguments.model) as url, Bench(url) as bench:
-            result = run_batch(bench, arguments.subnetwork, inputs)
+            result = run_batch(bench, arguments.subnetwork, inputs, runtime.output.dtype)
             instructions, switch_instructions = result.instructions, bench.stats().select_instructions
         outputs = result.outputs.reshape(len(inputs), *runtime.output.shape)
     if arguments.output:

@@ -54,11 +54,13 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     Mean,
     Multiply,
     Pad,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Slice,
     Subtract,
@@ -206,7 +208,7 @@ def kind_of(layer: Layer) -> str:
             return "average_pool2d"
         case PRelu():
             return "add"
-        case Requantize():
+        case Requantize() | Quantize() | Dequantize():
             return "lookup"
         case Add() | Subtract() | Multiply():
             return "add"
