@@ -27,6 +27,7 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     DeviceOperation,
     Mean,
     Multiply,
@@ -34,6 +35,7 @@ from reds.graph import (
     Pair,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Shape,
@@ -42,7 +44,7 @@ from reds.graph import (
     Upsample,
 )
 from reds.lookup import SIGMOID_OUTPUT, TANH_OUTPUT
-from reds.requantize import Quantization
+from reds.requantize import UINT8_BIAS, Quantization
 
 TYPICAL_WEIGHT_SCALE = 0.01
 INT8_DEVIATION = 256 / math.sqrt(12)
@@ -88,6 +90,7 @@ class NetworkBuilder:
         self._loudness = loudness
         self._input_shape = input_shape
         self._random = np.random.default_rng(seed)
+        self._input_type = element_type.dtype
 
     def build(self, specs: Sequence[LayerSpec], widths: Sequence[Sequence[int]] = ()) -> CompiledNetwork:
         """The network.
@@ -97,6 +100,8 @@ class NetworkBuilder:
             widths: per subnetwork but the full one the output channels of each layer with free channels; the values
                 of other layers follow. What a grouped convolution reads and makes must have all its channels.
         """
+        if isinstance(specs[0].operation, Quantize):
+            self._input_type = np.dtype(specs[0].operation.source)
         layers = self._layers(specs)
         full = tuple(layer.output_shape[2] for layer in layers)
         chains = [self._widths(layers, wanted) for wanted in (full, *widths)]
@@ -117,8 +122,10 @@ class NetworkBuilder:
 
     def input(self, samples: int) -> NDArray:
         """Random inputs, (samples, *input shape)."""
-        if self._type is ElementType.INT8:
-            return self._random.integers(-128, 128, (samples, *self._input_shape), np.int8)
+        if self._input_type != np.float32:
+            limits = np.iinfo(self._input_type)
+            shape = (samples, *self._input_shape)
+            return self._random.integers(limits.min, limits.max + 1, shape, self._input_type)
         return self._random.normal(size=(samples, *self._input_shape)).astype(np.float32)
 
     def _layers(self, specs: Sequence[LayerSpec]) -> tuple[CompiledLayer, ...]:
@@ -209,7 +216,7 @@ class NetworkBuilder:
             scale = np.float32(max(source.scale for source in sources) * factor)
             return Quantization(scale, int(self._random.integers(-128, 128)))
         source = sources[0]
-        if isinstance(layer.operation, Activation | Mean | PRelu | Requantize):
+        if isinstance(layer.operation, Activation | Mean | PRelu | Requantize | Quantize | Dequantize):
             scale = np.float32(source.scale * self._random.uniform(0.1, 2))
             own = Quantization(scale, int(self._random.integers(-128, 128)))
             function = layer.operation.function if isinstance(layer.operation, Activation) else "none"
@@ -234,6 +241,10 @@ class NetworkBuilder:
             is_view = layer.input_shape != written
             inputs = layer.input_shape[2] if is_view else channels[layer.inputs[0]]
             target = known.get(sets[index])
+            if isinstance(layer.operation, Quantize):
+                sources = _at_port(layer.operation.source, sources)
+            if isinstance(layer.operation, Dequantize) and target is not None:
+                target = next(iter(_at_port(layer.operation.target, [target])), None)
             steps.append(CompiledStep(index, inputs, width, sources, target, scales, bias))
         return tuple(steps)
 
@@ -250,6 +261,13 @@ class NetworkBuilder:
         if source is None:
             return (spread / math.sqrt(taps(layer))).astype(np.float32), bias.astype(np.float32)
         return (TYPICAL_WEIGHT_SCALE * spread).astype(np.float32), (bias * typical_sum(layer, source)).astype(np.int32)
+
+
+def _at_port(type: str, quantizations: Sequence[Quantization]) -> tuple[Quantization, ...]:
+    """Those of the network's input or output in another type than int8; none for float32."""
+    if type == "float32":
+        return ()
+    return tuple(replace(known, zero_point=known.zero_point + UINT8_BIAS) for known in quantizations)
 
 
 def network_with_views(element_type: ElementType) -> tuple[CompiledNetwork, NDArray]:
@@ -322,7 +340,7 @@ def output_shape(spec: LayerSpec, source: Shape, *others: Shape) -> Shape:
         return (*source[:2], source[2] + sum(shape[2] for shape in others))
     if isinstance(operation, Dense):
         return (1, 1, spec.channels)
-    if isinstance(operation, Activation | Pair | PRelu | Requantize):
+    if isinstance(operation, Activation | Pair | PRelu | Requantize | Quantize | Dequantize):
         return source
     if isinstance(operation, Mean):
         return (1, 1, source[2])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from reds_bench.client import Bench
 
@@ -14,7 +14,7 @@ class BatchResult:
     """What a device answered to a batch."""
 
     outputs: NDArray
-    """(samples, output elements) in the model's own type, exact to the byte."""
+    """(samples, output elements), exact to the byte."""
     instructions: int | None
     """Of the last inference; None on a device that does not count them."""
     unit: str
@@ -25,6 +25,7 @@ def run_batch(
     bench: Bench,
     subnetwork: int,
     inputs: NDArray,
+    output_type: DTypeLike = np.uint8,
     advance: Callable[[], None] = lambda: None,
 ) -> BatchResult:
     """Selects a subnetwork and runs every sample through it.
@@ -32,7 +33,8 @@ def run_batch(
     Args:
         bench: the device.
         subnetwork: its number.
-        inputs: (samples, ...) in the model's own type, int8 or float32.
+        inputs: (samples, ...) in the type of the model's input.
+        output_type: type of the model's output; by default its bytes are returned.
         advance: called after each sample.
 
     Returns:
@@ -46,7 +48,7 @@ def run_batch(
     for sample in inputs:
         bench.upload(np.ascontiguousarray(sample).tobytes())
         bench.infer(iterations=1, warmup=0)
-        outputs.append(np.frombuffer(bench.output(), inputs.dtype.newbyteorder("<")))
+        outputs.append(np.frombuffer(bench.output(), np.dtype(output_type).newbyteorder("<")))
         advance()
     stats = bench.stats()
     return BatchResult(np.stack(outputs), stats.last_instructions or None, stats.unit)

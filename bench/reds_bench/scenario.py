@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from reds.errors import UsageError
-from reds_bench.client import Bench, InferenceResult, Stats
+from reds_bench.client import Bench
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,11 @@ def load_scenario(path: str | Path) -> Scenario:
 
 
 def play(
-    bench: Bench, scenario: Scenario, samples: Sequence[bytes], labels: Sequence[int] | None = None
+    bench: Bench,
+    scenario: Scenario,
+    samples: Sequence[bytes],
+    output_type: DTypeLike,
+    labels: Sequence[int] | None = None,
 ) -> Iterator[Record]:
     """Plays a scenario; the samples are used in order, from the first again when they are used up.
 
@@ -92,6 +97,7 @@ def play(
         bench: the board.
         scenario: the budgets.
         samples: inputs as the model takes them, each one the input tensor's bytes.
+        output_type: type of the model's output.
         labels: the samples' classes.
 
     Yields:
@@ -117,7 +123,8 @@ def play(
             result = bench.infer(iterations=1, warmup=0)
             stats = bench.stats()
             label = None if labels is None else int(labels[sample])
-            predicted = _predicted(bench.output(), result, stats)
+            scores = np.frombuffer(bench.output(), np.dtype(output_type).newbyteorder("<"))
+            predicted = int(scores.argmax())
             instructions = stats.last_instructions or None
             yield Record(index, sample, budget, stats.selected, predicted, label, result.microseconds, instructions)
             count += 1
@@ -141,10 +148,3 @@ def _step(place: str, table: object) -> Step:
 def _budget(step: Step, full_macs: int) -> Budget:
     macs = step.macs if step.macs_fraction is None else max(1, math.floor(step.macs_fraction * full_macs))
     return Budget(macs, step.arena_bytes, step.microseconds)
-
-
-def _predicted(output: bytes, result: InferenceResult, stats: Stats) -> int:
-    """Index of the highest score, from the exact output rather than from the rounded results."""
-    element_bytes = stats.output_bytes // max(1, len(result.results))
-    scores = np.frombuffer(output, dtype=np.int8 if element_bytes == 1 else np.dtype("<f4"))
-    return int(scores.argmax())

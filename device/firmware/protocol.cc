@@ -77,7 +77,8 @@ int32_t accuracy_on_wire(float accuracy) {
 // Value of one output element.
 float dequantized(const reds_tensor& tensor, size_t index) {
   if (tensor.type == REDS_FLOAT32) return static_cast<const float*>(tensor.data)[index];
-  const int32_t element = static_cast<const int8_t*>(tensor.data)[index];
+  const int32_t element = tensor.type == REDS_UINT8 ? static_cast<const uint8_t*>(tensor.data)[index]
+                                                    : static_cast<const int8_t*>(tensor.data)[index];
   return tensor.scale * static_cast<float>(element - tensor.zero_point);
 }
 

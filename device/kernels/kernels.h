@@ -12,9 +12,10 @@
 //
 // Where input and output overlap, a kernel must not write what it has yet to read. src/overlap.h says how near they
 // may lie, from how kernels walk:
-//   - Functions of one element, Softmax, PRelu, and Add and Mul of two whole maps, or of one and constants, go from the
-//     first element to the last and have read all that an element is made of before they write it. Their output begins at or before the
-//     inputs that it overlaps.
+//   - Functions of one element, Quantize, Softmax, PRelu, and Add and Mul of two whole maps, or of one and constants, go
+//     from the first element to the last and have read all that an element is made of before they write it. Their
+//     output begins at or before the inputs that it overlaps.
+//   - Dequantize goes from the last element to the first. Its output begins behind the begin of the input.
 //   - Pools compute the positions of the output from the first to the last, and all channels of one before the next.
 //   - Conv2D does so too where its output begins at or before its input; where it begins behind it, from the last
 //     position to the first (see IsBackward). After anything of a position has been written, windows of the
@@ -234,6 +235,27 @@ struct PRelu<float> {
   float* output;
   int32_t positions;
   int32_t channels;
+};
+
+// The network's input from real values: clamp(round(input / scale) + zero_point), halves away from zero. What is beyond
+// the range of an element, however far, becomes the nearest one, and what is no number the smallest.
+template <typename Element>
+struct Quantize {
+  const float* input;
+  Element* output;
+  int32_t elements;
+  float scale;
+  int32_t zero_point;
+};
+
+// The network's output as real values: scale * (input - zero_point).
+template <typename Element>
+struct Dequantize {
+  const Element* input;
+  float* output;
+  int32_t elements;
+  float scale;
+  int32_t zero_point;
 };
 
 template <typename Element>
@@ -471,6 +493,9 @@ void Run(const Mul<int8_t>& product);
 void Run(const BatchMatMul<int8_t>& product);
 void Run(const Mean& mean);
 void Run(const PRelu<int8_t>& relu);
+
+void Run(const Quantize<int8_t>& quantize);
+void Run(const Dequantize<int8_t>& dequantize);
 
 void Run(const Conv2D<float>& conv);
 void Run(const GroupedConv2D<float>& conv);

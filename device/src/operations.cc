@@ -31,6 +31,8 @@ const reds_operation* const reds_operations[] = {
     &reds_strided_slice_int8,
     &reds_transpose_int8,
     &reds_batch_mat_mul_int8,
+    &reds_quantize_int8,
+    &reds_dequantize_int8,
 #ifndef REDS_INT8_ONLY
     &reds_conv_2d_float32,
     &reds_grouped_conv_2d_float32,

@@ -115,7 +115,12 @@ Overlap OverlapOf(const Layer& layer, int32_t input, int32_t output) {
     case Operation::Softmax:
     case Operation::PRelu:
     case Operation::Requantize:
+    case Operation::Quantize:
       return {0, 1, Overlap::kNever};
+    case Operation::Dequantize:
+      if (input == output) return {0, 1, Overlap::kNever};
+      // Wider elements are written from the last to the first.
+      return {Overlap::kNever, 1, 1};
     case Operation::Add:
     case Operation::Sub:
     case Operation::Mul:

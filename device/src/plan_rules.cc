@@ -12,6 +12,7 @@ using schema::ElementType;
 using schema::Layer;
 using schema::Operation;
 using schema::Port;
+using schema::PortType;
 using schema::Step;
 using schema::Subnetwork;
 using schema::Tensor;
@@ -38,6 +39,11 @@ struct Checked {
 
   bool is_int8() const { return element_type == ElementType::Int8; }
   uint64_t element_bytes() const { return is_int8() ? sizeof(int8_t) : sizeof(float); }
+
+  uint64_t ElementBytes(const Port& port) const {
+    if (port.type() == PortType::OfPlan) return element_bytes();
+    return port.type() == PortType::UInt8 ? sizeof(uint8_t) : sizeof(float);
+  }
 };
 
 template <typename Vector>
@@ -231,6 +237,8 @@ bool ShapesHold(const Layer& layer) {
     case Operation::HardSwish:
     case Operation::PRelu:
     case Operation::Requantize:
+    case Operation::Quantize:
+    case Operation::Dequantize:
       return KeepsArea(layer) && KeepsChannels(layer);
     case Operation::Add:
     case Operation::Sub:
@@ -278,26 +286,43 @@ struct Range {
   bool operator==(const Range& other) const { return begin == other.begin && end == other.end; }
 };
 
-Range RangeOf(const Checked& checked, const Tensor& tensor, uint64_t area) {
-  return {tensor.offset(), tensor.offset() + area * tensor.channels() * checked.element_bytes()};
+Range RangeOf(const Tensor& tensor, uint64_t area, uint64_t element_bytes) {
+  return {tensor.offset(), tensor.offset() + area * tensor.channels() * element_bytes};
+}
+
+bool PortTypeHolds(const Checked& checked, const Port& port) {
+  switch (port.type()) {
+    case PortType::OfPlan:
+      return !checked.is_int8() || IsAllowedZeroPoint(port.zero_point());
+    case PortType::UInt8:
+      return checked.is_int8() && port.zero_point() >= 0 && port.zero_point() <= UINT8_MAX;
+    case PortType::Float32:
+#ifdef REDS_INT8_ONLY
+      return false;
+#else
+      return checked.is_int8();
+#endif
+  }
+  return false;
 }
 
 bool PortHolds(const Checked& checked, const Port* port) {
   if (port == nullptr || !HasElements(port->shape()) || port->bytes() == 0 || !IsAligned(port->offset()))
     return false;
-  uint64_t bytes = checked.element_bytes();
+  if (!PortTypeHolds(checked, *port)) return false;
+  uint64_t bytes = checked.ElementBytes(*port);
   for (const uint32_t dimension : *port->shape()) {
     bytes *= dimension;
     if (bytes == 0 || bytes > kMaximumBytes) return false;
   }
-  return bytes == port->bytes() && (!checked.is_int8() || IsAllowedZeroPoint(port->zero_point()));
+  return bytes == port->bytes();
 }
 
-// The tensor is where the port says, and means the same numbers.
+// The tensor is where the port says, and means the same numbers; those of a port of another type stand there alone.
 bool IsAtPort(const Checked& checked, const Tensor& tensor, uint64_t area, const Port& port) {
-  const Range range = RangeOf(checked, tensor, area);
+  const Range range = RangeOf(tensor, area, checked.ElementBytes(port));
   if (range.begin != port.offset() || range.end - range.begin != port.bytes()) return false;
-  return !checked.is_int8() ||
+  return !checked.is_int8() || port.type() != PortType::OfPlan ||
          (tensor.zero_point() == port.zero_point() && BitsOf(tensor.scale()) == BitsOf(port.scale()));
 }
 
@@ -359,6 +384,11 @@ uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
 
 // Of an operation on two maps in float32.
 uint32_t FloatWords(const Layer& layer) { return TakesSecondTensor(layer) ? kSecondTensorWords : 0; }
+// Where the network's input or output is converted: a table from or to bytes.
+uint32_t ConversionWords(const Port& port) {
+  if (port.type() == PortType::OfPlan) return kNeverThere;
+  return port.type() == PortType::UInt8 ? LookupConstants::kWords : 0;
+}
 
 uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& source,
                        const Tensor& destination, const Layer& layer) {
@@ -378,6 +408,10 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
       return is_int8 ? LookupConstants::kWords : 0;
     case Operation::Requantize:
       return is_int8 ? LookupConstants::kWords : kNeverThere;
+    case Operation::Quantize:
+      return ConversionWords(*checked.plan.input());
+    case Operation::Dequantize:
+      return ConversionWords(*checked.plan.output());
     case Operation::Softmax:
       return is_int8 ? SoftmaxConstants::kWords : 0;
     case Operation::Add:
@@ -449,8 +483,24 @@ struct RunList {
   const Tensor& tensor(uint32_t index) const { return *tensors.Get(index); }
   const Layer& layer(const Step& step) const { return *checked.layers->Get(step.layer()); }
 
+  uint64_t InputBytes(const Step& step) const {
+    return ReadsPort(step) ? checked.ElementBytes(*checked.plan.input()) : checked.element_bytes();
+  }
+
+  uint64_t OutputBytes(const Step& step) const {
+    return WritesPort(step) ? checked.ElementBytes(*checked.plan.output()) : checked.element_bytes();
+  }
+
+  // Whether it reads the network's input in the type of the port, and so nothing else.
+  bool ReadsPort(const Step& step) const { return layer(step).operation() == Operation::Quantize; }
+  bool WritesPort(const Step& step) const { return layer(step).operation() == Operation::Dequantize; }
+
+  Range InputRange(const Step& step, uint32_t read, uint64_t area) const {
+    return RangeOf(tensor(read), area, InputBytes(step));
+  }
+
   Range OutputRange(const Step& step) const {
-    return RangeOf(checked, tensor(step.output()), OutputArea(layer(step)));
+    return RangeOf(tensor(step.output()), OutputArea(layer(step)), OutputBytes(step));
   }
 };
 
@@ -511,11 +561,13 @@ bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInp
   return layer.operation() != Operation::Concatenation || all == list.tensor(step.output()).channels();
 }
 
-// The network's input has all its channels in every subnetwork, and the place and size of the port.
-bool ReadsPort(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
+// The network's input has all its channels in every subnetwork, and the place, size and type of the port.
+bool IsPort(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
+  const Port& port = *list.checked.plan.input();
+  if (list.ReadsPort(step) != (port.type() != PortType::OfPlan)) return false;
   const Tensor& input = list.tensor(tensor);
   const bool whole = tensor != step.input() || input.channels() == list.layer(step).input_channels();
-  return whole && IsAtPort(list.checked, input, area, *list.checked.plan.input());
+  return whole && IsAtPort(list.checked, input, area, port);
 }
 
 // Whether one of the first steps writes the tensor.
@@ -543,28 +595,30 @@ bool OutputsDiffer(const RunList& list) {
 // Walks back from a step to the one that wrote what it reads: sizes agree, and nothing in between has overwritten
 // it.
 bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor, uint64_t area) {
-  const Range input = RangeOf(list.checked, list.tensor(tensor), area);
+  const bool of_plan = !list.ReadsPort(list.step(index));
+  const Range input = list.InputRange(list.step(index), tensor, area);
   for (uint32_t earlier = index; earlier-- > 0;) {
     const Step& candidate = list.step(earlier);
-    if (candidate.output() == tensor) return OutputArea(list.layer(candidate)) == area;
+    if (candidate.output() == tensor) return of_plan && OutputArea(list.layer(candidate)) == area;
     const Range written = list.OutputRange(candidate);
-    if (written.Overlaps(input)) return written == input && IsView(list, tensor);
+    if (written.Overlaps(input)) return of_plan && written == input && IsView(list, tensor);
   }
-  return IsView(list, tensor) && ReadsPort(list, list.step(index), tensor, area);
+  return IsView(list, tensor) && IsPort(list, list.step(index), tensor, area);
 }
 
-int32_t PositionBytes(const RunList& list, uint32_t tensor) {
-  return static_cast<int32_t>(list.tensor(tensor).channels() * list.checked.element_bytes());
+int32_t PositionBytes(const Tensor& tensor, uint64_t element_bytes) {
+  return static_cast<int32_t>(tensor.channels() * element_bytes);
 }
 
 // What overlaps does so where the kernel reads before it writes.
 bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
-  const Range input = RangeOf(list.checked, list.tensor(tensor), area);
+  const Range input = list.InputRange(step, tensor, area);
   const Range output = list.OutputRange(step);
   if (input.end > list.arena_bytes || output.end > list.arena_bytes) return false;
   if (!input.Overlaps(output)) return true;
   const Overlap allowed =
-      OverlapOf(list.layer(step), PositionBytes(list, tensor), PositionBytes(list, step.output()));
+      OverlapOf(list.layer(step), PositionBytes(list.tensor(tensor), list.InputBytes(step)),
+                PositionBytes(list.tensor(step.output()), list.OutputBytes(step)));
   return allowed.Allows(static_cast<int32_t>(input.begin), static_cast<int32_t>(output.begin));
 }
 
@@ -603,10 +657,18 @@ bool StepHolds(const RunList& list, uint32_t index) {
          step.activation_minimum() <= step.activation_maximum();
 }
 
-bool WritesPort(const RunList& list, const Step& last) {
+// Only the last step writes the network's output, and in its type.
+bool OutputHolds(const RunList& list) {
+  const uint32_t steps = list.steps.size();
+  for (uint32_t index = 0; index + 1 < steps; ++index) {
+    if (list.WritesPort(list.step(index))) return false;
+  }
+  const Port& port = *list.checked.plan.output();
+  const Step& last = list.step(steps - 1);
   const Tensor& output = list.tensor(last.output());
-  return output.channels() == list.layer(last).output_channels() &&
-         IsAtPort(list.checked, output, OutputArea(list.layer(last)), *list.checked.plan.output());
+  return list.WritesPort(last) == (port.type() != PortType::OfPlan) &&
+         output.channels() == list.layer(last).output_channels() &&
+         IsAtPort(list.checked, output, OutputArea(list.layer(last)), port);
 }
 
 // ---- Subnetworks ----
@@ -624,7 +686,7 @@ bool SubnetworkHolds(const Checked& checked, const Subnetwork& subnetwork) {
   for (uint32_t index = 0; index < steps; ++index) {
     if (!StepHolds(list, index)) return false;
   }
-  return OutputsDiffer(list) && WritesPort(list, list.step(steps - 1));
+  return OutputsDiffer(list) && OutputHolds(list);
 }
 
 // Every subnetwork has one line, which repeats its costs.

@@ -15,6 +15,7 @@ using schema::Activation;
 using schema::ElementType;
 using schema::Layer;
 using schema::Operation;
+using schema::PortType;
 using schema::Step;
 using schema::Tensor;
 
@@ -210,7 +211,35 @@ template <void (*kRun)(const Elementwise&)>
 void RunElementwise(const Task& task) {
   kRun(MakeElementwise(task));
 }
+
+void RunQuantizeOfFloat(const Task& task) {
+  Run(Quantize<int8_t>{task.Input<float>(), task.Output<int8_t>(),
+                       task.Positions() * task.destination.channels(), task.destination.scale(),
+                       task.destination.zero_point()});
+}
+
+void RunDequantizeToFloat(const Task& task) {
+  Run(Dequantize<int8_t>{task.Input<int8_t>(), task.Output<float>(),
+                         task.Positions() * task.destination.channels(), task.source.scale(),
+                         task.source.zero_point()});
+}
 #endif
+
+// The network's input from another type.
+void RunQuantize(const Task& task) {
+#ifndef REDS_INT8_ONLY
+  if (task.context.plan->input()->type() == PortType::Float32) return RunQuantizeOfFloat(task);
+#endif
+  RunLookup(task);
+}
+
+// The network's output in another type.
+void RunDequantize(const Task& task) {
+#ifndef REDS_INT8_ONLY
+  if (task.context.plan->output()->type() == PortType::Float32) return RunDequantizeToFloat(task);
+#endif
+  RunLookup(task);
+}
 
 template <typename Element>
 void RunRelu(const Task& task) {
@@ -558,13 +587,24 @@ void RunStep(const Context& context) {
       {context, step, layer, *context.tensors->Get(step.input()), *context.tensors->Get(step.output())});
 }
 
+reds_type TypeOf(const Context& context, const schema::Port& port) {
+  switch (port.type()) {
+    case PortType::Float32:
+      return REDS_FLOAT32;
+    case PortType::UInt8:
+      return REDS_UINT8;
+    case PortType::OfPlan:
+      break;
+  }
+  return context.plan->element_type() == ElementType::Int8 ? REDS_INT8 : REDS_FLOAT32;
+}
+
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {
-  const bool is_int8 = context.element_type == ElementType::Int8;
   reds_tensor tensor = {};
   tensor.data = context.arena + port.offset();
   tensor.bytes = port.bytes();
-  tensor.type = is_int8 ? REDS_INT8 : REDS_FLOAT32;
-  if (is_int8) {
+  tensor.type = TypeOf(context, port);
+  if (tensor.type != REDS_FLOAT32) {
     tensor.scale = port.scale();
     tensor.zero_point = port.zero_point();
   }
@@ -609,6 +649,8 @@ const reds_operation reds_transpose_conv_int8 =
 const reds_operation reds_strided_slice_int8 = Int8(Operation::StridedSlice, reds::RunSlice<int8_t>);
 const reds_operation reds_transpose_int8 = Int8(Operation::Transpose, reds::RunTranspose<int8_t>);
 const reds_operation reds_batch_mat_mul_int8 = Int8(Operation::BatchMatMul, reds::RunBatchMatMul<int8_t>);
+const reds_operation reds_quantize_int8 = Int8(Operation::Quantize, reds::RunQuantize);
+const reds_operation reds_dequantize_int8 = Int8(Operation::Dequantize, reds::RunDequantize);
 
 #ifndef REDS_INT8_ONLY
 using reds::Float32;

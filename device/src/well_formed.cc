@@ -49,6 +49,7 @@ constexpr Field kPortFields[] = {
     {schema::Port::VT_BYTES, Kind::kNumber, sizeof(uint32_t)},
     {schema::Port::VT_SCALE, Kind::kNumber, sizeof(float)},
     {schema::Port::VT_ZERO_POINT, Kind::kNumber, sizeof(int32_t)},
+    {schema::Port::VT_TYPE, Kind::kNumber, sizeof(uint8_t)},
 };
 constexpr Field kExitFields[] = {
     {schema::Exit::VT_NAME, Kind::kString, 0},

@@ -20,9 +20,11 @@ from reds.graph import (
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     DeviceOperation,
     Pair,
     PRelu,
+    Quantize,
     Shape,
 )
 from reds.requantize import Quantization
@@ -128,9 +130,9 @@ class CompiledStep:
     """Of its first input."""
     output_channels: int
     input_quantizations: tuple[Quantization, ...]
-    """One per input; none for float32."""
+    """One per input; none for float32. Zero points of a uint8 input of the network are from 0 to 255."""
     output_quantization: Quantization | None
-    """None for float32."""
+    """None for float32. That of a uint8 output of the network has a zero point from 0 to 255."""
     weight_scales: NDArray[np.float32] | None
     """Per active output channel; in int8 one where a fully connected layer has one for all of them, which TFLite Micro
     rounds differently. int8: real weight = scale * stored weight. float32: factor on the stored weights. Of slopes one
@@ -180,6 +182,18 @@ class CompiledNetwork:
     exits: tuple[CompiledExit, ...]
     subnetworks: tuple[CompiledSubnetwork, ...]
 
+    @property
+    def input_dtype(self) -> np.dtype:
+        """NumPy type of the network's input."""
+        first = self.layers[self.subnetworks[0].steps[0].layer].operation
+        return np.dtype(first.source) if isinstance(first, Quantize) else self.element_type.dtype
+
+    @property
+    def output_dtype(self) -> np.dtype:
+        """NumPy type of the network's output."""
+        last = self.layers[self.subnetworks[0].steps[-1].layer].operation
+        return np.dtype(last.target) if isinstance(last, Dequantize) else self.element_type.dtype
+
     def macs(self, subnetwork: int) -> int:
         """Multiply-accumulates of one inference."""
         return sum(
@@ -223,8 +237,9 @@ class CompiledNetwork:
         itemsize = self.element_type.dtype.itemsize
         first = self.layers[self.subnetworks[subnetwork].steps[0].layer]
         assert first.inputs[0] == INPUT
-        sizes = [int(np.prod(first.input_shape)) * itemsize]
+        sizes = [int(np.prod(first.input_shape)) * self.input_dtype.itemsize]
         for step in self.subnetworks[subnetwork].steps:
             height, width, _ = self.layers[step.layer].output_shape
             sizes.append(height * width * step.output_channels * itemsize)
+        sizes[-1] = sizes[-1] // itemsize * self.output_dtype.itemsize
         return sizes

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Shape = tuple[int, int, int]
 Padding = Literal["valid", "same"]
+PortType = Literal["float32", "uint8"]
 ActivationFunction = Literal["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "hard_swish", "softmax"]
 
 INPUT = -1
@@ -159,6 +160,22 @@ class Requantize:
 
 
 @dataclass(frozen=True)
+class Quantize:
+    """The network's input in the network's own type; in quantised networks only, and there the first operation."""
+
+    source: PortType
+    """What the input is given in."""
+
+
+@dataclass(frozen=True)
+class Dequantize:
+    """The network's output in another type; in quantised networks only, and there the last operation."""
+
+    target: PortType
+    """What the output is given in."""
+
+
+@dataclass(frozen=True)
 class Upsample:
     """A larger map, in which each position is repeated."""
 
@@ -232,7 +249,8 @@ _Resizing = Pool2D | Mean | Pad | Upsample | Resize | Crop | Slice | Transpose
 WITH_KERNEL = (Conv2D, DepthwiseConv2D, Dense, Conv2DTranspose)
 """Operations that multiply with a kernel; a batch normalisation behind one can be folded into it."""
 
-DeviceOperation = _Weighted | _Joining | _Resizing | Activation | Requantize
+_Converting = Requantize | Quantize | Dequantize
+DeviceOperation = _Weighted | _Joining | _Resizing | _Converting | Activation
 """What a device runs: batch normalisation is folded into the operation before it."""
 
 Operation = DeviceOperation | BatchNormalization

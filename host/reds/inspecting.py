@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reds.model_file import ModelFile, read_model_file, text
+from reds.model_file import PORT_TYPE_NAMES, ModelFile, read_model_file, text
 
 COUNTED_IN_CYCLES = frozenset({"rp2040"})
 """Targets whose counts are cycles."""
@@ -50,7 +50,10 @@ class ModelReport:
     name: str
     element_type: str
     file_bytes: int
+    input_type: str
+    """NumPy name of the input's type, as of the output's; they may differ from the type of what lies between."""
     input_shape: tuple[int, ...]
+    output_type: str
     output_shape: tuple[int, ...]
     subnetworks: tuple[SubnetworkReport, ...]
 
@@ -72,11 +75,14 @@ def inspect(source: Path | str | bytes) -> ModelReport:
         UsageError: if the file is foreign or damaged.
     """
     file = read_model_file(source)
+    element_type = ("float32", "int8")[file.plan.elementType]
     return ModelReport(
         name=text(file.model.description or ""),
-        element_type=("float32", "int8")[file.plan.elementType],
+        element_type=element_type,
         file_bytes=len(file.content),
+        input_type=PORT_TYPE_NAMES.get(file.plan.input.type, element_type),
         input_shape=tuple(int(size) for size in file.plan.input.shape),
+        output_type=PORT_TYPE_NAMES.get(file.plan.output.type, element_type),
         output_shape=tuple(int(size) for size in file.plan.output.shape),
         subnetworks=tuple(_row(file, index) for index in range(len(file.plan.subnetworks))),
     )

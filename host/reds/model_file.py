@@ -30,6 +30,7 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     DeviceOperation,
     MapDense,
     Mean,
@@ -38,7 +39,9 @@ from reds.graph import (
     Padding,
     Pair,
     Pool2D,
+    PortType,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Slice,
@@ -85,6 +88,12 @@ ELEMENT_TYPE_OF_TENSOR = {
     tflite.TensorType.FLOAT32: ElementType.FLOAT32,
     tflite.TensorType.INT8: ElementType.INT8,
 }
+
+ACTIVATION_TYPES = (*ELEMENT_TYPE_OF_TENSOR, tflite.TensorType.UINT8)
+"""TFLite types of activations, those of a converted input or output among them."""
+
+PORT_TYPE_NAMES: Mapping[int, PortType] = {schema.PortType.Float32: "float32", schema.PortType.UInt8: "uint8"}
+"""Of a port of another type than the plan's."""
 
 CRC_BYTES = 4
 CRC_FIELD = 8
@@ -269,7 +278,7 @@ def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[Compiled
     return tuple(
         CompiledLayer(
             name=operators[i].name,
-            operation=_decode_operation(layer, operators[i].options),
+            operation=_decode_operation(file.plan, layer, operators[i].options),
             activation={code: name for name, code in ACTIVATIONS.items()}[layer.activation],
             inputs=inputs[i],
             input_shape=(layer.inputHeight, layer.inputWidth, layer.inputChannels),
@@ -313,7 +322,7 @@ def builtin_code(model: tflite.ModelT, operator: tflite.OperatorT) -> int:
 
 def is_layer(model: tflite.ModelT, subgraph: tflite.SubGraphT, operator: tflite.OperatorT) -> bool:
     """Whether an operator computes activations: not what gives a tensor another shape, or computes with shapes."""
-    computes = subgraph.tensors[operator.outputs[0]].type in ELEMENT_TYPE_OF_TENSOR
+    computes = subgraph.tensors[operator.outputs[0]].type in ACTIVATION_TYPES
     return computes and not _is_reshaping(model, subgraph, operator)
 
 
@@ -363,7 +372,7 @@ def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
     return [step.input, *further]
 
 
-def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
+def _decode_operation(plan: schema.PlanT, layer: schema.LayerT, options: Any) -> DeviceOperation:
     kernel = (layer.kernelHeight, layer.kernelWidth)
     strides = (layer.strideHeight, layer.strideWidth)
     if layer.operation == schema.Operation.ResizeNearestNeighbor:
@@ -412,6 +421,10 @@ def _decode_operation(layer: schema.LayerT, options: Any) -> DeviceOperation:
         return Conv2DTranspose(kernel, strides, _transposed_padding(layer))
     if layer.operation == schema.Operation.Requantize:
         return Requantize()
+    if layer.operation == schema.Operation.Quantize:
+        return Quantize(PORT_TYPE_NAMES[plan.input.type])
+    if layer.operation == schema.Operation.Dequantize:
+        return Dequantize(PORT_TYPE_NAMES[plan.output.type])
     if layer.operation == schema.Operation.Concatenation:
         return Concatenate()
     if layer.operation == schema.Operation.Pad:
@@ -519,6 +532,12 @@ def _decode_int8_step(
     sources = tuple(_quantization(tensors[tensor]) for tensor in _tensors_read(plan, step))
     target = _quantization(tensors[step.output])
     inputs, channels = tensors[step.input].channels, tensors[step.output].channels
+    if isinstance(layer.operation, Quantize):
+        from_bytes = (_quantization(plan.input),) if layer.operation.source == "uint8" else ()
+        return CompiledStep(step.layer, inputs, channels, from_bytes, target, None, None)
+    if isinstance(layer.operation, Dequantize):
+        to_bytes = _quantization(plan.output) if layer.operation.target == "uint8" else None
+        return CompiledStep(step.layer, inputs, channels, sources, to_bytes, None, None)
     without_weights = CompiledStep(step.layer, inputs, channels, sources, target, None, None)
     if layer.weights is None or isinstance(layer.operation, Pair):
         return without_weights
@@ -549,7 +568,7 @@ def _weight_scales(
     return recover_weight_scales(source.scale, numbers, target.scale, fully_connected=True)
 
 
-def _quantization(tensor: schema.TensorT) -> Quantization:
+def _quantization(tensor: schema.TensorT | schema.PortT) -> Quantization:
     return Quantization(np.float32(tensor.scale), tensor.zeroPoint)
 
 

@@ -11,12 +11,24 @@ import numpy as np
 
 from reds.compiled import CompiledLayer
 from reds.fold import FusedLayer
-from reds.graph import Activation, Conv2D, DepthwiseConv2D, Pair, Pool2D, PRelu, Requantize
+from reds.graph import (
+    Activation,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    Pair,
+    Pool2D,
+    PRelu,
+    Quantize,
+    Requantize,
+)
 from reds.schema import conventions
 from reds.tensors import Sharing, Size
 from reds.windows import geometry
 
 Layer = CompiledLayer | FusedLayer
+
+FLOAT_BYTES = 4
 
 
 def sharing(layer: Layer, input_channels: Size, output_channels: Size, element_bytes: int) -> Sharing | None:
@@ -32,7 +44,10 @@ def sharing(layer: Layer, input_channels: Size, output_channels: Size, element_b
         The distances, or None where input and output must not overlap.
     """
     operation = layer.operation
-    if isinstance(operation, Activation | PRelu | Requantize) or _reads_elements_once(layer):
+    if isinstance(operation, Dequantize) and operation.target == "float32":
+        # Wider elements are written from the last to the first.
+        return Sharing(before=int(np.prod(layer.output_shape)) * FLOAT_BYTES, behind=1)
+    if isinstance(operation, Activation | PRelu | Requantize | Quantize | Dequantize) or _reads_elements_once(layer):
         return Sharing(before=0)
     if isinstance(operation, DepthwiseConv2D) and layer.output_shape[2] != layer.input_shape[2]:
         return None

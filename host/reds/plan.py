@@ -30,6 +30,7 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     MapDense,
     Mean,
     Multiply,
@@ -37,6 +38,7 @@ from reds.graph import (
     Pair,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Slice,
@@ -49,7 +51,9 @@ from reds.overlapping import sharing
 from reds.requantize import (
     INT8_MAXIMUM,
     INT8_MINIMUM,
+    UINT8_BIAS,
     Quantization,
+    as_int8,
     difference_scaling,
     mean_factor,
     product_factor,
@@ -70,6 +74,9 @@ CRC_PLACEHOLDER = 0xFFFFFFFF
 """Stands where the checksum will be written; not zero, since FlatBuffers leaves out fields with default values."""
 
 ELEMENT_TYPES = {ElementType.FLOAT32: 0, ElementType.INT8: 1}
+PORT_TYPES = {np.dtype(np.float32): schema.PortType.Float32, np.dtype(np.uint8): schema.PortType.UInt8}
+"""Of a port of another type than the plan's."""
+
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 FUNCTIONS: Mapping[ActivationFunction, int] = {
     "relu": schema.Operation.Relu,
@@ -182,9 +189,10 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
     plan.exits = [_exit(network, i) for i in range(len(network.exits))]
     plan.subnetworks = [_subnetwork(network, i, pool, placement) for i, placement in enumerate(placements)]
     plan.constants = pool.array()
-    plan.input = _port(network, network.input_shape, plan.subnetworks[0].tensors[0])
-    last = plan.subnetworks[0].steps[-1].output
-    plan.output = _port(network, network.output_shape, plan.subnetworks[0].tensors[last])
+    first, last = network.subnetworks[0].steps[0], network.subnetworks[0].steps[-1]
+    plan.input = _port(network, network.input_shape, network.input_dtype, first.input_quantization)
+    plan.output = _port(network, network.output_shape, network.output_dtype, last.output_quantization)
+    plan.input.offset, plan.output.offset = placements[0].offsets[0], placements[0].offsets[-1]
     apply_measurements(plan, measurements)
     return pack_plan(plan)
 
@@ -344,6 +352,10 @@ def _operation(layer: CompiledLayer) -> int:
         return int(schema.Operation.ResizeNearestNeighbor)
     if isinstance(operation, Requantize):
         return int(schema.Operation.Requantize)
+    if isinstance(operation, Quantize):
+        return int(schema.Operation.Quantize)
+    if isinstance(operation, Dequantize):
+        return int(schema.Operation.Dequantize)
     if isinstance(operation, Subtract):
         return int(schema.Operation.Sub)
     if isinstance(operation, Multiply):
@@ -364,11 +376,16 @@ def _exit(network: CompiledNetwork, index: int) -> schema.ExitT:
     return result
 
 
-def _port(network: CompiledNetwork, shape: tuple[int, ...], tensor: schema.TensorT) -> schema.PortT:
+def _port(
+    network: CompiledNetwork, shape: tuple[int, ...], dtype: np.dtype, quantization: Quantization | None
+) -> schema.PortT:
     port = schema.PortT()
     port.shape = np.array((1, *shape), np.uint32)
-    port.bytes = math.prod(shape) * network.element_type.dtype.itemsize
-    port.offset, port.scale, port.zeroPoint = tensor.offset, tensor.scale, tensor.zeroPoint
+    port.bytes = math.prod(shape) * dtype.itemsize
+    if dtype != network.element_type.dtype:
+        port.type = PORT_TYPES[dtype]
+    if quantization is not None:
+        port.scale, port.zeroPoint = float(quantization.scale), quantization.zero_point
     return port
 
 
@@ -402,7 +419,7 @@ def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placem
         _step(network, step, read[position][0], position + 1, start)
         for position, (step, (start, _)) in enumerate(zip(subnetwork.steps, constants, strict=True))
     ]
-    result.tensors = views.add_to(_tensors(subnetwork, placement.offsets))
+    result.tensors = views.add_to(_tensors(network, subnetwork, placement.offsets))
     result.macs = network.macs(index)
     result.parameters = network.parameters(index)
     result.flashBytes = _flash_bytes(network, subnetwork, sum(count for _, count in constants))
@@ -452,11 +469,16 @@ def area(shape: tuple[int, ...]) -> int:
     return shape[0] * shape[1]
 
 
-def _tensors(subnetwork: CompiledSubnetwork, offsets: Sequence[int]) -> list[schema.TensorT]:
+def _tensors(network: CompiledNetwork, subnetwork: CompiledSubnetwork, offsets: Sequence[int]) -> list[schema.TensorT]:
     first = subnetwork.steps[0]
     pairs = [(first.input_channels, first.input_quantization)] + [
         (step.output_channels, step.output_quantization) for step in subnetwork.steps
     ]
+    # What a port of another type means stands with the port alone.
+    if network.input_dtype != network.element_type.dtype:
+        pairs[0] = (first.input_channels, None)
+    if network.output_dtype != network.element_type.dtype:
+        pairs[-1] = (subnetwork.steps[-1].output_channels, None)
     return [
         _tensor(offset, channels, quantization) for offset, (channels, quantization) in zip(offsets, pairs, strict=True)
     ]
@@ -518,10 +540,21 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
         return [_mean_constants(layer, step)]
     if isinstance(layer.operation, PRelu):
         return [_slope_constants(layer, step)]
-    if isinstance(layer.operation, Requantize):
-        assert step.input_quantization is not None and step.output_quantization is not None
-        return [requantization_table(step.input_quantization, step.output_quantization)]
+    if isinstance(layer.operation, Requantize | Quantize | Dequantize):
+        return _conversion_constants(layer.operation, step)
     return [] if step.bias is None else _channel_constants(layer, step)
+
+
+def _conversion_constants(operation: Requantize | Quantize | Dequantize, step: CompiledStep) -> list[NDArray]:
+    """A table, but for what is real on one side."""
+    source, target = step.input_quantization, step.output_quantization
+    if source is None or target is None:
+        return []
+    if isinstance(operation, Quantize):
+        return [np.roll(requantization_table(as_int8(source), target), UINT8_BIAS)]
+    if isinstance(operation, Dequantize):
+        return [requantization_table(source, as_int8(target)) ^ np.int8(INT8_MINIMUM)]
+    return [requantization_table(source, target)]
 
 
 def _float_constants(step: CompiledStep, further: Sequence[int]) -> list[NDArray]:

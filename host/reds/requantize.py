@@ -9,12 +9,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from reds.schema import conventions
 
 FRACTION_BITS = 31
 INT8_MINIMUM, INT8_MAXIMUM = -128, 127
+UINT8_BIAS = 128
+"""What a uint8 has more than the int8 that means the same."""
 
 SMALLEST_SCALE = np.finfo(np.float32).tiny
 """The smallest normal float32; below it a scale loses its precision and then becomes zero."""
@@ -22,7 +24,7 @@ SMALLEST_SCALE = np.finfo(np.float32).tiny
 
 @dataclass(frozen=True)
 class Quantization:
-    """Affine int8 quantisation of one tensor: real = scale * (q - zero_point)."""
+    """Affine quantisation of one tensor: real = scale * (q - zero_point)."""
 
     scale: np.float32
     zero_point: int
@@ -42,14 +44,20 @@ class Quantization:
         zero_point = round(INT8_MINIMUM - low / float(scale))
         return cls(scale, int(np.clip(zero_point, INT8_MINIMUM, INT8_MAXIMUM)))
 
-    def quantize(self, real: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Rounds real values to the nearest representable ones."""
+    def quantize(self, real: NDArray[np.float32], dtype: DTypeLike = np.int8) -> NDArray:
+        """Rounds real values to the nearest representable ones, integers of a type."""
         q = np.rint(np.asarray(real, np.float64) / float(self.scale)) + self.zero_point
-        return np.clip(q, INT8_MINIMUM, INT8_MAXIMUM).astype(np.int8)
+        limits = np.iinfo(np.dtype(dtype))
+        return np.clip(q, limits.min, limits.max).astype(dtype)
 
-    def dequantize(self, q: NDArray[np.int8]) -> NDArray[np.float32]:
+    def dequantize(self, q: NDArray) -> NDArray[np.float32]:
         """Real values of quantised ones."""
         return (self.scale * (q.astype(np.float32) - self.zero_point)).astype(np.float32)
+
+
+def as_int8(quantization: Quantization) -> Quantization:
+    """What uint8 values of a quantisation mean, for the int8 values that are UINT8_BIAS less."""
+    return Quantization(quantization.scale, quantization.zero_point - UINT8_BIAS)
 
 
 @dataclass(frozen=True)

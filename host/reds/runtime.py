@@ -155,9 +155,9 @@ class Runtime:
 
     def _view(self, tensor: Any, port: schema.Port) -> NDArray:
         functions = self._library.functions
-        dtype = np.dtype(np.int8 if tensor.type == functions.REDS_INT8 else np.float32)
+        dtypes = {functions.REDS_FLOAT32: np.float32, functions.REDS_INT8: np.int8, functions.REDS_UINT8: np.uint8}
         memory = self._library.ffi.buffer(tensor.data, tensor.bytes)
-        return np.frombuffer(memory, dtype).reshape(tuple(port.ShapeAsNumpy())[1:])
+        return np.frombuffer(memory, dtypes[tensor.type]).reshape(tuple(port.ShapeAsNumpy())[1:])
 
     @property
     def arena(self) -> NDArray[np.uint8]:
@@ -245,7 +245,7 @@ class Runtime:
     def quantize(self, x: NDArray[np.float32]) -> NDArray:
         """Real inputs in the model's own type."""
         quantization = self.input_quantization
-        return np.asarray(x, np.float32) if quantization is None else quantization.quantize(x)
+        return np.asarray(x, np.float32) if quantization is None else quantization.quantize(x, self.input.dtype)
 
     def dequantize(self, y: NDArray) -> NDArray[np.float32]:
         """Real values of outputs in the model's own type."""
@@ -279,7 +279,7 @@ class Runtime:
     def _checked_input(self, x: NDArray) -> NDArray:
         x = np.asarray(x)
         if x.dtype != self.input.dtype:
-            hint = " Use `quantize` first." if self.input.dtype == np.int8 else ""
+            hint = "" if self.input.dtype == np.float32 else " Use `quantize` first."
             raise UsageError(f"`x` must be of the model's own type {self.input.dtype}. Received: {x.dtype}.{hint}")
         if self.input.shape not in (x.shape, x.shape[1:]):
             raise UsageError(f"`x` must have the shape {self.input.shape}, or that of a batch. Received: {x.shape}")
@@ -369,7 +369,7 @@ def _aligned(size: int) -> NDArray[np.uint8]:
 
 
 def _quantization(tensor: Any, dtype: np.dtype) -> Quantization | None:
-    return Quantization(np.float32(tensor.scale), tensor.zero_point) if dtype == np.int8 else None
+    return None if dtype == np.float32 else Quantization(np.float32(tensor.scale), tensor.zero_point)
 
 
 def _plan_of(model: NDArray[np.uint8]) -> schema.Plan:

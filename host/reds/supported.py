@@ -21,6 +21,7 @@ def supported_layers_page() -> str:
         "## TFLite operators\n\n"
         "`reds adopt MODEL.tflite -o OUT.tflite` takes a model that another tool made of these operators, in int8 or\n"
         "float32 throughout, with one input and one output, constant weights and, but for the batch, fixed shapes.\n"
+        "The input and the output of an int8 model may be float32, which is the converter's default, or uint8.\n"
         "int8 weights have zero points of 0, and one scale or one for each output channel.\n\n"
         "| operator | needs |\n|---|---|\n" + _operators() + "\n"
         f"{', '.join(_names(RESHAPING))} cost nothing: what reads them reads the same bytes in another shape. So does\n"

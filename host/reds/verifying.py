@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.compiled import CompiledLayer, CompiledStep, ElementType
+from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
 from reds.graph import (
@@ -18,9 +18,11 @@ from reds.graph import (
     BatchMatMul,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     MapDense,
     Multiply,
     PRelu,
+    Quantize,
     Subtract,
 )
 from reds.inspecting import ModelReport, inspect
@@ -36,6 +38,9 @@ from reds_bench.emulator import boot
 
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of float32 outputs, relative to the largest magnitude of the output."""
+
+ROUNDED = 1 + 2.0**-20
+"""By what factor a whole number of units may seem larger between dequantised outputs, which float32 rounds."""
 
 FLOAT_TABLE_ERROR = 1e-3
 """Units by which a sigmoid or tanh in float32 may miss its exact value; 256 units have 16 bits behind the point."""
@@ -83,7 +88,7 @@ class VerificationReport:
 
 
 def random_inputs(source: Path | str | bytes, samples: int, seed: int = 0) -> NDArray:
-    """Inputs in a model's own type: all int8 values alike, or normally distributed floats.
+    """Inputs in the type of a model's input: all integers alike, or normally distributed floats.
 
     Args:
         source: path or bytes of a file that `emit` wrote.
@@ -93,8 +98,9 @@ def random_inputs(source: Path | str | bytes, samples: int, seed: int = 0) -> ND
     report = inspect(source)
     generator = np.random.default_rng(seed)
     shape = (samples, *report.input_shape[1:])
-    if report.element_type == "int8":
-        return generator.integers(-128, 128, shape, np.int8)
+    if report.input_type != "float32":
+        limits = np.iinfo(report.input_type)
+        return generator.integers(limits.min, limits.max + 1, shape, report.input_type)
     return generator.standard_normal(shape, np.float32)
 
 
@@ -126,35 +132,44 @@ def verify(
     """
     report = inspect(path)
     content = read_model_file(Path(path)).content
+    network = decode(read_model_file(content))
     outputs = _libreds_outputs(content, report, inputs)
     checks: list[Check] = []
     for subnetwork in report.subnetworks:
         progress(f"subnetwork {subnetwork.name}: the extracted model in TFLite Micro")
         expected = run_tflite_micro(extract(content, subnetwork.id), inputs)
-        checks.append(
-            _compare(2, "libreds = extracted model in TFLite Micro", subnetwork.name, outputs[subnetwork.id], expected)
-        )
+        what, unit = "libreds = extracted model in TFLite Micro", _unit(network, subnetwork.id)
+        checks.append(_compare(2, what, subnetwork.name, outputs[subnetwork.id], expected, unit))
     progress("the file in TFLite Micro and LiteRT")
-    full = report.subnetworks[0].name
-    checks.append(_compare(3, "libreds = file in TFLite Micro", full, outputs[0], run_tflite_micro(content, inputs)))
-    checks.append(
-        _compare(3, "libreds = file in LiteRT", full, outputs[0], run_litert(content, inputs), _litert_units(content))
-    )
+    full, unit, units = report.subnetworks[0].name, _unit(network, 0), _litert_units(network)
+    in_micro, in_litert = run_tflite_micro(content, inputs), run_litert(content, inputs)
+    checks.append(_compare(3, "libreds = file in TFLite Micro", full, outputs[0], in_micro, unit))
+    checks.append(_compare(3, "libreds = file in LiteRT", full, outputs[0], in_litert, unit, units))
     for board in boards:
-        checks += _board_checks(Path(path), report, board, inputs[:board_samples], outputs, progress)
+        checks += _board_checks(Path(path), report, network, board, inputs[:board_samples], outputs, progress)
     progress("arenas")
     checks += [_arena_check(content, report, index, inputs) for index in range(len(report.subnetworks))]
     return VerificationReport(str(path), tuple(checks))
 
 
-def _litert_units(content: bytes) -> int:
+def _unit(network: CompiledNetwork, subnetwork: int) -> float | None:
+    """What its outputs differ by at least, where they differ; None for float32 networks, which round."""
+    if network.element_type is ElementType.FLOAT32:
+        return None
+    last = network.subnetworks[subnetwork].steps[-1]
+    if network.output_dtype == np.float32:
+        assert last.input_quantization is not None
+        return float(last.input_quantization.scale)
+    return 1.0
+
+
+def _litert_units(network: CompiledNetwork) -> int:
     """Units by which LiteRT's int8 output may differ from TFLite Micro's.
 
     LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off. LiteRT makes
     the factors of a difference in double precision, and computes sigmoid and tanh in floating point; every other
     operation is equal on equal inputs. From there on each layer passes differences on, see `_units_passed_on`.
     """
-    network = decode(read_model_file(content))
     if network.element_type is not ElementType.INT8:
         return 0
     units = {INPUT: 0}
@@ -166,6 +181,8 @@ def _litert_units(content: bytes) -> int:
 
 def _units_after(layer: CompiledLayer, step: CompiledStep, units: Sequence[int]) -> int:
     """Units by which an operation's outputs may differ for the given differences of its inputs."""
+    if isinstance(layer.operation, Quantize | Dequantize):
+        return units[0]
     if isinstance(layer.operation, Activation) and layer.operation.function in TABLED:
         assert step.input_quantization is not None and step.output_quantization is not None
         return largest_table_difference(layer.operation, step.input_quantization, step.output_quantization, units[0])
@@ -273,29 +290,43 @@ def _libreds_outputs(content: bytes, report: ModelReport, inputs: NDArray) -> li
     return outputs
 
 
-def _compare(proof: int, what: str, subnetwork: str, actual: NDArray, expected: NDArray, units: int = 0) -> Check:
-    """Compares outputs in the model's own type: int8 within `units`, float32 within FLOAT_TOLERANCE."""
-    integral = actual.dtype == np.int8
+def _compare(
+    proof: int,
+    what: str,
+    subnetwork: str,
+    actual: NDArray,
+    expected: NDArray,
+    unit: float | None,
+    units: int = 0,
+) -> Check:
+    """Compares outputs: within so many units of a quantised network, within FLOAT_TOLERANCE of one in float32."""
     actual, expected = (output.reshape(len(output), -1).astype(np.float64) for output in (actual, expected))
     difference = float(np.abs(actual - expected).max())
-    if integral:
-        detail = f"largest difference {difference:.0f} units, {units} allowed"
-        return Check(proof, what, subnetwork, len(actual), difference <= units, detail)
+    if unit is not None:
+        detail = f"largest difference {difference / unit:.3g} units, {units} allowed"
+        return Check(proof, what, subnetwork, len(actual), difference <= units * unit * ROUNDED, detail)
     relative = difference / max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
     detail = f"largest relative difference {relative:.1e}, {FLOAT_TOLERANCE:.0e} allowed"
     return Check(proof, what, subnetwork, len(actual), relative <= FLOAT_TOLERANCE, detail)
 
 
 def _board_checks(
-    path: Path, report: ModelReport, board: str, inputs: NDArray, outputs: list[NDArray], progress: Progress
+    path: Path,
+    report: ModelReport,
+    network: CompiledNetwork,
+    board: str,
+    inputs: NDArray,
+    outputs: list[NDArray],
+    progress: Progress,
 ) -> list[Check]:
     checks = []
     with boot(board, path) as url, Bench(url) as bench:
         for subnetwork in report.subnetworks:
             progress(f"subnetwork {subnetwork.name} on {board}")
-            result = run_batch(bench, subnetwork.id, inputs)
+            result = run_batch(bench, subnetwork.id, inputs, report.output_type)
             expected = outputs[subnetwork.id][: len(inputs)]
-            checks.append(_compare(4, f"libreds = {board}", subnetwork.name, result.outputs, expected))
+            unit = _unit(network, subnetwork.id)
+            checks.append(_compare(4, f"libreds = {board}", subnetwork.name, result.outputs, expected, unit))
     return checks
 
 

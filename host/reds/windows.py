@@ -11,11 +11,13 @@ from reds.graph import (
     Conv2DTranspose,
     Crop,
     Dense,
+    Dequantize,
     Mean,
     Pad,
     Pair,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Slice,
@@ -39,9 +41,10 @@ def geometry(layer: CompiledLayer | FusedLayer) -> WindowGeometry:
     """The window of a layer; 1 x 1 for an operation without one."""
     operation = layer.operation
     if isinstance(
-        operation,
-        Activation | Dense | Concatenate | Pair | PRelu | Requantize | Slice | Transpose | BatchMatMul | Resize,
+        operation, Activation | Dense | Concatenate | Pair | PRelu | Slice | Transpose | BatchMatMul | Resize
     ):
+        return WindowGeometry()
+    if isinstance(operation, Requantize | Quantize | Dequantize):
         return WindowGeometry()
     if isinstance(operation, Pad | Crop):
         return WindowGeometry(padding=(operation.rows[0], operation.columns[0]))

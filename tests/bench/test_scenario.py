@@ -30,7 +30,7 @@ def test_the_board_follows_the_budget(element_type: str, request: pytest.Fixture
     inputs = samples("<f4" if element_type == "float32" else element_type)
     model = request.getfixturevalue(f"{element_type}_model")
     with Firmware(model) as firmware, serve(firmware) as url, Bench(url) as bench:
-        records = list(play(bench, Scenario("", steps), inputs, labels=[0, 1, 2]))
+        records = list(play(bench, Scenario("", steps), inputs, element_type, labels=[0, 1, 2]))
         bench.upload(inputs[0])
         bench.select(0)
         best = int(np.argmax(bench.infer().results))
@@ -71,4 +71,4 @@ def test_labels_must_fit_the_samples() -> None:
         Bench(url) as bench,
         pytest.raises(UsageError, match="`samples`"),
     ):
-        next(play(bench, Scenario("", (Step(1),)), [b"1", b"2"], labels=[1]))
+        next(play(bench, Scenario("", (Step(1),)), [b"1", b"2"], "int8", labels=[1]))

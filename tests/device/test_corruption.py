@@ -26,11 +26,13 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     Mean,
     Multiply,
     Pad,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Slice,
@@ -127,8 +129,28 @@ def exits(element_type: ElementType) -> CompiledNetwork:
     return quantize(supernet, element_type, samples if element_type is ElementType.INT8 else None)
 
 
-@pytest.mark.parametrize("make", [weights_and_sums, pairs_and_resizing, rearranging, views, exits])
-@pytest.mark.parametrize("element_type", ElementType)
+def ports(element_type: ElementType) -> CompiledNetwork:
+    specs = [LayerSpec(Quantize("float32")), LayerSpec(Conv2D((2, 2)), 3), LayerSpec(Dequantize("uint8"))]
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs)
+
+
+def other_ports(element_type: ElementType) -> CompiledNetwork:
+    specs = [LayerSpec(Quantize("uint8")), LayerSpec(Conv2D((2, 2)), 3), LayerSpec(Dequantize("float32"))]
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs)
+
+
+CASES = [
+    *(
+        (make, element_type)
+        for make in (weights_and_sums, pairs_and_resizing, rearranging, views, exits)
+        for element_type in ElementType
+    ),
+    (ports, ElementType.INT8),
+    (other_ports, ElementType.INT8),
+]
+
+
+@pytest.mark.parametrize(("make", "element_type"), CASES)
 def test_damaged_models(
     program: Path, tmp_path: Path, element_type: ElementType, make: Callable[[ElementType], CompiledNetwork]
 ) -> None:

@@ -26,11 +26,13 @@ from reds.graph import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     Mean,
     Multiply,
     Pad,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Shape,
     Subtract,
@@ -94,7 +96,7 @@ def compare(
             for subnetwork in range(len(network.subnetworks)):
                 runtime.select(subnetwork)
                 expected = runtime.invoke(x).reshape(SAMPLES, -1)
-                outputs = run_batch(bench, subnetwork, x).outputs
+                outputs = run_batch(bench, subnetwork, x, runtime.output.dtype).outputs
                 if network.element_type is ElementType.INT8:
                     np.testing.assert_array_equal(outputs, expected, board)
                 else:
@@ -180,6 +182,16 @@ def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
         specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu()), LayerSpec(Requantize())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)
+
+
+@examples
+@given(seed=seeds)
+def test_converted_ports(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    specs = [LayerSpec(Quantize(draw.choice("float32", "uint8"))), LayerSpec(Conv2D((1, 1)), draw.size(9))]
+    specs += [LayerSpec(Conv2D((1, 1)), 3), LayerSpec(Dequantize(draw.choice("float32", "uint8")))]
+    widths = [[0, draw.size(specs[1].channels), 3, 0]]
+    check(folder / "model", (*draw.pair(5, 5), draw.size(3)), specs, widths, seed)
 
 
 @examples

@@ -21,11 +21,13 @@ from reds.graph import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     DeviceOperation,
     Mean,
     Multiply,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Shape,
@@ -33,6 +35,7 @@ from reds.graph import (
     Subtract,
     Upsample,
 )
+from reds.model_file import decode, read_model_file
 from reds.reference import run_tflite_micro
 from reds.runtime import Runtime
 
@@ -58,7 +61,7 @@ def check(
         runtime.select(subnetwork)
         expected = run_tflite_micro(extract(model, subnetwork), x)
         actual = runtime.invoke(x)
-        if element_type is ElementType.INT8:
+        if element_type is not ElementType.FLOAT32:
             np.testing.assert_array_equal(actual, expected)
         else:
             np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
@@ -354,3 +357,37 @@ class TestOperation:
 def test_requantize(seed: int) -> None:
     draw = Draw(seed)
     check_hidden(ElementType.INT8, draw, Requantize(), seed)
+
+
+@examples
+@given(seed=seeds)
+def test_converted_ports(seed: int) -> None:
+    """Inputs and outputs of another type than what lies between."""
+    draw = Draw(seed)
+    channels, outputs, shape = draw.size(9), draw.size(5), (*draw.pair(5, 5), draw.size(4))
+    specs = [
+        LayerSpec(Quantize(draw.choice("float32", "uint8"))),
+        LayerSpec(Conv2D((1, 1)), channels),
+        LayerSpec(Conv2D((1, 1)), outputs),
+        LayerSpec(Dequantize(draw.choice("float32", "uint8"))),
+    ]
+    check(ElementType.INT8, shape, specs, [0, draw.size(channels), outputs, 0], seed)
+
+
+def test_real_values_become_the_nearest_integers() -> None:
+    """Halves away from zero, as in TFLite Micro; what it leaves undefined becomes the nearest element, or the least."""
+    builder = NetworkBuilder(ElementType.INT8, (1, 1, 9), seed=1)
+    model = encode(builder.build([LayerSpec(Quantize("float32")), LayerSpec(Dequantize("uint8"))]))
+    (subnetwork,) = decode(read_model_file(model)).subnetworks
+    quantization = subnetwork.steps[0].output_quantization
+    assert quantization is not None
+    units = np.concatenate([np.arange(-300, 300, 0.5), np.nextafter(np.float32(0.5), np.float32([0, 1])), [1e9, -1e9]])
+    x = (units.astype(np.float32) * quantization.scale)[: len(units) // 9 * 9].reshape(-1, 1, 1, 9)
+    runtime = Runtime(model)
+    np.testing.assert_array_equal(runtime.invoke(x), run_tflite_micro(extract(model, 0), x))
+
+    far = np.full((1, 1, 9), 1e9 * quantization.scale, np.float32)
+    largest, smallest = runtime.invoke(far), runtime.invoke(-far)
+    beyond = np.array([[[3e38, np.inf, 1e30, -3e38, -np.inf, -1e30, np.nan, -np.nan, np.nan]]], np.float32)
+    np.testing.assert_array_equal(runtime.invoke(beyond)[..., :3], largest[..., :3])
+    np.testing.assert_array_equal(runtime.invoke(beyond)[..., 3:], smallest[..., 3:])

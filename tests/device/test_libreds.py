@@ -24,11 +24,13 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     Mean,
     Multiply,
     Pad,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Slice,
@@ -586,7 +588,88 @@ def test_broken_rule_of_pairs(rule: str) -> None:
     assert Opening.of(with_plan(SPREAD, BROKEN_PAIRS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
 
 
-@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED, VIEWS, SPREAD])
+CONVERTED = {
+    port: encode(
+        NetworkBuilder(ElementType.INT8, (4, 3, 2), seed=3).build(
+            [
+                LayerSpec(Quantize(port)),
+                LayerSpec(Conv2D((1, 1)), 2),
+                LayerSpec(Conv2D((1, 1)), 2),
+                LayerSpec(Requantize()),
+                LayerSpec(Dequantize(port)),
+            ]
+        )
+    )
+    for port in ("float32", "uint8")
+}
+FIRST, LAST = 0, 4
+
+
+def change_port(which: str, **fields: Any) -> Callable[[schema.PlanT], None]:
+    return lambda plan: vars(getattr(plan, which)).update(fields)
+
+
+def in_place(plan: schema.PlanT) -> None:
+    """The widened output at the begin of its input."""
+    tensors = plan.subnetworks[0].tensors
+    tensors[LAST + 1].offset = plan.output.offset = tensors[LAST].offset
+
+
+def quantize_what_was_written(plan: schema.PlanT) -> None:
+    """As a second first step, with a tensor of four times as many channels as bytes."""
+    plan.layers[FIRST + 3] = plan.layers[FIRST]
+    plan.subnetworks[0].steps[FIRST + 3].constants = plan.subnetworks[0].steps[FIRST].constants
+
+
+def write_the_port_early(plan: schema.PlanT) -> None:
+    plan.layers[LAST - 1] = plan.layers[LAST]
+    plan.subnetworks[0].steps[LAST - 1].constants = plan.subnetworks[0].steps[LAST].constants
+
+
+BROKEN_PORTS = {
+    "input of the plan's type": ("float32", change_port("input", type=0, bytes=24)),
+    "output of the plan's type": ("float32", change_port("output", type=0, bytes=24)),
+    "input of an unknown type": ("float32", change_port("input", type=3)),
+    "bytes of a real input": ("float32", change_port("input", bytes=24)),
+    "bytes of a real output": ("float32", change_port("output", bytes=24)),
+    "real input read as integers": ("float32", change_layer(FIRST, operation=schema.Operation.Requantize)),
+    "integers left in a real output": ("float32", change_layer(LAST, operation=schema.Operation.Requantize)),
+    "shape of a real input": ("float32", change_layer(FIRST, outputChannels=3)),
+    "second real input": ("float32", quantize_what_was_written),
+    "second real output": ("float32", write_the_port_early),
+    "second input of bytes": ("uint8", quantize_what_was_written),
+    "second output of bytes": ("uint8", write_the_port_early),
+    "widened in place": ("float32", in_place),
+    "arena without the real output": ("float32", change_subnetwork(arenaBytes=48)),
+    "zero point below bytes": ("uint8", change_port("input", zeroPoint=-1)),
+    "zero point above bytes": ("uint8", change_port("output", zeroPoint=256)),
+    "bytes read as integers": ("uint8", change_port("input", type=0)),
+    "table of an input behind the end": ("uint8", lambda plan: change_step(FIRST, constants=len(plan.constants))(plan)),
+    "table of an output behind the end": ("uint8", lambda plan: change_step(LAST, constants=len(plan.constants))(plan)),
+    "real network with a converted input": ("plan", change_port("input", type=1)),
+    "real network with bytes": ("plan", change_port("output", type=2, bytes=6)),
+}
+REAL = encode(NetworkBuilder(ElementType.FLOAT32, (1, 1, 6), seed=3).build([LayerSpec(Dense(), 6)]))
+
+
+@pytest.mark.parametrize("rule", BROKEN_PORTS)
+def test_broken_rule_of_ports(rule: str) -> None:
+    which, change = BROKEN_PORTS[rule]
+    model = {**CONVERTED, "plan": REAL}[which]
+    assert Opening.of(with_plan(model, change)).open()[0] == REDS.REDS_ERROR_PLAN
+
+
+def test_ports_are_described_in_their_own_type() -> None:
+    for port, type in (("float32", REDS.REDS_FLOAT32), ("uint8", REDS.REDS_UINT8)):
+        opening = Opening.of(CONVERTED[port])
+        status, context = opening.open()
+        assert status == REDS.REDS_OK
+        for tensor in (REDS.reds_input(context), REDS.reds_output(context)):
+            assert tensor.type == type
+            assert (tensor.scale, tensor.zero_point) == (0, 0) if port == "float32" else tensor.scale > 0
+
+
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED, VIEWS, SPREAD, REAL, *CONVERTED.values()])
 def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
     assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK

@@ -15,6 +15,9 @@ from reds import zoo
 
 TYPES = ("int8", "float32")
 
+PORT_TYPES = {"int8": tf.int8, "int8 of float32": tf.float32, "int8 of uint8": tf.uint8}
+"""Types of inputs and outputs of int8 models; the converter's default is float32."""
+
 
 def plain() -> keras.Model:
     """Convolution, pooling, a flattened map, softmax."""
@@ -277,7 +280,7 @@ def converted(name: str, type: str, per_channel: bool = True) -> bytes:
 
     Args:
         name: which.
-        type: "int8" with int8 inputs and outputs, or "float32".
+        type: a key of `PORT_TYPES`, or "float32".
         per_channel: whether int8 weights have one scale per output channel.
     """
     model = {**zoo.ARCHITECTURES, **MODELS}[name]()
@@ -290,17 +293,17 @@ def convert(model: keras.Model, type: str, **options: object) -> bytes:
 
     Args:
         model: the model.
-        type: "int8", calibrated on random inputs, or "float32".
+        type: a key of `PORT_TYPES`, calibrated on random inputs, or "float32".
         options: attributes of the converter to set.
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if type == "int8":
+    if type in PORT_TYPES:
         generator = np.random.default_rng(0)
         shape = (1, *model.input_shape[1:])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([generator.standard_normal(shape, np.float32)] for _ in range(20))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.inference_input_type = converter.inference_output_type = PORT_TYPES[type]
     for name, value in options.items():
         setattr(converter, name, value)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -9,7 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reds.compiled import CompiledLayer
-from reds.graph import INPUT, Activation, Add, Concatenate, Conv2D, Dense, DepthwiseConv2D, DeviceOperation, Pad, Pool2D
+from reds.graph import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dequantize,
+    DeviceOperation,
+    Pad,
+    Pool2D,
+    Quantize,
+)
 from reds.overlapping import sharing
 from reds.schema.conventions import CONVOLUTION_LOOKBACK_POSITIONS, DEPTHWISE_LOOKBACK_ROWS
 from reds.windows import geometry
@@ -166,6 +179,22 @@ def test_what_goes_element_by_element_works_in_place(operation: DeviceOperation)
     shared = sharing(layer_of(operation, (3, 4, 5), 5), 5, 5, 1)
     assert shared is not None
     assert (shared.before, shared.behind, shared.multiple) == (0, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (Quantize("float32"), (0, None)),
+        (Quantize("uint8"), (0, None)),
+        (Dequantize("uint8"), (0, None)),
+        # All of it before the input, or at least its first byte behind.
+        (Dequantize("float32"), (3 * 4 * 5 * 4, 1)),
+    ],
+)
+def test_ports_of_another_type(operation: DeviceOperation, expected: tuple[int, int | None]) -> None:
+    shared = sharing(layer_of(operation, (3, 4, 5), 5), 5, 5, 1)
+    assert shared is not None
+    assert (shared.before, shared.behind) == expected
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ extern const reds_operation reds_transpose_conv_int8;
 extern const reds_operation reds_strided_slice_int8;
 extern const reds_operation reds_transpose_int8;
 extern const reds_operation reds_batch_mat_mul_int8;
+extern const reds_operation reds_quantize_int8;
+extern const reds_operation reds_dequantize_int8;
 
 // Not in a libreds for int8 alone.
 extern const reds_operation reds_conv_2d_float32;

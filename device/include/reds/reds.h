@@ -15,8 +15,8 @@
 //   const int8_t *scores = reds_output(&network).data;
 //
 // The caller owns the model's bytes (never written, may lie in flash), the arena and the context. There is no
-// heap, no global state, no recursion and no floating point in an int8 network. Several contexts may be open
-// at once.
+// heap, no global state, no recursion and no floating point in an int8 network but where its input or output is
+// float32. Several contexts may be open at once.
 
 #ifndef REDS_REDS_H
 #define REDS_REDS_H
@@ -70,6 +70,7 @@ enum {
 typedef enum reds_type {
   REDS_FLOAT32 = 0,
   REDS_INT8 = 1,
+  REDS_UINT8 = 3,
 } reds_type;
 
 // Called before and after every operation, for profiling. Runs in the context of reds_step or reds_invoke.

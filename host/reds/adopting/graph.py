@@ -1,6 +1,6 @@
 """An adopted network in the words of the search: its channel groups, and how much weight makes each channel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +47,16 @@ def _node(network: CompiledNetwork, layer: CompiledLayer, step: CompiledStep) ->
         output_shape=layer.output_shape,
         input_group=None,
         output_group=None,
-        weights={OPERAND: layer.weights} if isinstance(layer.operation, Pair) and layer.weights is not None else {},
+        weights=_operand(layer),
         reads=None if layer.input_shape == written else layer.input_shape,
     )
+
+
+def _operand(layer: CompiledLayer) -> Mapping[str, NDArray[np.float32]]:
+    """The constant of a pair, whose size counts."""
+    if not isinstance(layer.operation, Pair) or layer.weights is None:
+        return {}
+    return {OPERAND: layer.weights.astype(np.float32)}
 
 
 def _operation(layer: CompiledLayer, step: CompiledStep) -> DeviceOperation:

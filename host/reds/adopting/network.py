@@ -6,7 +6,7 @@ from typing import NoReturn
 from ai_edge_litert import schema_py_generated as tflite
 
 from reds.adopting.operators import OPERATORS, ReadOperator
-from reds.adopting.tflite_graph import BUILTIN_NAMES, OperatorSite, TfliteGraph
+from reds.adopting.tflite_graph import BUILTIN_NAMES, TYPE_NAMES, OperatorSite, TfliteGraph, TfliteTensor
 from reds.compiled import (
     CompiledExit,
     CompiledLayer,
@@ -14,14 +14,11 @@ from reds.compiled import (
     CompiledStep,
     CompiledSubnetwork,
 )
-from reds.graph import FULL_NAME, INPUT
+from reds.graph import FULL_NAME, INPUT, Quantize
 from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, text
 
 _FIXED_BATCH = "Convert the model with a batch of 1, so that the converter writes a dilated convolution"
 _HINTS = {
-    tflite.BuiltinOperator.QUANTIZE: "Convert the model with an inference_input_type of int8",
-    tflite.BuiltinOperator.DEQUANTIZE: "Convert the model with an inference_output_type of int8, and not with weights "
-    "of another type than float32 or int8",
     tflite.BuiltinOperator.SPACE_TO_BATCH_ND: _FIXED_BATCH,
     tflite.BuiltinOperator.BATCH_TO_SPACE_ND: _FIXED_BATCH,
     tflite.BuiltinOperator.TILE: "Enlarge maps with keras.layers.Resizing(..., interpolation='nearest'), which becomes "
@@ -67,7 +64,7 @@ class _Reader:
     def __init__(self, graph: TfliteGraph) -> None:
         self._graph = graph
         self._input = graph.port(graph.subgraph.inputs, "input")
-        self._element_type = ELEMENT_TYPE_OF_TENSOR[self._input.type]
+        self._type = _computing_type(graph, self._input)
         self._sources = {self._input.index: INPUT}
         """Per tensor that is there the layer whose elements it holds, or INPUT."""
         self._layers: list[CompiledLayer] = []
@@ -88,13 +85,12 @@ class _Reader:
         self._append(site, supported.read(site))
 
     def _check_type(self, site: OperatorSite) -> None:
-        if site.element_type is not self._element_type:
-            hint = f". {_HINTS[site.code]}" if site.code in _HINTS else ""
-            site.refuse(f"it writes {site.output.type_name}, but the model's input is {self._input.type_name}{hint}")
+        if site.output.type != self._type and not site.converts:
+            site.refuse(f"it writes {site.output.type_name}, but the model computes in {TYPE_NAMES[self._type]}")
 
     def _reshape(self, site: OperatorSite) -> None:
         source = site.input(0)
-        self._check_type(site)
+        site.require(source.type == site.output.type, "it changes the type")
         site.require(
             source.size == site.output.size,
             "its shape is only known when it runs; convert the model with a batch of 1",
@@ -107,7 +103,18 @@ class _Reader:
             site.refuse(f"it reads '{self._graph.tensor(tensor).name}', which is constant or not computed before it")
         return self._sources[tensor]
 
+    def _check_sources(self, site: OperatorSite, read: ReadOperator) -> None:
+        """What is read has the type of the network; only the network's input is converted to it."""
+        for index in read.inputs:
+            tensor = self._graph.tensor(index)
+            source = self._source(site, index)
+            if isinstance(read.operation, Quantize):
+                site.require(source == INPUT, f"it reads '{tensor.name}', which is not the model's input")
+            elif tensor.type != self._type:
+                site.refuse(f"it reads {tensor.type_name}, but the model computes in {TYPE_NAMES[self._type]}")
+
     def _append(self, site: OperatorSite, read: ReadOperator) -> None:
+        self._check_sources(site, read)
         index = len(self._layers)
         weights = read.weights
         self._layers.append(
@@ -148,7 +155,7 @@ class _Reader:
             self._graph.refuse(f"its output '{output.name}' is not what the last of its operators computes")
         network = CompiledNetwork(
             name=text(self._graph.model.description or ""),
-            element_type=self._element_type,
+            element_type=ELEMENT_TYPE_OF_TENSOR[self._type],
             input_shape=self._input.shape[1:],
             output_shape=output.shape[1:],
             layers=tuple(self._layers),
@@ -156,6 +163,17 @@ class _Reader:
             subnetworks=(CompiledSubnetwork(FULL_NAME, 0, (), tuple(self._steps)),),
         )
         return AdoptedNetwork(network, self._buffers, tuple(self._operators))
+
+
+def _computing_type(graph: TfliteGraph, source: TfliteTensor) -> int:
+    """TFLite type of the activations between the input and the output: that of the input if it is not converted."""
+    first = next((site for site in graph.operators if site.computes and not site.is_reshaping), None)
+    type = source.type
+    if first is not None and first.code == tflite.BuiltinOperator.QUANTIZE:
+        type = first.output.type
+    if type not in ELEMENT_TYPE_OF_TENSOR:
+        graph.refuse(f"it computes in {TYPE_NAMES[type]}; convert the model for int8 or float32")
+    return type
 
 
 def _refuse_unsupported(site: OperatorSite) -> NoReturn:

@@ -22,6 +22,7 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     DeviceOperation,
     Mean,
     Multiply,
@@ -29,6 +30,7 @@ from reds.graph import (
     Padding,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Shape,
@@ -436,13 +438,38 @@ def _slope_scales(site: OperatorSite, slopes: TfliteTensor) -> NDArray[np.float3
 
 def _quantize(site: OperatorSite) -> ReadOperator:
     source, target = site.input(0), site.output
-    before, after = source.quantization, target.quantization
-    if before is None or after is None:
-        site.refuse(f"it makes {target.type_name} of {source.type_name}; libreds only takes INT8 to INT8")
+    operation = _CONVERSIONS.get((source.type, target.type))
+    if operation is None:
+        site.refuse(f"it makes {target.type_name} of {source.type_name}; libreds takes {CONVERSIONS}")
     site.require(source.shape == target.shape, "it changes the shape")
-    gain = float(before.scale) / float(after.scale)
-    site.require(bool(gain <= _LARGEST_REQUANTIZATION), "its output's scale is too small")
-    return ReadOperator(Requantize(), site.inputs[:1], source.map, source.map)
+    before, after = source.quantization, target.quantization
+    if before is not None and after is not None:
+        gain = float(before.scale) / float(after.scale)
+        site.require(bool(gain <= _LARGEST_REQUANTIZATION), "its output's scale is too small")
+    return ReadOperator(operation, site.inputs[:1], source.map, source.map)
+
+
+_FLOAT32, _INT8, _UINT8 = tflite.TensorType.FLOAT32, tflite.TensorType.INT8, tflite.TensorType.UINT8
+_CONVERSIONS: Mapping[tuple[int, int], Requantize | Quantize | Dequantize] = {
+    (_INT8, _INT8): Requantize(),
+    (_FLOAT32, _INT8): Quantize("float32"),
+    (_UINT8, _INT8): Quantize("uint8"),
+    (_INT8, _UINT8): Dequantize("uint8"),
+}
+"""By the types of input and output. Only the model's input and output may be other than INT8."""
+
+CONVERSIONS = "int8 to int8, float32 or uint8 to int8 at the input, int8 to uint8 at the output"
+
+
+def _dequantize(site: OperatorSite) -> ReadOperator:
+    source, target = site.input(0), site.output
+    if (source.type, target.type) != (_INT8, _FLOAT32):
+        site.refuse(
+            f"it makes {target.type_name} of {source.type_name}; libreds takes INT8 to FLOAT32 at the output, and no "
+            "weights of another type than FLOAT32 or INT8"
+        )
+    site.require(source.shape == target.shape, "it changes the shape")
+    return ReadOperator(Dequantize("float32"), site.inputs[:1], source.map, source.map)
 
 
 def _resize_nearest_neighbor(site: OperatorSite) -> ReadOperator:
@@ -744,6 +771,7 @@ OPERATORS: Mapping[int, SupportedOperator] = {
         f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs, no fused activation; {_ONE_QUANTIZATION}",
     ),
     tflite.BuiltinOperator.CONV_2D: SupportedOperator(_conv_2d, _WINDOW_NEEDS),
+    tflite.BuiltinOperator.DEQUANTIZE: SupportedOperator(_dequantize, "int8 to float32 at the output"),
     tflite.BuiltinOperator.DEPTHWISE_CONV_2D: SupportedOperator(_depthwise_conv_2d, _WINDOW_NEEDS),
     tflite.BuiltinOperator.FULLY_CONNECTED: SupportedOperator(_fully_connected, f"weights in rows, {FUSED_NEEDS}"),
     tflite.BuiltinOperator.HARD_SWISH: SupportedOperator(_activation(Activation("hard_swish"))),
@@ -762,7 +790,7 @@ OPERATORS: Mapping[int, SupportedOperator] = {
         _pad, f"constant rows and columns, zero as the border; {_ONE_QUANTIZATION}"
     ),
     tflite.BuiltinOperator.PRELU: SupportedOperator(_prelu, "a slope for each channel, in int8 one scale for all"),
-    tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, "int8 to int8"),
+    tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, CONVERSIONS),
     tflite.BuiltinOperator.REDUCE_MAX: SupportedOperator(_reduce_max, f"all rows and columns; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu"))),
     tflite.BuiltinOperator.RELU6: SupportedOperator(_relu6, _ONE_QUANTIZATION),

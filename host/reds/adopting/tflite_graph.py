@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 from reds.compiled import ElementType
 from reds.errors import UsageError
 from reds.graph import Shape
-from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, RESHAPING_ALONE, builtin_code, keeps_order, text
-from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, SMALLEST_SCALE, Quantization
+from reds.model_file import (
+    ACTIVATION_TYPES,
+    ELEMENT_TYPE_OF_TENSOR,
+    RESHAPING,
+    RESHAPING_ALONE,
+    builtin_code,
+    keeps_order,
+    text,
+)
+from reds.requantize import SMALLEST_SCALE, Quantization
 
 BUILTIN_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
 TYPE_NAMES = {code: name for name, code in vars(tflite.TensorType).items() if not name.startswith("_")}
@@ -24,6 +32,12 @@ CONSTANT_TYPES: Mapping[int, np.dtype] = {
     tflite.TensorType.INT32: np.dtype("<i4"),
     tflite.TensorType.INT64: np.dtype("<i8"),
 }
+
+QUANTIZED_TYPES: Mapping[int, np.dtype] = {
+    tflite.TensorType.INT8: np.dtype(np.int8),
+    tflite.TensorType.UINT8: np.dtype(np.uint8),
+}
+"""Types of activations with a quantisation."""
 
 Options = TypeVar("Options")
 
@@ -61,7 +75,7 @@ class TfliteGraph:
         if len(indices) != 1:
             self.refuse(f"it has {len(indices)} {what}s; libreds runs networks with one")
         tensor = self.tensor(int(indices[0]))
-        if tensor.type not in ELEMENT_TYPE_OF_TENSOR:
+        if tensor.type not in ACTIVATION_TYPES:
             self.refuse(f"its {what} is {tensor.type_name}; convert the model with a float32 or int8 {what}")
         if not 2 <= len(tensor.shape) <= 4 or tensor.shape[0] != 1:
             self.refuse(
@@ -185,15 +199,16 @@ class TfliteTensor:
         """Its quantisation as an activation; None for float32.
 
         Raises:
-            UsageError: if an int8 tensor has not one scale and one zero point.
+            UsageError: if a quantised tensor has not one scale and one zero point.
         """
-        if self.type != tflite.TensorType.INT8:
+        if self.type not in QUANTIZED_TYPES:
             return None
+        dtype = QUANTIZED_TYPES[self.type]
         if len(self.scales) != 1 or len(self.zero_points) != 1 or self.scales[0] < SMALLEST_SCALE:
-            self.graph.refuse(f"the int8 tensor '{self.name}' has not one scale and one zero point")
+            self.graph.refuse(f"the {dtype} tensor '{self.name}' has not one scale and one zero point")
         zero_point = int(self.zero_points[0])
-        if not INT8_MINIMUM <= zero_point <= INT8_MAXIMUM:
-            self.graph.refuse(f"tensor '{self.name}' has the zero point {zero_point}, which no int8 is")
+        if not np.iinfo(dtype).min <= zero_point <= np.iinfo(dtype).max:
+            self.graph.refuse(f"tensor '{self.name}' has the zero point {zero_point}, which no {dtype} is")
         return Quantization(np.float32(self.scales[0]), zero_point)
 
 
@@ -257,9 +272,14 @@ class OperatorSite:
         return order
 
     @property
+    def converts(self) -> bool:
+        """Whether what it writes may have another type than what it reads."""
+        return self.code in (tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE)
+
+    @property
     def computes(self) -> bool:
         """Whether it makes activations; others compute with shapes, which are known."""
-        return self.output.type in ELEMENT_TYPE_OF_TENSOR
+        return self.output.type in ACTIVATION_TYPES
 
     @property
     def inputs(self) -> tuple[int, ...]:

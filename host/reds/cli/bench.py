@@ -71,10 +71,12 @@ def _print_line(direction: str, line: str) -> None:
 
 
 def _play(bench: "Bench", arguments: argparse.Namespace, inputs: NDArray) -> None:
+    from reds.inspecting import inspect
     from reds_bench.scenario import load_scenario, play
 
     samples = [np.ascontiguousarray(sample).tobytes() for sample in inputs]
-    records = list(play(bench, load_scenario(arguments.scenario), samples))
+    output_type = inspect(arguments.model).output_type
+    records = list(play(bench, load_scenario(arguments.scenario), samples, output_type))
     unit = bench.stats().unit
     if arguments.json:
         entries = [asdict(record) for record in records]

@@ -165,16 +165,17 @@ def _baseline(dataset: "Dataset", folder: Path, seed: int, stages: output.Stages
 
 
 def _play(path: Path, board: str, inputs: NDArray, labels: NDArray) -> "list[Record]":
+    from reds.inspecting import inspect
     from reds_bench.client import Bench
     from reds_bench.emulator import boot
     from reds_bench.scenario import play
 
-    scenario = _scenario()
+    scenario, output_type = _scenario(), inspect(path).output_type
     count = min(len(inputs), sum(step.inferences for step in scenario.steps))
     chosen = np.linspace(0, len(inputs) - 1, count).astype(int)
     samples = [inputs[index].tobytes() for index in chosen]
     with boot(board, path) as url, Bench(url) as bench:
-        return list(play(bench, scenario, samples, [int(labels[index]) for index in chosen]))
+        return list(play(bench, scenario, samples, output_type, [int(labels[index]) for index in chosen]))
 
 
 def _scenario() -> "Scenario":

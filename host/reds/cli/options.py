@@ -260,9 +260,9 @@ def load_inputs(path: Path, model: Path) -> NDArray:
     report = inspect(model)
     shape = report.input_shape[1:]
     inputs = load_array(path)
-    if inputs.dtype != report.element_type or shape not in (inputs.shape, inputs.shape[1:]):
+    if inputs.dtype != report.input_type or shape not in (inputs.shape, inputs.shape[1:]):
         raise UsageError(
-            f"'{path}' must hold {report.element_type} inputs of shape {shape} or a batch of them. "
+            f"'{path}' must hold {report.input_type} inputs of shape {shape} or a batch of them. "
             f"Received: {inputs.dtype} of shape {inputs.shape}; `Runtime.quantize` makes them of real values."
         )
     batch = inputs.reshape(-1, *shape)

@@ -62,7 +62,10 @@ def print_model(report: "ModelReport", switch_instructions: int | None = None) -
     columns += [f"{target}\n{units[target]}" for target in targets]
     columns += [] if switch_instructions is None else [f"switch\n{units[targets[0]]}"]
     rows = [_row(row, targets, switch_instructions) for row in report.subnetworks]
-    title = f"{report.name}, {report.element_type}, {report.file_bytes:,} bytes"
+    types = report.element_type
+    if {report.input_type, report.output_type} != {types}:
+        types += f" from {report.input_type} to {report.output_type}"
+    title = f"{report.name}, {types}, {report.file_bytes:,} bytes"
     print_table([*columns, "accuracy"], rows, title)
 
 

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     unit, instructions, switch_instructions = "instructions", None, None
     if arguments.board != "x86":
         with boot(arguments.board, arguments.model) as url, Bench(url) as bench:
-            result = run_batch(bench, arguments.subnetwork, inputs)
+            result = run_batch(bench, arguments.subnetwork, inputs, runtime.output.dtype)
             unit, instructions = result.unit, result.instructions
             switch_instructions = bench.stats().select_instructions
         outputs = result.outputs.reshape(len(inputs), *runtime.output.shape)

@@ -3,7 +3,7 @@
 import io
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import flatbuffers
@@ -23,6 +23,7 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     MapDense,
     Mean,
     Multiply,
@@ -30,6 +31,7 @@ from reds.graph import (
     Pair,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Slice,
@@ -45,11 +47,13 @@ from reds.truncating import head_steps
 SCHEMA_VERSION = 3
 FILE_IDENTIFIER = b"TFL3"
 
-_TENSOR_TYPES = {
+_TENSOR_TYPES: Mapping[np.dtype, int] = {
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
     np.dtype(np.int8): tflite.TensorType.INT8,
+    np.dtype(np.uint8): tflite.TensorType.UINT8,
     np.dtype(np.int32): tflite.TensorType.INT32,
 }
+_DTYPES: Mapping[int, np.dtype] = {code: dtype for dtype, code in _TENSOR_TYPES.items()}
 
 _FUSED_ACTIVATIONS = {
     "none": tflite.ActivationFunctionType.NONE,
@@ -82,6 +86,7 @@ _OPERATOR_VERSIONS = {
     tflite.BuiltinOperator.TRANSPOSE_CONV: 3,
     tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: 3,
     tflite.BuiltinOperator.QUANTIZE: 1,
+    tflite.BuiltinOperator.DEQUANTIZE: 2,
     tflite.BuiltinOperator.MUL: 2,
     tflite.BuiltinOperator.TRANSPOSE: 2,
     tflite.BuiltinOperator.BATCH_MATMUL: 2,
@@ -106,6 +111,9 @@ _ON_MAPS = (
     BatchMatMul,
 )
 """Operations that need maps, with height and width."""
+
+
+_CONVERTING = Requantize | Quantize | Dequantize
 
 
 class AlignedBuffer(tflite.BufferT):
@@ -217,9 +225,10 @@ class SubgraphBuilder:
         self.outputs: dict[int, int] = {}
         """Tensor with the output of each layer, and with the network's input for INPUT."""
 
-    def add_activation(self, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
+    def add_activation(
+        self, name: str, shape: Sequence[int], dtype: np.dtype, quantization: Quantization | None
+    ) -> int:
         """Adds an activation tensor; returns its index."""
-        dtype = self._network.element_type.dtype
         return self._add_tensor(name, shape, dtype, 0, _activation_parameters(quantization))
 
     def add_step(self, step: CompiledStep) -> int:
@@ -252,11 +261,15 @@ class SubgraphBuilder:
             inputs.append(self._add_int32(f"{layer.name}/order", order))
         if isinstance(layer.operation, Subtract) and layer.operation.exchanged:
             inputs.reverse()
-        target = self.add_activation(layer.name, batch_shape, step.output_quantization)
+        target = self.add_activation(layer.name, batch_shape, self._output_dtype(layer), step.output_quantization)
         builtin, options_type, options = _operator(layer)
         self._add_operator(builtin, inputs, target, options_type, options, _version(builtin, layer))
         self.outputs[step.layer] = target
         return target
+
+    def _output_dtype(self, layer: CompiledLayer) -> np.dtype:
+        is_converted = isinstance(layer.operation, Dequantize)
+        return self._network.output_dtype if is_converted else self._network.element_type.dtype
 
     def _sources(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
         """The tensors that a step reads: vectors, or maps of the height and width that the layer reads."""
@@ -285,7 +298,8 @@ class SubgraphBuilder:
 
     def add_reshape(self, source: int, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Appends a reshape; returns the tensor that it writes."""
-        target = self.add_activation(name, shape, quantization)
+        dtype = _DTYPES[self._subgraph.tensors[source].type]
+        target = self.add_activation(name, shape, dtype, quantization)
         new_shape = np.array(shape, np.int32)
         shape_tensor = self._add_int32(f"{name}/shape", new_shape)
         options = tflite.ReshapeOptionsT()
@@ -312,7 +326,7 @@ class SubgraphBuilder:
 
     def _output_shape(self, source: int, layer: CompiledLayer, step: CompiledStep) -> tuple[int, ...]:
         height, width, _ = layer.output_shape
-        elementwise = isinstance(layer.operation, Activation | Pair | Concatenate | PRelu | Requantize)
+        elementwise = isinstance(layer.operation, Activation | Pair | Concatenate | PRelu | _CONVERTING)
         is_vector = (isinstance(layer.operation, Dense | MapDense) and (height, width) == (1, 1)) or (
             elementwise and len(self.shape(source)) == 2
         )
@@ -398,7 +412,9 @@ def add_network(model: ModelBuilder, network: CompiledNetwork, subnetwork: Compi
         The buffer index of each weighted layer's weights, where the subnetwork has all of them.
     """
     subgraph = SubgraphBuilder(model, network, "main")
-    source = subgraph.add_activation("input", (1, *network.input_shape), subnetwork.steps[0].input_quantization)
+    source = subgraph.add_activation(
+        "input", (1, *network.input_shape), network.input_dtype, subnetwork.steps[0].input_quantization
+    )
     input_map = network.layers[subnetwork.steps[0].layer].input_shape
     tensor = source
     if len(network.input_shape) == 2 or input_map != as_map(network.input_shape):
@@ -422,7 +438,10 @@ def add_exit_head(model: ModelBuilder, network: CompiledNetwork, subnetwork: Com
     steps = head_steps(network, subnetwork)
     subgraph = SubgraphBuilder(model, network, network.exits[subnetwork.exit].name)
     height, width, _ = network.layers[steps[0].layer].input_shape
-    source = subgraph.add_activation("tap", (1, height, width, steps[0].input_channels), steps[0].input_quantization)
+    dtype = network.element_type.dtype
+    source = subgraph.add_activation(
+        "tap", (1, height, width, steps[0].input_channels), dtype, steps[0].input_quantization
+    )
     tensor = subgraph.outputs[network.exits[subnetwork.exit].tap] = source
     for step in steps:
         tensor = subgraph.add_step(step)
@@ -503,7 +522,9 @@ def _operator(layer: CompiledLayer) -> tuple[int, int, object]:
         concatenation = tflite.ConcatenationOptionsT()
         concatenation.axis = -1
         return builtin.CONCATENATION, options_type.ConcatenationOptions, concatenation
-    if isinstance(operation, Requantize):
+    if isinstance(operation, Dequantize) and operation.target == "float32":
+        return builtin.DEQUANTIZE, options_type.DequantizeOptions, tflite.DequantizeOptionsT()
+    if isinstance(operation, _CONVERTING):
         return builtin.QUANTIZE, options_type.QuantizeOptions, tflite.QuantizeOptionsT()
     if isinstance(operation, Upsample):
         resize = tflite.ResizeNearestNeighborOptionsT()

@@ -55,11 +55,13 @@ from reds.graph import (
     Crop,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     Mean,
     Multiply,
     Pad,
     Pool2D,
     PRelu,
+    Quantize,
     Requantize,
     Resize,
     Slice,
@@ -209,7 +211,7 @@ def kind_of(layer: Layer) -> str:
             return "average_pool2d"
         case PRelu():
             return "add"
-        case Requantize():
+        case Requantize() | Quantize() | Dequantize():
             return "lookup"
         case Add() | Subtract() | Multiply():
             return "add"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from converted_models import MODELS, TYPES, converted
+from converted_models import MODELS, PORT_TYPES, TYPES, converted
 
 from reds.adopting import adopt, with_plan
 from reds.inspecting import inspect
@@ -24,6 +24,16 @@ def test_every_proof_holds(tmp_path: Path, name: str, type: str) -> None:
     before, after = run_tflite_micro(converted(name, type), inputs), run_tflite_micro(path.read_bytes(), inputs)
     np.testing.assert_array_equal(before, after)
     assert len(np.unique(before)) > 1
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "vectors", "reshaped", "series", "decoder"])
+@pytest.mark.parametrize("type", ["int8 of float32", "int8 of uint8"])
+def test_converted_inputs_and_outputs(tmp_path: Path, name: str, type: str) -> None:
+    """What the converter makes by default: the integers begin and end inside."""
+    test_every_proof_holds(tmp_path, name, type)
+    report = inspect(tmp_path / "adopted.tflite")
+    dtype = PORT_TYPES[type].name
+    assert (report.element_type, report.input_type, report.output_type) == ("int8", dtype, dtype)
 
 
 @pytest.mark.parametrize("name", ["ds_cnn_s", "mobilenet_v1_025"])

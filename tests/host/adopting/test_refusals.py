@@ -116,6 +116,15 @@ def repeat_subgraph(model: tflite.ModelT) -> None:
     model.subgraphs = [*model.subgraphs, *model.subgraphs]
 
 
+def quantize_twice(model: tflite.ModelT) -> None:
+    """Makes integers again of the bytes that were computed."""
+    subgraph = model.subgraphs[0]
+    first, last = operators(model, tflite.BuiltinOperator.QUANTIZE)
+    again = tflite.OperatorT()
+    again.opcodeIndex, again.inputs, again.outputs = first.opcodeIndex, last.outputs, last.inputs
+    subgraph.operators.append(again)
+
+
 CONV, DENSE, POOL = (
     tflite.BuiltinOperator.CONV_2D,
     tflite.BuiltinOperator.FULLY_CONNECTED,
@@ -333,6 +342,20 @@ REFUSED = {
         lambda model: vars(operators(model, PACK)[0]).update(outputs=np.array([1, 2], np.int32)),
         "exactly one",
     ),
+    "a second conversion": ("plain", "int8 of uint8", quantize_twice, "not the model's input"),
+    "a conversion on the way": (
+        "plain",
+        "int8 of float32",
+        set_code(POOL, tflite.BuiltinOperator.DEQUANTIZE),
+        "at the output",
+    ),
+    "a converted input that is read": (
+        "plain",
+        "int8 of float32",
+        lambda model: set_inputs(CONV, 0, *operators(model, CONV)[0].inputs[1:])(model),
+        "reads FLOAT32",
+    ),
+    "what is real in the end": ("plain", "int8 of float32", set_subgraph(outputs=np.array([10], np.int32)), "the last"),
     "no options": (
         "plain",
         "int8",
@@ -363,11 +386,14 @@ def test_a_file_is_adopted_once() -> None:
         with_plan(with_plan(converted("plain", "int8")))
 
 
+HALVES = tf.lite.TargetSpec(supported_types=[tf.float16])
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"inference_input_type": tf.float32, "inference_output_type": tf.float32}, "inference_input_type"),
         ({"representative_dataset": None, "inference_input_type": tf.float32}, "hybrid"),
+        ({"representative_dataset": None, "inference_input_type": tf.float32, "target_spec": HALVES}, "FLOAT16"),
     ],
 )
 def test_other_conversions_of_the_converter(options: dict[str, object], told: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from converted_models import converted
 
 from reds.emitting import extract
 from reds.graph import Family
@@ -215,6 +216,22 @@ def test_an_adopted_file_on_a_board(reds: Any, foreign: Path, tmp_path: Path) ->
     report = reds("verify", path, "--samples", 2, "--board", "qemu:cortex-m4", "--json").json
     assert report["passed"]
     assert {check["proof"] for check in report["checks"]} == {2, 3, 4, 5}
+
+
+def test_real_inputs_and_outputs_of_integers_on_a_board(reds: Any, tmp_path: Path) -> None:
+    """What the converter makes by default."""
+    foreign, path, x, y = (tmp_path / name for name in ("foreign.tflite", "adopted.tflite", "x.npy", "y.npy"))
+    foreign.write_bytes(converted("vectors", "int8 of float32"))
+    report = reds("adopt", foreign, "-o", path, "--json").json
+    assert (report["element_type"], report["input_type"], report["output_type"]) == ("int8", "float32", "float32")
+    assert "int8 from float32 to float32" in reds("inspect", path).out
+    np.save(x, np.zeros((2, 30), np.float32))
+    assert reds("run", path, "--input", x, "--board", "x86", "-o", y).code == 0
+    assert (np.load(y).dtype, np.load(y).shape) == (np.float32, (2, 1))
+    assert reds("verify", path, "--samples", 3, "--board", "x86", "--json").json["passed"]
+    assert len(reds("bench", path, "--board", "x86", "--json").json["subnetworks"]) == 1
+    np.save(x, np.zeros((2, 30), np.int8))
+    assert "must hold float32 inputs" in reds("run", path, "--input", x).sentence
 
 
 def test_verify_json(reds: Any, model: Path, inputs: Path) -> None:
