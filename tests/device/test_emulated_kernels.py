@@ -22,6 +22,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Dense,
@@ -32,6 +33,7 @@ from reds.graph import (
     Pool2D,
     PRelu,
     Requantize,
+    Resize,
     Shape,
     Subtract,
     Upsample,
@@ -180,6 +182,23 @@ def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
         specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu()), LayerSpec(Requantize())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)
+
+
+@examples
+@given(seed=seeds)
+def test_rearranged_maps_and_constants(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    specs = [
+        LayerSpec(Conv2D((1, 1)), 1 + draw.size(24)),
+        LayerSpec(draw.transpose()),
+        LayerSpec(Add(spread=True), activation=draw.activation(), inputs=(1,)),
+        LayerSpec(Subtract(exchanged=draw.choice(False, True)), inputs=(2,)),
+        LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 3)),
+        LayerSpec(Resize(draw.pair(9, 9), half_pixel_centers=draw.choice(False, True))),
+        LayerSpec(draw.choice(Add, Subtract, Multiply)(spread=True), inputs=(5,), scalar=True),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    check(folder / "model", (1 + draw.size(7), 1 + draw.size(7), draw.size(3)), specs, [], seed)
 
 
 @examples
