@@ -301,16 +301,17 @@ class _LayerOperator:
 
 
 def _layer_operators(model: tflite.ModelT) -> list[_LayerOperator]:
-    """Layers are in the order of the subgraphs' operators."""
+    """Layers are in the order of the subgraphs' operators, and of what these write."""
     return [
         _LayerOperator(
-            text(subgraph.tensors[operator.outputs[0]].name),
+            text(subgraph.tensors[output].name),
             operator.builtinOptions,
             tuple(subgraph.tensors[tensor] for tensor in operator.inputs),
         )
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if is_layer(model, subgraph, operator)
+        for output in operator.outputs
     ]
 
 

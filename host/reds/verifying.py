@@ -188,7 +188,7 @@ def _units_after(layer: CompiledLayer, step: CompiledStep, units: Sequence[int])
         return largest_table_difference(layer.operation, step.input_quantization, step.output_quantization, units[0])
     passed_on = _units_passed_on(layer, step, units)
     rounding = 1 if any(units) or isinstance(layer.operation, Dense | MapDense) else 0
-    return math.ceil(passed_on) + rounding
+    return min(math.ceil(passed_on) + rounding, INT8_MAXIMUM - INT8_MINIMUM)
 
 
 def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[int]) -> float:

@@ -22,6 +22,7 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Dense,
@@ -34,6 +35,7 @@ from reds.graph import (
     PRelu,
     Quantize,
     Requantize,
+    Resize,
     Shape,
     Subtract,
     Upsample,
@@ -192,6 +194,23 @@ def test_converted_ports(folder: Path, seed: int) -> None:
     specs += [LayerSpec(Conv2D((1, 1)), 3), LayerSpec(Dequantize(draw.choice("float32", "uint8")))]
     widths = [[0, draw.size(specs[1].channels), 3, 0]]
     check(folder / "model", (*draw.pair(5, 5), draw.size(3)), specs, widths, seed)
+
+
+@examples
+@given(seed=seeds)
+def test_rearranged_maps_and_constants(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    specs = [
+        LayerSpec(Conv2D((1, 1)), 1 + draw.size(24)),
+        LayerSpec(draw.transpose()),
+        LayerSpec(Add(spread=True), activation=draw.activation(), inputs=(1,)),
+        LayerSpec(Subtract(exchanged=draw.choice(False, True)), inputs=(2,)),
+        LayerSpec(BatchMatMul(transpose_second=True), inputs=(2, 3)),
+        LayerSpec(Resize(draw.pair(9, 9), half_pixel_centers=draw.choice(False, True))),
+        LayerSpec(draw.choice(Add, Subtract, Multiply)(spread=True), inputs=(5,), scalar=True),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    check(folder / "model", (1 + draw.size(7), 1 + draw.size(7), draw.size(3)), specs, [], seed)
 
 
 @examples

@@ -220,6 +220,17 @@ def stacked() -> keras.Model:
     return keras.Model(source, layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.Flatten()(y)]))
 
 
+def divided() -> keras.Model:
+    """Maps that are taken apart: halves and unequal parts of the channels, halves of the rows, and single rows."""
+    source = keras.Input(batch_shape=(1, 4, 5, 6))
+    x, y = keras.ops.split(layers.Conv2D(6, 3, padding="same")(source), 2, axis=-1)
+    x = keras.ops.concatenate(keras.ops.split(layers.Add()([x, layers.Conv2D(3, 1)(y)]), 2, axis=1)[::-1], axis=2)
+    x, y, z = keras.ops.split(layers.Conv2D(7, 1)(x), [2, 3], axis=-1)
+    x = layers.LeakyReLU()(keras.ops.concatenate([z, x, y], axis=-1))
+    first, second = keras.ops.unstack(x, axis=1)
+    return keras.Model(source, layers.Subtract()([second, layers.Conv1D(7, 1)(first)]))
+
+
 def normalized() -> keras.Model:
     """Constants that scale, shift and lessen: one for all, one for each channel, one for each element."""
     source = keras.Input((6, 5, 4))
@@ -270,6 +281,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         normalized,
         scaled,
         stacked,
+        divided,
     )
 }
 

@@ -676,6 +676,52 @@ def _triple(sizes: Sequence[int]) -> Shape:
     return height, width, channels
 
 
+def _unpack(site: OperatorSite) -> ReadOperator:
+    source = site.input(0)
+    axis = site.options(tflite.UnpackOptionsT).axis % max(len(source.shape), 1)
+    expected = source.shape[:axis] + source.shape[axis + 1 :]
+    site.require(
+        site.output.shape == expected and (len(site.outputs),) == source.shape[axis : axis + 1],
+        f"its outputs are not those of {source.shape} along axis {axis}",
+    )
+    return _part(site, source, axis, site.part, 1)
+
+
+def _split(value: int, axis: int) -> Callable[[OperatorSite], ReadOperator]:
+    """Parts of one tensor, one behind the other along an axis.
+
+    Args:
+        value: which of its inputs is taken apart.
+        axis: which of its inputs is the axis.
+    """
+
+    def read(site: OperatorSite) -> ReadOperator:
+        source, along = site.input(value), _integers(site.input(axis))
+        if along is None or along.size != 1 or not source.shape:
+            site.refuse("its axis is no constant integer")
+        place = int(along.reshape(-1)[0]) % len(source.shape)
+        parts = [site.graph.tensor(output).shape for output in site.outputs]
+        others = source.shape[:place] + source.shape[place + 1 :]
+        site.require(
+            all(len(part) > place and part[:place] + part[place + 1 :] == others for part in parts)
+            and sum(part[place] for part in parts) == source.shape[place],
+            f"its outputs are not parts of {source.shape} along axis {place}",
+        )
+        return _part(site, source, place, sum(part[place] for part in parts[: site.part]), parts[site.part][place])
+
+    return read
+
+
+def _part(site: OperatorSite, source: TfliteTensor, axis: int, first: int, count: int) -> ReadOperator:
+    """So many of a tensor's slices along an axis. With all from it on as channels, they are some of the channels."""
+    _keep_quantization(site, source)
+    height, width, channels = _from_axis(source, axis)
+    inner = math.prod(source.shape[axis + 1 :])
+    return ReadOperator(
+        Slice(first * inner), (source.index,), (height, width, channels), (height, width, count * inner)
+    )
+
+
 def _require_zero(site: OperatorSite, border: TfliteTensor) -> None:
     quantization = site.output.quantization
     zero = 0 if quantization is None else quantization.zero_point
@@ -798,6 +844,8 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.SOFTMAX: SupportedOperator(
         _softmax, f"a beta of 1, up to {conventions.MAXIMUM_SOFTMAX_CHANNELS} classes; {_FIXED_QUANTIZATION}"
     ),
+    tflite.BuiltinOperator.SPLIT: SupportedOperator(_split(1, 0), f"a constant axis; {_ONE_QUANTIZATION}"),
+    tflite.BuiltinOperator.SPLIT_V: SupportedOperator(_split(0, 2), f"a constant axis; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.STRIDED_SLICE: SupportedOperator(
         _strided_slice,
         f"strides of 1, constant rows and columns or channels, all dimensions kept; {_ONE_QUANTIZATION}",
@@ -811,5 +859,6 @@ OPERATORS: Mapping[int, SupportedOperator] = {
         _transpose, f"a constant permutation that moves up to three dimensions; {_ONE_QUANTIZATION}"
     ),
     tflite.BuiltinOperator.TRANSPOSE_CONV: SupportedOperator(_transpose_conv, _WINDOW_NEEDS),
+    tflite.BuiltinOperator.UNPACK: SupportedOperator(_unpack, _ONE_QUANTIZATION),
 }
 """By builtin operator how it is read. What only gives a tensor another shape, or computes a shape, is left out."""

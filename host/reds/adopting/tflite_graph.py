@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -41,6 +41,9 @@ QUANTIZED_TYPES: Mapping[int, np.dtype] = {
 
 Options = TypeVar("Options")
 
+DIVIDING = (tflite.BuiltinOperator.UNPACK, tflite.BuiltinOperator.SPLIT, tflite.BuiltinOperator.SPLIT_V)
+"""The operators that take a tensor apart, and so may write several."""
+
 OMITTED = -1
 """Index of an optional tensor that is not there."""
 
@@ -57,7 +60,9 @@ class TfliteGraph:
         self.model = model
         self.source = source
         self.subgraph = model.subgraphs[0]
-        self.operators = tuple(OperatorSite(self, index) for index in range(len(self.subgraph.operators or ())))
+        self.operators = tuple(
+            site for index in range(len(self.subgraph.operators or ())) for site in OperatorSite(self, index).parts
+        )
 
     def refuse(self, reason: str) -> NoReturn:
         """Raises UsageError with what keeps the model from being adopted."""
@@ -79,8 +84,8 @@ class TfliteGraph:
             self.refuse(f"its {what} is {tensor.type_name}; convert the model with a float32 or int8 {what}")
         if not 2 <= len(tensor.shape) <= 4 or tensor.shape[0] != 1:
             self.refuse(
-                f"its {what} has the shape {tensor.shape}; libreds takes a batch of one sample with one to three "
-                "dimensions"
+                f"its {what} has the shape {tensor.shape}; libreds runs one sample of one to three dimensions at a "
+                "time: convert the model with a batch of 1, and call reds_invoke once for each sample"
             )
         if tensor.is_dynamic:
             self.refuse(f"its {what} has a size that is only known when it runs; convert the model with a fixed shape")
@@ -218,6 +223,20 @@ class OperatorSite:
 
     graph: TfliteGraph
     index: int
+    part: int = 0
+    """Which of its outputs is meant, where it takes a tensor apart."""
+
+    @property
+    def parts(self) -> tuple["OperatorSite", ...]:
+        """The operator once for each output, all of which only the operators that take a tensor apart may have."""
+        if self.code not in DIVIDING:
+            return (self,)
+        return tuple(replace(self, part=part) for part in range(len(self.outputs)))
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Indices of the tensors that it writes."""
+        return tuple(int(index) for index in _elements(self._fields.outputs))
 
     @property
     def _fields(self) -> tflite.OperatorT:
@@ -253,7 +272,7 @@ class OperatorSite:
         if self.code == tflite.BuiltinOperator.TRANSPOSE:
             return keeps_order(self.input(0).shape, self.permutation)
         if self.code in RESHAPING_ALONE:
-            return len(self.inputs) == 1
+            return len(self.inputs) == len(self.outputs) == 1
         return self.code in RESHAPING
 
     @property
@@ -306,12 +325,11 @@ class OperatorSite:
         """The tensor that it writes.
 
         Raises:
-            UsageError: if it writes none or several.
+            UsageError: if it writes none, or several that are no parts of one.
         """
-        outputs = _elements(self._fields.outputs)
-        if len(outputs) != 1:
+        if len(self.outputs) != 1 and self.code not in DIVIDING:
             self.graph.refuse(f"operator {self.index} ({self.name}) does not write exactly one tensor")
-        return self.graph.tensor(int(outputs[0]))
+        return self.graph.tensor(self.outputs[self.part])
 
     @property
     def element_type(self) -> ElementType:

@@ -141,7 +141,12 @@ PRELU, QUANTIZE = tflite.BuiltinOperator.PRELU, tflite.BuiltinOperator.QUANTIZE
 RESIZE, TRANSPOSED = tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR, tflite.BuiltinOperator.TRANSPOSE_CONV
 SLICE, TRANSPOSE = tflite.BuiltinOperator.STRIDED_SLICE, tflite.BuiltinOperator.TRANSPOSE
 MATMUL = tflite.BuiltinOperator.BATCH_MATMUL
-LARGEST, PACK = tflite.BuiltinOperator.REDUCE_MAX, tflite.BuiltinOperator.PACK
+LARGEST, PACK, UNPACK = (
+    tflite.BuiltinOperator.REDUCE_MAX,
+    tflite.BuiltinOperator.PACK,
+    tflite.BuiltinOperator.UNPACK,
+)
+SPLIT = tflite.BuiltinOperator.SPLIT
 FUSED = tflite.ActivationFunctionType
 INT8_ZERO_POINTS = np.array([3, 0, 0, 0, 0], np.int64)
 
@@ -356,6 +361,15 @@ REFUSED = {
         "reads FLOAT32",
     ),
     "what is real in the end": ("plain", "int8 of float32", set_subgraph(outputs=np.array([10], np.int32)), "the last"),
+    "parts along another axis": ("divided", "int8", set_constant(SPLIT, 0, 2), "not parts"),
+    "parts along what is computed": ("divided", "int8", set_tensor(SPLIT, 0, buffer=0), "constant integer"),
+    "rows along another axis": ("divided", "int8", set_option(UNPACK, axis=2), "not those"),
+    "a part of another zero point": (
+        "divided",
+        "int8",
+        set_quantization(SPLIT, -1, zeroPoint=np.array([5], np.int64)),
+        "the same for both",
+    ),
     "no options": (
         "plain",
         "int8",
@@ -450,6 +464,7 @@ BRANCHED = {
         "attention",
         "normalized",
         "stacked",
+        "divided",
     )
 }
 
