@@ -3,6 +3,7 @@
 import hashlib
 import io
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,10 @@ def train(
         started = time.perf_counter()
         begin(epoch)
         batches = _batches(dataset.train, schedule, augment=True, epoch=epoch)
-        loss = model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
+        with warnings.catch_warnings():
+            # Heads of exits that do not train in this epoch have no gradients.
+            warnings.filterwarnings("ignore", "Gradients do not exist for variables")
+            loss = model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
         settle()
         _, accuracy = _validate(model, dataset, schedule)
         # The report comes first: an epoch that is saved is never trained, and so reported, again.

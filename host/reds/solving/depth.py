@@ -77,6 +77,9 @@ def _candidates(
     if isinstance(minimum, Mapping):
         names = [group.name for group in own.graph.groups]
         minimum = {name: smallest for name, smallest in minimum.items() if name in names}
+    progress = settings["progress"]
+    if progress is not None and leave is not None:
+        settings = {**settings, "progress": lambda line: progress(f"{leave.name}: {line}")}
     searched = _search(own, sorted(wanted), {**settings, "minimum": minimum})
     by_widths = {network.widen(one.widths, full): one for one in searched}
     if leave is None:
