@@ -51,10 +51,10 @@ def make_model(family: Family, subnetworks: Sequence[Subnetwork], x: NDArray[np.
     """A compiled model of some subnetworks."""
     graph = family.graph
     branches = [
-        Branch(one.name, one.widths, estimate_batch_norms(graph, [x], weights_of(graph), one.widths))
+        Branch(graph, one.name, one.widths, estimate_batch_norms(graph, [x], weights_of(graph), one.widths))
         for one in subnetworks
     ]
-    model = BranchesModel(graph, branches, InPlaceDistillation(0.5, 2.0))
+    model = BranchesModel(branches, InPlaceDistillation(0.5, 2.0))
     compile_model(model, Schedule(epochs=1, learning_rate=1e-3, batch_size=BATCH, seed=0), steps=1000)
     return model
 

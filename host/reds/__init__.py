@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reds.confidence import calibrate_exits
     from reds.datasets import Dataset
     from reds.datasets import load as load_dataset
-    from reds.emitting import annotate, emit, extract
+    from reds.emitting import annotate, emit, extract, truncate
     from reds.errors import DeviceError, RedsError, UsageError, VerificationError
     from reds.exits import attach_exits
     from reds.finetuning import accuracy, evaluate, finetune, quantize_aware
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reds.ranking import permute, rank
     from reds.reporting import report
     from reds.runtime import Runtime
-    from reds.solving import solve
+    from reds.solving import solve, solve_with_exits
     from reds.store import load, save
     from reds.tracing import trace
     from reds.training import train
@@ -70,8 +70,10 @@ _HOMES = {
     "report": "reporting",
     "save": "store",
     "solve": "solving",
+    "solve_with_exits": "solving",
     "trace": "tracing",
     "train": "training",
+    "truncate": "emitting",
     "verify": "verifying",
 }
 
@@ -109,8 +111,10 @@ __all__ = [
     "report",
     "save",
     "solve",
+    "solve_with_exits",
     "trace",
     "train",
+    "truncate",
     "verify",
 ]
 

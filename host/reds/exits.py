@@ -6,7 +6,7 @@ from typing import Literal
 
 import keras
 
-from reds.cost import node_macs
+from reds.cost import full_widths, macs, node_macs
 from reds.errors import UsageError
 from reds.fold import FusedLayer, fuse
 from reds.graph import Add, Concatenate, Conv2D, Conv2DTranspose, Dense, Exit, Family, Graph, Ranked
@@ -61,6 +61,45 @@ def possible_taps(graph: Graph) -> tuple[str, ...]:
     return tuple(layer.name for layer in _tappable_layers(graph))
 
 
+def promising_taps(graph: Graph, head: Head = "auxiliary", most: int = 4) -> tuple[str, ...]:
+    """Layers whose exits are worth training: none costs as much as a deeper one, or as the network itself.
+
+    An early map is large, so a head on it can cost more than one behind the next blocks, which sees more.
+
+    Args:
+        graph: the network.
+        head: what would be put behind each; see `attach_exits`.
+        most: how many at most. Of more, those whose costs lie most evenly are taken.
+
+    Returns:
+        Names of layers in the network's order, each the end of a block that everything behind it reads.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    _require_class_scores(graph)
+    widths = full_widths(graph)
+    least = macs(graph, widths)
+    promising: list[tuple[str, int]] = []
+    for layer in reversed(_tappable_layers(graph)):
+        if isinstance(layer.operation, _ENDS_OF_BLOCKS) and _all_pass(graph, layer):
+            cost = int(macs(graph, widths, _exit(graph, layer, head, seed=0)))
+            if cost < least:
+                least = cost
+                promising.insert(0, (layer.name, cost))
+    if not promising:
+        raise UsageError(f"No exit of '{graph.name}' costs less than the network itself: name the layers to tap.")
+    return _evenly(promising, most)
+
+
+def _evenly(promising: Sequence[tuple[str, int]], most: int) -> tuple[str, ...]:
+    """The first, the last, and those nearest to even steps of the cost between them."""
+    first, last = promising[0][1], promising[-1][1]
+    steps = [first + (last - first) * number / max(1, most - 1) for number in range(most)]
+    nearest = {min(promising, key=lambda one: abs(one[1] - step))[0] for step in steps}
+    return tuple(name for name, _ in promising if name in nearest)
+
+
 def check_narrowed_exits(family: Family) -> None:
     """Raises UsageError where a subnetwork narrows a map whose exit's head needs all of its channels."""
     for chosen in family.subnetworks:
@@ -102,10 +141,10 @@ def _tap_nearest_to_half(graph: Graph) -> str:
     candidates = [layer for layer in _tappable_layers(graph) if isinstance(layer.operation, _ENDS_OF_BLOCKS)]
     if not candidates:
         raise UsageError(f"'{graph.name}' is too short for an exit: it needs two convolutions or dense layers.")
-    macs = [_macs(graph, index) for index in range(len(graph.nodes))]
+    work = [_macs(graph, index) for index in range(len(graph.nodes))]
 
     def distance_to_half(layer: FusedLayer) -> float:
-        return abs(sum(macs[index] for index in graph.ancestors(layer.last_node)) - sum(macs) / 2)
+        return abs(sum(work[index] for index in graph.ancestors(layer.last_node)) - sum(work) / 2)
 
     return min([layer for layer in candidates if _all_pass(graph, layer)] or candidates, key=distance_to_half).name
 

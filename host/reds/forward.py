@@ -141,7 +141,7 @@ def forward_with_moments(
         last = graph.nodes[last].input
     moments: dict[str, Moments] = {}
     output = as_batch_of_maps(graph, x)
-    for step in _run(graph, output, weights, widths, batch_norm, training, last, trunk, transform):
+    for step in _run(graph, output, weights, widths, batch_norm, training, (last,), trunk, transform):
         output = step.output
         if step.moments is not None:
             moments[step.node.name] = step.moments
@@ -164,11 +164,26 @@ def run_trunk(graph: Graph, x: Tensor, weights: Weights | None = None) -> Trunk:
     common = _trunk_nodes(graph)
     if not common:
         return Trunk({}, {})
-    steps = list(_run(graph, as_batch_of_maps(graph, x), weights, None, None, training=True, last=common[-1]))
+    steps = list(_run(graph, as_batch_of_maps(graph, x), weights, None, None, training=True, ends=(common[-1],)))
     return Trunk(
         {step.index: step.output for step in steps},
         {step.node.name: step.moments for step in steps if step.moments is not None},
     )
+
+
+def trunk_of(trunk: Trunk, graph: Graph, other: Graph) -> Trunk:
+    """What was run of one network as the trunk of another that has nodes of the same names.
+
+    Args:
+        trunk: what `run_trunk` gave.
+        graph: the network that it was run of.
+        other: the other network.
+    """
+    if other is graph:
+        return trunk
+    by_name = {graph.nodes[index].name: output for index, output in trunk.outputs.items()}
+    known = {index: by_name[node.name] for index, node in enumerate(other.nodes) if node.name in by_name}
+    return Trunk(known, trunk.moments)
 
 
 def activations(
@@ -196,8 +211,33 @@ def activations(
     maps = as_batch_of_maps(graph, x)
     return {
         step.node.name: step.output
-        for step in _run(graph, maps, weights, widths, batch_norm, training=False, last=last)
+        for step in _run(graph, maps, weights, widths, batch_norm, training=False, ends=(last,))
     }
+
+
+def maps_at(
+    graph: Graph,
+    x: Tensor,
+    nodes: Sequence[int],
+    widths: Sequence[int] | None = None,
+    batch_norm: Weights | None = None,
+) -> tuple[Tensor, ...]:
+    """The outputs of some nodes on a batch, in inference mode, of which none is computed twice.
+
+    Args:
+        graph: the network.
+        x: batch of shape (batch, *graph.input_shape).
+        nodes: indices of nodes.
+        widths: see `forward`.
+        batch_norm: see `forward`.
+
+    Returns:
+        Per node its output (batch, height, width, active channels).
+    """
+    maps = as_batch_of_maps(graph, x)
+    steps = _run(graph, maps, None, widths, batch_norm, training=False, ends=nodes)
+    outputs = {step.index: step.output for step in steps}
+    return tuple(outputs[node] for node in nodes)
 
 
 def predict(
@@ -249,12 +289,12 @@ def _run(
     widths: Sequence[int] | None,
     batch_norm: Weights | None,
     training: bool,
-    last: int,
+    ends: Sequence[int],
     trunk: Trunk | None = None,
     transform: Transform | None = None,
 ) -> Iterator[_Step]:
-    """Runs the nodes that node `last` needs, in order, and forgets each output after its last reader."""
-    path = graph.ancestors(last)
+    """Runs the nodes that the nodes `ends` need, in order, and forgets each output after its last reader."""
+    path = graph.ancestors(*ends)
     readers = Counter(source for index in path for source in graph.nodes[index].inputs)
     outputs = {INPUT: x}
     for index in path:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reds import cost
+from reds import cost, finetuning
 from reds.compiled import ElementType
 from reds.datasets import Data, Dataset, as_dataset
 from reds.emitting import emit
 from reds.errors import UsageError
-from reds.exits import attach_exits
+from reds.exits import attach_exits, promising_taps
 from reds.files import save_array, write_atomically
 from reds.finetuning import EpochReport, Loss, finetune, quantize_aware
 from reds.finetuning.model import BatchNormMode, Precision
+from reds.finetuning.pipeline import ExitTraining
 from reds.finetuning.training import Decay
 from reds.graph import Exit, Family, Graph, Ranked, Subnetwork, Supernet
 from reds.heads import HeadKind
@@ -26,6 +27,9 @@ from reds.measuring import measure_accuracy
 from reds.ranking import Method, rank
 from reds.run_folder import (
     CALIBRATION_FILE,
+    CANDIDATES_FILE,
+    CANDIDATES_SUPERNET_FILE,
+    CANDIDATES_TABLE_FILE,
     EPOCHS_FILE,
     FAMILY_FILE,
     MODEL_FILE,
@@ -33,7 +37,8 @@ from reds.run_folder import (
     SETTINGS_FILE,
     SUPERNET_FILE,
 )
-from reds.solving import solve
+from reds.solving import choose, solve, solve_with_exits
+from reds.solving.depth import with_subnetworks, with_taken_exits
 from reds.solving.emitted import verify_limits
 from reds.solving.family import Order
 from reds.solving.formulation import Objective
@@ -68,6 +73,14 @@ class PruneSettings:
     """Layers to tap; ("auto",) lets the program choose."""
     head: HeadKind = "auxiliary"
     """What is put behind the taps."""
+    joint: bool = False
+    """Whether each budget may be met by any exit and any widths, of which the most accurate are kept."""
+    keep_all: bool = False
+    """Whether all that a joint search found is kept."""
+    exit_training: ExitTraining | None = None
+    """How exits are trained; with the network where they are searched jointly, else behind the frozen one."""
+    guard: float | None = None
+    """How much less accurate the full network may become while it is trained with its subnetworks, in [0, 1]."""
     multiple: int = 4
     """Widths are multiples of it; four suits the word loads of a Cortex-M4."""
     objective: Objective = "product"
@@ -138,8 +151,34 @@ def prune(
     identity = _Identity(settings, _hash_of_weights(model), dataset.name, hash_of_labels(dataset))
     with claimed(folder, asdict(identity), "Name another folder with --out, or remove this one."):
         ranked = stage(folder / RANKED_FILE, Ranked, lambda: rank_channels(graph, dataset, settings, progress))
-        family = stage(folder / FAMILY_FILE, Family, lambda: search_family(ranked, settings, progress))
+        found = folder / (CANDIDATES_FILE if settings.joint else FAMILY_FILE)
+        family = stage(found, Family, lambda: search_family(ranked, settings, progress))
+    if settings.joint:
+        family = _keep_the_best(family, dataset, folder, settings, progress)
     return complete(family, dataset, folder, settings, progress)
+
+
+def _keep_the_best(
+    candidates: Family, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
+) -> Family:
+    """Trains all candidates and keeps the most accurate of each budget: the family, and its trained form."""
+    trained = stage(
+        folder / CANDIDATES_SUPERNET_FILE, Supernet, lambda: _finetune(candidates, dataset, folder, settings, progress)
+    )
+    path = folder / CANDIDATES_TABLE_FILE
+    if not path.exists():
+        x, y = dataset.validation.features()
+        accuracies = [finetuning.accuracy(trained, index, x, y) for index in range(len(candidates.subnetworks))]
+        table = choose(candidates, accuracies, ElementType(settings.type).dtype.itemsize)
+        write_atomically(path, (json.dumps([asdict(one) for one in table], indent=2) + "\n").encode())
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    for one in measured:
+        kept = "kept" if one["kept"] or settings.keep_all else "left out"
+        progress(f"{one['name']}: {one['cost']} {settings.metric}, validation {one['accuracy']:.1%}, {kept}")
+    left = [index for index, one in enumerate(measured) if one["kept"] or settings.keep_all]
+    stage(folder / SUPERNET_FILE, Supernet, lambda: with_subnetworks(trained, left))
+    subnetworks = tuple(candidates.subnetworks[index] for index in left)
+    return stage(folder / FAMILY_FILE, Family, lambda: with_taken_exits(replace(candidates, subnetworks=subnetworks)))
 
 
 def complete(
@@ -238,22 +277,28 @@ def rank_channels(graph: Graph, dataset: Dataset, settings: PruneSettings, progr
 
 
 def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[str], None]) -> Family:
-    """The second stage of `prune`: the subnetworks, and the exits with untrained heads."""
-    family = solve(
-        ranked,
-        settings.budgets,
-        metric=settings.metric,
-        objective=settings.objective,
-        max_arena=settings.max_arena,
-        limits=settings.limits,
-        minimum=settings.minimum,
-        kernels=settings.kernels,
-        multiple=settings.multiple,
-        order=settings.order,
-        element_bytes=ElementType(settings.type).dtype.itemsize,
-        seed=settings.seed,
-        progress=progress,
-    )
+    """The second stage of `prune`: the subnetworks, and the exits with untrained heads.
+
+    Raises:
+        UsageError: if the settings cannot be met.
+    """
+    search: dict[str, Any] = {
+        "budgets": settings.budgets,
+        "metric": settings.metric,
+        "objective": settings.objective,
+        "max_arena": settings.max_arena,
+        "limits": settings.limits,
+        "minimum": settings.minimum,
+        "kernels": settings.kernels,
+        "multiple": settings.multiple,
+        "order": settings.order,
+        "element_bytes": ElementType(settings.type).dtype.itemsize,
+        "seed": settings.seed,
+        "progress": progress,
+    }
+    if settings.joint:
+        return solve_with_exits(_with_exits_to_search(ranked, settings), **search)
+    family = solve(ranked, **search)
     if not settings.exits:
         return family
     taps = "auto" if settings.exits == ("auto",) else settings.exits
@@ -263,6 +308,15 @@ def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[s
         Subnetwork(exit.name, family.subnetworks[0].widths, exit=index) for index, exit in enumerate(exits, start=1)
     )
     return replace(family, exits=exits, subnetworks=family.subnetworks + shallow)
+
+
+def _with_exits_to_search(ranked: Ranked, settings: PruneSettings) -> Ranked:
+    if not settings.exits:
+        raise UsageError("`joint` searches among exits: name layers in `exits`, or say 'auto'. Received: exits=()")
+    taps = settings.exits
+    if taps == ("auto",):
+        taps = promising_taps(ranked.graph, settings.head)
+    return attach_exits(ranked, taps, settings.seed, settings.head)
 
 
 def _warn_of_costly_exits(family: Family, exits: Sequence[Exit], progress: Callable[[str], None]) -> None:
@@ -294,6 +348,8 @@ def _finetune(
         batch_norm=settings.batch_norm,
         decay=settings.decay,
         precision=settings.precision,
+        exit_training=settings.exit_training or ("joint" if settings.joint else "frozen"),
+        guard=settings.guard,
         seed=settings.seed,
         run_dir=folder,
         progress=record,

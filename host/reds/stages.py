@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from reds.errors import UsageError
 from reds.files import write_atomically
-from reds.run_folder import FAMILY_FILE, RANKED_FILE, SETTINGS_FILE
+from reds.run_folder import CANDIDATES_FILE, FAMILY_FILE, RANKED_FILE, SETTINGS_FILE
 from reds.store import load, save
 
 Stage = TypeVar("Stage")
@@ -58,7 +58,7 @@ def stage(path: Path, kind: type[Stage], make: Callable[[], Stage]) -> Stage:
 
 
 def _release(folder: Path) -> None:
-    for name in (SETTINGS_FILE, RANKED_FILE, FAMILY_FILE):
+    for name in (SETTINGS_FILE, RANKED_FILE, CANDIDATES_FILE, FAMILY_FILE):
         (folder / name).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()

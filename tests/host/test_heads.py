@@ -8,11 +8,11 @@ from keras import layers
 
 from reds import cost, zoo
 from reds.errors import UsageError
-from reds.exits import attach_exits, possible_taps
+from reds.exits import attach_exits, possible_taps, promising_taps
 from reds.finetuning.weights import arrays_of
 from reds.forward import predict
 from reds.graph import Exit, Graph, Ranked, Shape
-from reds.heads import Head
+from reds.heads import Head, HeadKind
 from reds.tracing import trace
 
 
@@ -119,6 +119,27 @@ def test_a_narrower_map_narrows_a_head(network: Ranked) -> None:
     backbone = Exit("nothing", leave.tap, Graph("", leave.head.input_shape, (1,), (), ()))
     own = cost.macs(network.graph, widths, leave) - cost.macs(network.graph, widths, backbone)
     assert own == height * width * (41 * widths[group] + 800) + 16 * network.graph.output_shape[0]
+
+
+PROMISING = {
+    ("mobilenet_v1_025", "auxiliary", 20): [2, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    ("mobilenet_v1_025", "auxiliary", 4): [2, 7, 9, 12],
+    ("ds_cnn_s", "auxiliary", 4): [0, 1, 2, 3],
+    ("ds_cnn_s", "compact", 2): [0, 3],
+}
+"""Blocks whose exits are worth training; 0 is the convolution before the first."""
+
+
+@pytest.mark.parametrize("case", PROMISING)
+def test_exits_that_cost_more_than_deeper_ones_are_not_promising(case: tuple[str, HeadKind, int]) -> None:
+    name, head, most = case
+    taps = promising_taps(trace(zoo.build(name)), head, most)
+    assert list(taps) == [f"block{block}_pointwise" if block else "conv1" for block in PROMISING[case]]
+
+
+def test_a_network_of_which_no_exit_is_cheaper_needs_named_layers() -> None:
+    with pytest.raises(UsageError, match="No exit of"):
+        promising_taps(_small().graph)
 
 
 def _small() -> Ranked:

@@ -11,6 +11,7 @@ from small_run import CLASSES, SETTINGS, SHAPE, small_dataset, small_model
 
 from reds.datasets import Dataset
 from reds.errors import UsageError, VerificationError
+from reds.inspecting import inspect
 from reds.pruning import CALIBRATION_SAMPLES, calibration_samples, prune
 from reds.solving.emitted import verify_limits
 
@@ -44,6 +45,33 @@ def test_settings_that_cannot_be_met_leave_the_folder_free(tmp_path: Path) -> No
         prune(small_model(), small_dataset(), folder, replace(QUICK, budgets=(3.0,)))
     assert [path.name for path in folder.iterdir()] == ["notes"]
     prune(small_model(), small_dataset(), folder, QUICK)
+
+
+def test_a_joint_search_keeps_the_most_accurate_of_each_budget(tmp_path: Path) -> None:
+    settings = replace(QUICK, budgets=(0.6, 0.9), exits=("conv",), head="compact", joint=True, epochs=1)
+    lines: list[str] = []
+    run = prune(small_model(), small_dataset(), tmp_path, settings, lines.append)
+    table = json.loads((tmp_path / "candidates.json").read_text())
+    names = [one["name"] for one in table]
+    assert names[:3] == ["100%", "90%", "60%"]
+    assert {one["exit"] for one in table} == {"output", "exit_conv"}
+    kept = [one["name"] for one in table if one["kept"]]
+    assert [row.name for row in inspect(run.model).subnetworks] == kept
+    assert [one.name for one in run.family.subnetworks] == kept
+    for budget in (0.6, 0.9):
+        within = [one for one in table[1:] if one["cost"] <= budget * table[0]["cost"]]
+        best = max(one["accuracy"] for one in within)
+        assert any(one["kept"] and one["accuracy"] == best for one in within)
+    assert sum("left out" in line or ", kept" in line for line in lines) == len(table)
+    content = run.model.read_bytes()
+    assert prune(small_model(), small_dataset(), tmp_path, settings).model.read_bytes() == content
+    everything = prune(small_model(), small_dataset(), tmp_path / "all", replace(settings, keep_all=True))
+    assert [row.name for row in inspect(everything.model).subnetworks] == names
+
+
+def test_a_joint_search_needs_exits(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`joint` searches among exits"):
+        prune(small_model(), small_dataset(), tmp_path, replace(QUICK, joint=True))
 
 
 def test_importance_is_restored_by_a_run_that_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from reds.run_folder import (
     TABLE_FILE,
 )
 from reds.runtime import Runtime
+from reds.solving.depth import with_taken_exits
 from reds.solving.formulation import Rules
 from reds.solving.uniform import with_uniform_widths
 from reds.stages import claimed, stage
@@ -203,7 +204,13 @@ def _joint_family(source: _Source, dataset: Dataset, folder: Path, progress: Cal
             settings = replace(settings, importance=method)
             graph = source.ranked.graph
             ranked = stage(folder / RANKED_FILE, Ranked, lambda: rank_channels(graph, dataset, settings, progress))
-            return search_family(ranked, settings, progress)
+            return _with_names_of(family, search_family(ranked, settings, progress))
+
+
+def _with_names_of(family: Family, found: Family) -> Family:
+    """Of what was found the subnetworks that the run has; of a joint search it kept only some."""
+    names = {one.name for one in family.subnetworks}
+    return with_taken_exits(replace(found, subnetworks=tuple(one for one in found.subnetworks if one.name in names)))
 
 
 def _alone_table(source: _Source, dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ TYPES = ("int8", "float32")
 IMPORTANCE = ("taylor", "l1", "l2", "random")
 OBJECTIVES = ("product", "sum")
 HEADS = ("auxiliary", "dense", "compact")
+EXIT_TRAININGS = ("frozen", "joint")
 LOSSES = ("distillation", "weighted")
 BATCH_NORMS = ("own", "shared")
 DECAYS = ("cosine", "steps")
@@ -185,6 +186,14 @@ def _whole_number(text: str, smallest: int, largest: int | None = None) -> int:
     if value < smallest or (largest is not None and value > largest):
         limit = "" if largest is None else f" to {largest}"
         raise argparse.ArgumentTypeError(f"it must be a whole number from {smallest}{limit}, not '{text}'")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = _number(text, "it must be a number from 0 to 1", text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"it must be a number from 0 to 1, not '{text}'")
     return value
 
 

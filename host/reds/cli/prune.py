@@ -18,8 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--multiple", type=options.positive, default=4, help="widths are multiples of it; default 4")
     parser.add_argument("--exits", type=options.names, default=(), metavar="auto|NAMES", help="layers to tap")
     parser.add_argument("--head", choices=options.HEADS, default="auxiliary", help="behind the taps; default auxiliary")
+    parser.add_argument(
+        "--joint",
+        action="store_true",
+        help="let any exit and any widths meet a budget; train all candidates and keep the most accurate",
+    )
+    parser.add_argument("--keep-all", action="store_true", help="keep all candidates of --joint")
+    parser.add_argument(
+        "--exit-training",
+        choices=options.EXIT_TRAININGS,
+        help="heads behind the frozen network, or with it; default frozen, with --joint joint",
+    )
+    parser.add_argument(
+        "--guard", type=options.share, metavar="SHARE", help="accuracy that the full network may lose, such as 0.01"
+    )
     parser.add_argument("--epochs", type=options.not_negative, default=20, help="of joint fine-tuning; default 20")
-    parser.add_argument("--exit-epochs", type=options.not_negative, help="of each exit head; default as --epochs")
+    parser.add_argument("--exit-epochs", type=options.not_negative, help="of the exit heads; default as --epochs")
     parser.add_argument("--learning-rate", type=options.rate, default=5e-3)
     parser.add_argument(
         "--loss",
@@ -64,6 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
         kernels=arguments.kernels,
         exits=arguments.exits,
         head=arguments.head,
+        joint=arguments.joint,
+        keep_all=arguments.keep_all,
+        exit_training=arguments.exit_training,
+        guard=arguments.guard,
         multiple=arguments.multiple,
         order=arguments.order,
         importance=arguments.importance,

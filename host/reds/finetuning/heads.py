@@ -1,91 +1,129 @@
-"""Trains the head of an exit on the frozen network."""
+"""Trains the heads of all exits on the frozen network, in one pass over it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from keras import ops
 
 from reds import cost
-from reds.finetuning.model import Branch, BranchesModel, Precision
+from reds.finetuning.model import Branch, BranchesModel, Precision, Prepare
 from reds.finetuning.objectives import WeightedCrossEntropy
 from reds.finetuning.session import FIRST_STATISTICS_BATCHES, Session
 from reds.finetuning.statistics import BatchNorms, estimate_batch_norms
 from reds.finetuning.training import Schedule
 from reds.finetuning.weights import arrays_of, weights_of, with_weights
-from reds.forward import Tensor, forward
-from reds.graph import Exit, Family, Graph
+from reds.forward import Tensor, maps_at
+from reds.graph import Exit, Family
+
+PHASE = "exits"
 
 
 @dataclass(frozen=True)
-class TrainedHead:
-    """A head with its weights, and the statistics that each subnetwork sees in it."""
+class Leaver:
+    """A subnetwork that trains the head of an exit."""
 
-    graph: Graph
+    subnetwork: int
+    """Index in the family; what leaves has its widths."""
+    exit: int
+    """i: `exits[i - 1]`."""
+    name: str
+
+
+@dataclass(frozen=True)
+class TrainedHeads:
+    """The exits with their trained heads, and the statistics that each subnetwork sees in its own."""
+
+    exits: tuple[Exit, ...]
+    """Their heads carry the statistics that they see behind the full network."""
     batch_norms: Mapping[int, BatchNorms]
-    """Per subnetwork that leaves there."""
+    """Per index of a subnetwork that trained a head those of the head."""
 
 
-def train_head(
+def leavers(family: Family) -> tuple[Leaver, ...]:
+    """All subnetworks that leave through an exit, and the full network where none does."""
+    users = tuple(
+        Leaver(index, chosen.exit, chosen.name) for index, chosen in enumerate(family.subnetworks) if chosen.exit
+    )
+    unused = set(range(1, len(family.exits) + 1)) - {user.exit for user in users}
+    return users + tuple(one for one in full_leavers(family) if one.exit in unused)
+
+
+def full_leavers(family: Family) -> tuple[Leaver, ...]:
+    """The full network at every exit."""
+    return tuple(Leaver(0, number, leave.name) for number, leave in enumerate(family.exits, start=1))
+
+
+def train_heads(
     family: Family,
-    exit_: Exit,
-    members: Sequence[int],
+    members: Sequence[Leaver],
     batch_norms: Sequence[BatchNorms],
     session: Session,
     schedule: Schedule,
     precision: Precision,
-) -> TrainedHead:
-    """Trains the head of an exit on what frozen subnetworks give it.
+) -> TrainedHeads:
+    """Trains the heads of all exits on what frozen subnetworks give them.
+
+    Subnetworks of the same widths run once for all their exits.
 
     Args:
         family: the trained network.
-        exit_: the exit, one of the family's.
-        members: indices of the subnetworks that leave there.
+        members: what leaves, at least one for each exit.
         batch_norms: of each subnetwork of the family.
         session: what all trainings share.
         schedule: how long and how fast to train.
         precision: type that is computed in.
 
     Returns:
-        The trained head. Its graph carries the statistics that it sees behind the full network.
+        The trained heads.
     """
-    head = exit_.head
-    widths = cost.full_widths(head)
-    backbones = [_backbone(family, exit_, index, batch_norms[index]) for index in members]
-    features = [[backbone(x) for x in session.calibration] for backbone in backbones]
+    prepare = _backbones(family, members, batch_norms)
+    features = [prepare(x) for x in session.calibration]
     branches = [
         Branch(
-            family.subnetworks[index].name,
-            widths,
-            estimate_batch_norms(head, maps[:FIRST_STATISTICS_BATCHES], weights_of(head)),
-            backbone,
+            head := family.exits[member.exit - 1].head,
+            member.name,
+            cost.full_widths(head),
+            estimate_batch_norms(head, (maps[index] for maps in features[:FIRST_STATISTICS_BATCHES]), weights_of(head)),
         )
-        for index, maps, backbone in zip(members, features, backbones, strict=True)
+        for index, member in enumerate(members)
     ]
-    model = BranchesModel(head, branches, WeightedCrossEntropy((1.0,) * len(branches)), precision=precision)
-    inputs = (
-        precision,
-        [family.subnetworks[index].widths for index in members],
-        *arrays_of(family.graph),
-        *arrays_of(head),
-    )
+    model = BranchesModel(branches, WeightedCrossEntropy((1.0,) * len(branches)), precision=precision, prepare=prepare)
+    heads = [leave.head for leave in family.exits]
+    widths = [(member.exit, family.subnetworks[member.subnetwork].widths) for member in members]
+    inputs = (precision, widths, *(array for graph in (family.graph, *heads) for array in arrays_of(graph)))
     everyone = tuple(range(len(branches)))
-    session.train(exit_.name, model, schedule, lambda _: model.activate(everyone), inputs)
+    session.train(PHASE, model, schedule, lambda _: model.activate(everyone), inputs)
 
-    trained = with_weights(head, model.weights_by_node())
-    measured = {
-        index: estimate_batch_norms(trained, maps, weights_of(trained))
-        for index, maps in zip(members, features, strict=True)
-    }
-    full = _backbone(family, exit_, 0, batch_norms[0])
-    maps = (full(x) for x in session.calibration)
-    return TrainedHead(with_weights(trained, estimate_batch_norms(trained, maps, weights_of(trained))), measured)
+    trained = [with_weights(head, model.weights_by_node()) for head in heads]
+    measured: dict[int, BatchNorms] = {}
+    for index, member in enumerate(members):
+        head = trained[member.exit - 1]
+        norms = estimate_batch_norms(head, (maps[index] for maps in features), weights_of(head))
+        measured[member.subnetwork] = measured.get(member.subnetwork, {}) | norms
+    behind = _backbones(family, full_leavers(family), batch_norms)
+    maps_of_full = [behind(x) for x in session.calibration]
+    exits = []
+    for index, (leave, head) in enumerate(zip(family.exits, trained, strict=True)):
+        norms = estimate_batch_norms(head, (maps[index] for maps in maps_of_full), weights_of(head))
+        exits.append(replace(leave, head=with_weights(head, norms)))
+    return TrainedHeads(tuple(exits), measured)
 
 
-def _backbone(family: Family, exit_: Exit, index: int, batch_norm: BatchNorms) -> Callable[[Tensor], Tensor]:
-    """The frozen subnetwork up to the exit's tap."""
-    widths = family.subnetworks[index].widths
+def _backbones(family: Family, members: Sequence[Leaver], batch_norms: Sequence[BatchNorms]) -> Prepare:
+    """From a batch to the tapped map of each member; members of the same widths are run at once."""
+    by_widths: dict[tuple[int, ...], list[int]] = {}
+    for index, member in enumerate(members):
+        by_widths.setdefault(family.subnetworks[member.subnetwork].widths, []).append(index)
 
-    def run(x: Tensor) -> Tensor:
-        return ops.stop_gradient(forward(family.graph, x, widths=widths, batch_norm=batch_norm, until=exit_.tap))
+    def run(x: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = [None] * len(members)
+        for widths, together in by_widths.items():
+            taps = [family.exits[members[index].exit - 1].tap for index in together]
+            norms: BatchNorms = {}
+            for index in together:
+                norms |= batch_norms[members[index].subnetwork]
+            for index, tapped in zip(together, maps_at(family.graph, x, taps, widths, norms), strict=True):
+                maps[index] = ops.stop_gradient(tapped)
+        return maps
 
     return run

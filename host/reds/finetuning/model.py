@@ -9,7 +9,7 @@ from keras import ops
 
 from reds.finetuning.objectives import Objective
 from reds.finetuning.statistics import estimate_batch_norms
-from reds.forward import Moments, Tensor, forward, forward_with_moments, run_trunk
+from reds.forward import Moments, Tensor, forward, forward_with_moments, run_trunk, trunk_of
 from reds.graph import Array, BatchNormWeights, Graph
 from reds.replicas import count_replicas
 
@@ -24,53 +24,53 @@ STATISTICS = ("moving_mean", "moving_variance")
 
 @dataclass(frozen=True)
 class Branch:
-    """One of the networks that share the weights of a graph."""
+    """One of the networks that share weights."""
 
+    graph: Graph
+    """What it runs. Nodes of one name have the same weights in all branches."""
     name: str
     widths: tuple[int, ...]
     """Active channels per channel group of the graph."""
     batch_norm: BatchNormWeights
     """Its batch normalisations before training, sliced to the widths."""
-    prepare: Callable[[Tensor], Tensor] | None = None
-    """Makes the graph's input from a batch of the data set, where that is not the input itself."""
 
-    def input_of(self, x: Tensor) -> Tensor:
-        """What the graph reads of a batch of the data set."""
-        return x if self.prepare is None else self.prepare(x)
+
+Prepare = Callable[[Tensor], Sequence[Tensor]]
+"""From a batch of the data set to what each branch reads."""
 
 
 class BranchesModel(keras.Model):
-    """Branches of one graph. Calling it stacks their logits in float32: (branches, batch, classes).
+    """Networks that share weights. Calling it stacks their logits in float32: (branches, batch, classes).
 
     In training it runs the active branches, normalised with the statistics of the batch; otherwise all, normalised
     with moving averages. With "own" statistics these are what each branch sees, with "shared" ones what the first
     branch sees. The first branch is the widest and always active.
 
     Args:
-        graph: what they share.
         branches: the networks, the widest first.
         objective: what training minimises.
-        batch_norm: whose statistics normalise.
+        batch_norm: whose statistics normalise; "shared" only where all branches are of one graph.
         precision: a Keras dtype policy; the variables are float32 with each.
+        prepare: makes what the branches read, where that is not the batch itself.
     """
 
     def __init__(
         self,
-        graph: Graph,
         branches: Sequence[Branch],
         objective: Objective,
         batch_norm: BatchNormMode = "own",
         precision: Precision = "float32",
+        prepare: Prepare | None = None,
     ) -> None:
         super().__init__(dtype=precision)
-        self._graph = graph
         self._branches = tuple(branches)
         self._objective = objective
         self._active = tuple(range(len(branches)))
-        self._shared = {node.name: self._variables(node.weights) for node in graph.nodes if node.weights}
+        nodes = {node.name: node for branch in branches for node in branch.graph.nodes if node.weights}
+        self._shared = {name: self._variables(node.weights) for name, node in nodes.items()}
         self._statistics = [self._moving_statistics(branch) for branch in branches]
         self._shares_statistics = batch_norm == "shared"
-        self._have_same_input = all(branch.prepare is None for branch in branches)
+        self._prepare = prepare
         self._accuracies = [keras.metrics.Mean(name=f"accuracy_{index}") for index in range(len(branches))]
         self.built = True
 
@@ -78,6 +78,15 @@ class BranchesModel(keras.Model):
         """Each branch's accuracy among what `fit` or `evaluate` reported."""
         metrics = zip(self._branches, self._accuracies, strict=True)
         return {branch.name: logs[f"{prefix}{metric.name}"] for branch, metric in metrics}
+
+    def factors(self, by_node: Mapping[str, float]) -> tuple[float, ...]:
+        """Per trainable variable what `by_node` has for its node, else 1."""
+        known = {
+            id(variable): by_node.get(node, 1.0)
+            for node, variables in self._shared.items()
+            for variable in variables.values()
+        }
+        return tuple(known[id(variable)] for variable in self.trainable_variables)
 
     def activate(self, branches: Sequence[int]) -> None:
         """Chooses the branches that train from the next epoch on."""
@@ -95,8 +104,8 @@ class BranchesModel(keras.Model):
             return
         for index in set(range(len(self._branches))) - set(self._active):
             branch = self._branches[index]
-            inputs = (branch.input_of(x) for x in batches)
-            for node, measured in estimate_batch_norms(self._graph, inputs, self._shared, branch.widths).items():
+            inputs = (self._inputs(x)[index] for x in batches)
+            for node, measured in estimate_batch_norms(branch.graph, inputs, self._shared, branch.widths).items():
                 for name in STATISTICS:
                     self._statistics[index][node][name].assign(measured[name])
 
@@ -132,21 +141,27 @@ class BranchesModel(keras.Model):
         everything = tuple(range(len(self._branches)))
         return everything if logits.shape[0] == len(everything) else self._active
 
+    def _inputs(self, x: Tensor) -> Sequence[Tensor]:
+        """What each branch reads of a batch of the data set."""
+        return (x,) * len(self._branches) if self._prepare is None else self._prepare(x)
+
     def _active_logits(self, x: Tensor) -> Iterator[Tensor]:
         """Logits of the active branches on a batch, which moves the statistics."""
-        trunk = run_trunk(self._graph, x, self._shared) if self._have_same_input else None
+        first = self._branches[0].graph
+        trunk = run_trunk(first, x, self._shared) if self._prepare is None else None
+        inputs = self._inputs(x)
         batch_norm: dict[str, dict[str, Tensor]] = {}
         for index in self._active:
             branch = self._branches[index]
             logits, moments = forward_with_moments(
-                self._graph,
-                branch.input_of(x),
+                branch.graph,
+                inputs[index],
                 self._shared,
                 branch.widths,
                 batch_norm,
                 training=not batch_norm,
                 stop_before_softmax=True,
-                trunk=trunk,
+                trunk=None if trunk is None else trunk_of(trunk, first, branch.graph),
             )
             yield ops.cast(logits, "float32")
             if not batch_norm:
@@ -156,11 +171,12 @@ class BranchesModel(keras.Model):
 
     def _all_logits(self, x: Tensor) -> Iterator[Tensor]:
         """Logits of all branches, with moving statistics."""
+        inputs = self._inputs(x)
         for index, branch in enumerate(self._branches):
             moving = self._statistics[0 if self._shares_statistics else index]
             batch_norm = {node: {**self._shared[node], **statistics} for node, statistics in moving.items()}
             logits = forward(
-                self._graph, branch.input_of(x), self._shared, branch.widths, batch_norm, stop_before_softmax=True
+                branch.graph, inputs[index], self._shared, branch.widths, batch_norm, stop_before_softmax=True
             )
             yield ops.cast(logits, "float32")
 

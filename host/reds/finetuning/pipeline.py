@@ -8,7 +8,7 @@ from reds import cost
 from reds.datasets import Data, as_dataset
 from reds.errors import UsageError
 from reds.exits import check_narrowed_exits
-from reds.finetuning.heads import train_head
+from reds.finetuning.heads import full_leavers, leavers, train_heads
 from reds.finetuning.model import BatchNormMode, Branch, BranchesModel, Precision
 from reds.finetuning.objectives import InPlaceDistillation, Objective, weighted_by_parameters
 from reds.finetuning.sampling import sandwich
@@ -17,8 +17,10 @@ from reds.finetuning.statistics import BatchNorms, estimate_batch_norms, narrow_
 from reds.finetuning.training import Dataset, Decay, Progress, Schedule
 from reds.finetuning.weights import arrays_of, weights_of, with_weights
 from reds.graph import Family, Graph, Subnetwork, Supernet
+from reds.shallow import subnetwork_network
 
 Loss = Literal["distillation", "weighted"]
+ExitTraining = Literal["frozen", "joint"]
 
 EXIT_LEARNING_RATE = 1e-2
 """Heads start from random weights, so they learn faster than the network is tuned."""
@@ -34,6 +36,7 @@ class _Joint:
     temperature: float
     batch_norm: BatchNormMode
     precision: Precision
+    exits: ExitTraining
 
 
 def finetune(
@@ -53,13 +56,19 @@ def finetune(
     batch_norm: BatchNormMode = "own",
     decay: Decay = "cosine",
     precision: Precision = "float32",
+    exit_training: ExitTraining = "frozen",
+    guard: float | None = None,
 ) -> Supernet:
-    """Trains the subnetworks of a family jointly, then its exit heads on the frozen network.
+    """Trains the subnetworks of a family jointly, and its exit heads after them on the frozen network or with them.
 
-    Training goes on from the family's weights, so what an earlier call returned can be trained further. The first
-    phase trains the subnetworks that end at the network's own output; each step sums the losses of the full network,
-    the smallest and up to two more. Then the batch-norm statistics of every subnetwork are measured anew. The second
-    phase trains each exit's head on what the subnetworks that leave there (or the full network) give it.
+    Training goes on from the family's weights, so what an earlier call returned can be trained further. Each step of
+    joint training sums the losses of the full network, the smallest subnetwork and up to two more. Afterwards the
+    batch-norm statistics of every subnetwork are measured anew.
+
+    With frozen exits, the first phase trains the subnetworks that end at the network's own output, and the second phase
+    each exit's head on what the subnetworks that leave there (or the full network) give it. With joint ones, the
+    first phase trains the heads on what the full network gives them, and the second phase all subnetworks, where heads
+    keep their own learning rate. The phase of the heads is one pass: what several of them read is computed once.
 
     Args:
         family: the network, its exits and its subnetworks.
@@ -74,7 +83,7 @@ def finetune(
             sum of these roots (REDS, arXiv 2311.13349).
         distillation: share of the distillation in a subnetwork's loss, in [0, 1]; the labels have the rest.
         temperature: softens the outputs that are compared.
-        exit_epochs: passes of the second phase; as many as `epochs` where None.
+        exit_epochs: passes of the phase of the heads; as many as `epochs` where None.
         statistics_batches: batches of the train split that statistics are measured on.
         run_dir: folder that keeps the state after each epoch; a call with the same arguments goes on from there.
         progress: called before training and after each epoch with an `EpochReport`.
@@ -84,6 +93,10 @@ def finetune(
             after three quarters.
         precision: type that is computed in: "float32", or with float32 weights "mixed_float16" (the loss is scaled)
             or "mixed_bfloat16". Batch normalisation and the loss are float32 with each.
+        exit_training: "frozen" or "joint", see above. Subnetworks that are narrowed and leave through an exit need
+            "joint": nothing else trains the narrowed network up to the tap.
+        guard: how much less accurate the full network may become on the validation split in joint training, in [0, 1].
+            The result has the weights after the last epoch that kept it, or those from before. None: as it comes.
 
     Returns:
         The trained family: the graph with the full network's weights and statistics, the trained heads, and the
@@ -94,54 +107,85 @@ def finetune(
     """
     _check_arguments(epochs, batch_size, distillation, temperature, statistics_batches)
     _check_choices(loss=(loss, Loss), batch_norm=(batch_norm, BatchNormMode), decay=(decay, Decay))
-    _check_choices(precision=(precision, Precision))
+    _check_choices(precision=(precision, Precision), exit_training=(exit_training, ExitTraining))
+    _check_exit_training(exit_training, batch_norm, guard)
     check_family(family)
     dataset = as_dataset(dataset, family.graph.input_shape, family.graph.output_shape[-1])
     check_dataset(family.graph, dataset)
     session = Session(dataset, first_inputs(dataset, batch_size, seed, statistics_batches), run_dir, progress)
-    schedule = Schedule(epochs, learning_rate, batch_size, seed, decay)
     heads_schedule = Schedule(
         epochs if exit_epochs is None else exit_epochs, EXIT_LEARNING_RATE, batch_size, seed, decay
     )
-
-    joint = _Joint(schedule, loss, distillation, temperature, batch_norm, precision)
+    factors = _factors(family, EXIT_LEARNING_RATE / learning_rate) if exit_training == "joint" else {}
+    schedule = Schedule(epochs, learning_rate, batch_size, seed, decay, factors, guard)
+    joint = _Joint(schedule, loss, distillation, temperature, batch_norm, precision, exit_training)
+    if exit_training == "joint" and family.exits:
+        full = estimate_batch_norms(family.graph, session.calibration, weights_of(family.graph))
+        heads = train_heads(family, full_leavers(family), [full], session, heads_schedule, precision)
+        return _measured(_train_subnetworks(replace(family, exits=heads.exits), session, joint), session)
     family = _train_subnetworks(family, session, joint)
     batch_norms = _measure_batch_norms(family, session, batch_norm)
     family = replace(family, graph=with_weights(family.graph, batch_norms[0]))
-    exits = []
-    for number, exit_ in enumerate(family.exits, start=1):
-        members = [index for index, chosen in enumerate(family.subnetworks) if chosen.exit == number]
-        head = train_head(family, exit_, members or [0], batch_norms, session, heads_schedule, precision)
-        exits.append(replace(exit_, head=head.graph))
-        for index in members:
-            batch_norms[index] |= head.batch_norms[index]
-    return Supernet(replace(family, exits=tuple(exits)), tuple(batch_norms))
+    if family.exits:
+        heads = train_heads(family, leavers(family), batch_norms, session, heads_schedule, precision)
+        family = replace(family, exits=heads.exits)
+        for index, chosen in enumerate(family.subnetworks):
+            if chosen.exit:
+                batch_norms[index] |= heads.batch_norms[index]
+    return Supernet(family, tuple(batch_norms))
+
+
+def _factors(family: Family, factor: float) -> dict[str, float]:
+    """Per node of a head how much faster it learns than the network."""
+    return {node.name: factor for leave in family.exits for node in leave.head.nodes if node.weights}
 
 
 def _train_subnetworks(family: Family, session: Session, joint: _Joint) -> Family:
-    """Trains the subnetworks without an exit and returns the family with the new weights."""
-    graph, seed = family.graph, joint.schedule.seed
-    subnetworks = [chosen for chosen in family.subnetworks if chosen.exit == 0]
-    parameters = [int(cost.parameters(graph, chosen.widths)) for chosen in subnetworks]
+    """Trains the subnetworks without an exit, or all where exits are trained jointly; gives the family new weights."""
+    seed = joint.schedule.seed
+    subnetworks = [chosen for chosen in family.subnetworks if chosen.exit == 0 or joint.exits == "joint"]
+    networks = [subnetwork_network(family, chosen) for chosen in subnetworks]
+    widths = [network.narrow(chosen.widths) for network, chosen in zip(networks, subnetworks, strict=True)]
+    parameters = [int(cost.parameters(network.graph, own)) for network, own in zip(networks, widths, strict=True)]
     objective: Objective = InPlaceDistillation(joint.distillation, joint.temperature)
     if joint.loss == "weighted":
         objective = weighted_by_parameters(parameters)
     first = session.calibration[:FIRST_STATISTICS_BATCHES]
-    branches = [
-        Branch(chosen.name, chosen.widths, estimate_batch_norms(graph, first, weights_of(graph), chosen.widths))
-        for chosen in subnetworks
-    ]
-    model = BranchesModel(graph, branches, objective, joint.batch_norm, joint.precision)
-    inputs = (joint, [chosen.widths for chosen in subnetworks], *arrays_of(graph))
+    branches = []
+    for chosen, network, own in zip(subnetworks, networks, widths, strict=True):
+        norms = estimate_batch_norms(network.graph, first, weights_of(network.graph), own)
+        branches.append(Branch(network.graph, chosen.name, own, norms))
+    model = BranchesModel(branches, objective, joint.batch_norm, joint.precision)
+    arrays = (array for network in networks for array in arrays_of(network.graph))
     session.train(
         "subnetworks",
         model,
         joint.schedule,
         lambda epoch: model.activate(sandwich(parameters, seed, epoch)),
-        inputs,
+        (joint, [(chosen.exit, chosen.widths) for chosen in subnetworks], *arrays),
         settle=lambda: model.measure_inactive(first),
     )
-    return replace(family, graph=with_weights(graph, model.weights_by_node()))
+    weights = model.weights_by_node()
+    exits = (replace(leave, head=with_weights(leave.head, weights)) for leave in family.exits)
+    return replace(family, graph=with_weights(family.graph, weights), exits=tuple(exits))
+
+
+def _measured(family: Family, session: Session) -> Supernet:
+    """A jointly trained family with the statistics that each subnetwork sees, its exit's head included."""
+
+    def norms(subnetwork: Subnetwork) -> BatchNorms:
+        network = subnetwork_network(family, subnetwork)
+        widths = network.narrow(subnetwork.widths)
+        return estimate_batch_norms(network.graph, session.calibration, weights_of(network.graph), widths)
+
+    batch_norms = tuple(norms(one) for one in family.subnetworks)
+    full = cost.full_widths(family.graph)
+    exits = (
+        replace(leave, head=with_weights(leave.head, norms(Subnetwork(leave.name, full, number))))
+        for number, leave in enumerate(family.exits, start=1)
+    )
+    graph = with_weights(family.graph, batch_norms[0])
+    return Supernet(replace(family, graph=graph, exits=tuple(exits)), batch_norms)
 
 
 def _measure_batch_norms(family: Family, session: Session, batch_norm: BatchNormMode) -> list[BatchNorms]:
@@ -175,6 +219,16 @@ def _check_arguments(
         raise UsageError(f"`distillation` must lie between 0 and 1. Received: distillation={distillation}")
     if temperature <= 0:
         raise UsageError(f"`temperature` must be positive. Received: temperature={temperature}")
+
+
+def _check_exit_training(exit_training: ExitTraining, batch_norm: BatchNormMode, guard: float | None) -> None:
+    if exit_training == "joint" and batch_norm == "shared":
+        raise UsageError(
+            "`exit_training='joint'` needs `batch_norm='own'`, since the full network has no statistics in the heads. "
+            "Received: batch_norm='shared'"
+        )
+    if guard is not None and not 0 <= guard <= 1:
+        raise UsageError(f"`guard` must lie between 0 and 1. Received: guard={guard}")
 
 
 def _check_choices(**choices: tuple[str, Any]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reds import cost
 from reds.datasets import Data, as_dataset
 from reds.errors import UsageError
-from reds.finetuning.model import Branch, BranchesModel
+from reds.finetuning.model import Branch, BranchesModel, Prepare
 from reds.finetuning.objectives import InPlaceDistillation, Objective, WeightedCrossEntropy
 from reds.finetuning.pipeline import check_dataset, check_family
 from reds.finetuning.rounding import grid_table, rounded_forward
@@ -33,14 +33,20 @@ class RoundedBranchesModel(BranchesModel):
     """Branches of one graph on the numbers of their int8 form, with frozen batch-norm statistics.
 
     Args:
-        graph: what they share.
         branches: the networks, the widest first.
         objective: what training minimises.
         tables: per branch the grids of its tensors, see `grid_table`.
+        prepare: makes what the branches read, where that is not the batch itself.
     """
 
-    def __init__(self, graph: Graph, branches: Sequence[Branch], objective: Objective, tables: Sequence[Array]) -> None:
-        super().__init__(graph, branches, objective)
+    def __init__(
+        self,
+        branches: Sequence[Branch],
+        objective: Objective,
+        tables: Sequence[Array],
+        prepare: Prepare | None = None,
+    ) -> None:
+        super().__init__(branches, objective, prepare=prepare)
         self._tables = [self._variable("grids", table, trainable=False) for table in tables]
 
     def set_tables(self, tables: Sequence[Array]) -> None:
@@ -49,17 +55,16 @@ class RoundedBranchesModel(BranchesModel):
             variable.assign(table)
 
     def _active_logits(self, x: Tensor) -> Iterator[Tensor]:
-        return (self._rounded_logits(index, x) for index in self._active)
+        inputs = self._inputs(x)
+        return (self._rounded_logits(index, inputs[index]) for index in self._active)
 
     def _all_logits(self, x: Tensor) -> Iterator[Tensor]:
-        return (self._rounded_logits(index, x) for index in range(len(self._branches)))
+        return (self._rounded_logits(index, source) for index, source in enumerate(self._inputs(x)))
 
     def _rounded_logits(self, index: int, x: Tensor) -> Tensor:
         branch = self._branches[index]
         table = ops.convert_to_tensor(self._tables[index])
-        return rounded_forward(
-            self._graph, branch.input_of(x), self._shared, branch.widths, self._statistics[index], table
-        )
+        return rounded_forward(branch.graph, x, self._shared, branch.widths, self._statistics[index], table)
 
 
 def quantize_aware(
@@ -176,7 +181,8 @@ class _Training:
         """Trains a part of a family."""
         family, seed = supernet.family, self.schedule.seed
         tables = self._tables(supernet, part)
-        model = RoundedBranchesModel(part.graph(family), self._branches(supernet, part), _objective(part), tables)
+        branches, prepare = self._branches(supernet, part), self._prepare(supernet, part)
+        model = RoundedBranchesModel(branches, _objective(part), tables, prepare)
         parameters = [int(cost.parameters(part.graph(family), part.widths(family, member))) for member in part.members]
 
         def begin(epoch: int) -> None:
@@ -198,13 +204,20 @@ class _Training:
         nodes = {node.name for node in part.graph(family).nodes}
         return [
             Branch(
+                part.graph(family),
                 family.subnetworks[index].name,
                 part.widths(family, index),
                 {name: weights for name, weights in supernet.batch_norms[index].items() if name in nodes},
-                self._backbone(supernet, part, index) if part.exit else None,
             )
             for index in part.members
         ]
+
+    def _prepare(self, supernet: Supernet, part: _Part) -> Prepare | None:
+        """What each member reads of a batch, where the part is a head."""
+        if part.exit == 0:
+            return None
+        backbones = [self._backbone(supernet, part, index) for index in part.members]
+        return lambda x: [backbone(x) for backbone in backbones]
 
     def _backbone(self, supernet: Supernet, part: _Part, index: int) -> Callable[[Tensor], Tensor]:
         """The frozen, rounded subnetwork up to the part's tap."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 FEW = 4
-"""So many subnetworks train all together; of more, the full, the smallest and two others do."""
+"""So many subnetworks train all together; of more, the full, the smallest and a pair of others do."""
 
 
 def sandwich(parameters: Sequence[int], seed: int, epoch: int) -> tuple[int, ...]:
@@ -14,7 +14,7 @@ def sandwich(parameters: Sequence[int], seed: int, epoch: int) -> tuple[int, ...
     Args:
         parameters: of each subnetwork; entry 0 is the full network.
         seed: of the draw.
-        epoch: every epoch draws anew.
+        epoch: each has a pair of its own. In as many epochs as there are others, each of them trains twice.
 
     Returns:
         Indices in rising order, so that 0 comes first.
@@ -24,5 +24,16 @@ def sandwich(parameters: Sequence[int], seed: int, epoch: int) -> tuple[int, ...
         return tuple(everything)
     smallest = min(everything, key=lambda index: parameters[index])
     others = [index for index in everything if index not in (0, smallest)]
-    drawn = np.random.default_rng([seed, epoch]).choice(others, FEW - 2, replace=False)
-    return tuple(sorted({0, smallest, *drawn.tolist()}))
+    drawn = _pair(others, seed, epoch)
+    return tuple(sorted({0, smallest, *drawn}))
+
+
+def _pair(others: Sequence[int], seed: int, epoch: int) -> tuple[int, int]:
+    """Two different ones: neighbours in two random orders of all, one behind the other."""
+    turn, place = divmod(epoch, len(others))
+    generator = np.random.default_rng([seed, turn])
+    first, second = generator.permutation(others), generator.permutation(others)
+    if first[-1] == second[0]:
+        second = np.roll(second, 1)
+    order = np.concatenate([first, second])
+    return int(order[2 * place]), int(order[2 * place + 1])

@@ -3,8 +3,9 @@
 import hashlib
 import io
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -66,7 +67,7 @@ class EpochReport:
     """What one epoch of training gave; epoch 0 is the state before training."""
 
     phase: str
-    """What is trained: "subnetworks", or the name of an exit."""
+    """What is trained: "subnetworks" or "exits"."""
     epoch: int
     epochs: int
     loss: float
@@ -87,6 +88,10 @@ class Schedule:
     batch_size: int
     seed: int
     decay: Decay = "cosine"
+    factors: Mapping[str, float] = field(default_factory=dict)
+    """Per node that learns faster or slower, by what its learning rate is multiplied."""
+    guard: float | None = None
+    """How much less accurate the first branch may become on the validation split; anything where None."""
 
 
 @dataclass(frozen=True)
@@ -130,23 +135,78 @@ def train(
     """
     steps = len(_batches(dataset.train, schedule, augment=True))
     compile_model(model, schedule, steps)
-    done = _restore(model, checkpoint)
+    watch = _Watch(schedule.guard)
+    done = _restore(model, checkpoint, watch)
     report = progress or _ignore
     if done == 0:
         started = time.perf_counter()
         begin(0)
         loss, accuracy = _validate(model, dataset, schedule)
         report(EpochReport(phase, 0, schedule.epochs, loss, accuracy, time.perf_counter() - started))
+        watch.begin(model, accuracy)
     for epoch in range(done, schedule.epochs):
         started = time.perf_counter()
         begin(epoch)
         batches = _batches(dataset.train, schedule, augment=True, epoch=epoch)
-        loss = model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
+        with warnings.catch_warnings():
+            # Heads of exits that do not train in this epoch have no gradients.
+            warnings.filterwarnings("ignore", "Gradients do not exist for variables")
+            loss = model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
         settle()
         _, accuracy = _validate(model, dataset, schedule)
         # The report comes first: an epoch that is saved is never trained, and so reported, again.
         report(EpochReport(phase, epoch + 1, schedule.epochs, loss, accuracy, time.perf_counter() - started))
-        _save(model, checkpoint, epoch + 1)
+        watch.follow(model, accuracy)
+        _save(model, checkpoint, epoch + 1, watch)
+    watch.settle(model)
+
+
+class _Watch:
+    """Remembers the weights after the last epoch that kept the accuracy of the first branch.
+
+    Args:
+        guard: how much less accurate than before it may become; nothing is remembered where None.
+    """
+
+    def __init__(self, guard: float | None) -> None:
+        self._guard = guard
+        self._least = 0.0
+        self._kept: list[Any] = []
+        self._holds = True
+
+    def begin(self, model: BranchesModel, accuracy: Mapping[str, float]) -> None:
+        """Takes the accuracies before training."""
+        if self._guard is not None:
+            self._least = next(iter(accuracy.values())) - self._guard
+            self.follow(model, accuracy)
+
+    def follow(self, model: BranchesModel, accuracy: Mapping[str, float]) -> None:
+        """Takes the accuracies after an epoch."""
+        if self._guard is None:
+            return
+        self._holds = next(iter(accuracy.values())) >= self._least
+        if self._holds:
+            self._kept = [ops.convert_to_numpy(variable).copy() for variable in model.weights]
+
+    def settle(self, model: BranchesModel) -> None:
+        """Goes back to the remembered weights where the last epoch lost too much."""
+        if not self._holds:
+            for variable, value in zip(model.weights, self._kept, strict=True):
+                variable.assign(value)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        if self._guard is None:
+            return {}
+        kept = {f"kept_{index}": value for index, value in enumerate(self._kept)}
+        return {"least": self._least, "holds": self._holds, **kept}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Takes what `state` gave."""
+        if self._guard is not None:
+            self._least, self._holds = float(saved["least"]), bool(saved["holds"])
+            count = sum(name.startswith("kept_") for name in saved)
+            self._kept = [saved[f"kept_{index}"] for index in range(count)]
 
 
 def _validate(model: BranchesModel, dataset: Dataset, schedule: Schedule) -> tuple[float, dict[str, float]]:
@@ -198,8 +258,32 @@ def compile_model(model: BranchesModel, schedule: Schedule, steps: int) -> None:
     """Makes a model ready to train by a schedule, of whose epochs each has `steps` batches."""
     # XLA makes small depthwise networks on a CPU ten times slower under TensorFlow; JAX is nothing without it.
     jit: Any = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer=keras.optimizers.Adam(learning_rate(schedule, steps)), jit_compile=jit)
+    rate = learning_rate(schedule, steps)
+    factors = model.factors(schedule.factors)
+    plain = all(factor == 1 for factor in factors)
+    optimizer = keras.optimizers.Adam(rate) if plain else AdamOfRates(rate, factors)
+    model.compile(optimizer=optimizer, jit_compile=jit)
     model.optimizer.build(model.trainable_variables)
+
+
+class AdamOfRates(keras.optimizers.Adam):
+    """Adam with a learning rate for each variable.
+
+    Args:
+        learning_rate: what the factors are of.
+        factors: one per variable.
+    """
+
+    def __init__(
+        self, learning_rate: keras.optimizers.schedules.LearningRateSchedule, factors: Sequence[float]
+    ) -> None:
+        super().__init__(learning_rate)
+        self._factors = tuple(factors)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Moves one variable."""
+        factor = self._factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, factor * ops.cast(learning_rate, "float32"))
 
 
 def learning_rate(schedule: Schedule, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -217,18 +301,19 @@ def _state(model: BranchesModel) -> list[Any]:
     return [*model.weights, *model.optimizer.variables]
 
 
-def _save(model: BranchesModel, checkpoint: Checkpoint | None, epoch: int) -> None:
+def _save(model: BranchesModel, checkpoint: Checkpoint | None, epoch: int, watch: _Watch) -> None:
     if checkpoint is None:
         return
     arrays: dict[str, Any] = {
         f"variable_{index}": ops.convert_to_numpy(value) for index, value in enumerate(_state(model))
     }
+    arrays |= watch.state()
     stream = io.BytesIO()
     np.savez(stream, fingerprint=checkpoint.fingerprint, epoch=epoch, **arrays)
     write_atomically(checkpoint.path, stream.getvalue())
 
 
-def _restore(model: BranchesModel, checkpoint: Checkpoint | None) -> int:
+def _restore(model: BranchesModel, checkpoint: Checkpoint | None, watch: _Watch) -> int:
     """Sets the state of the checkpoint and returns how many epochs it has behind it."""
     if checkpoint is None or not checkpoint.path.is_file():
         return 0
@@ -237,4 +322,5 @@ def _restore(model: BranchesModel, checkpoint: Checkpoint | None) -> int:
             return 0
         for index, variable in enumerate(_state(model)):
             variable.assign(saved[f"variable_{index}"])
+        watch.restore(saved)
         return int(saved["epoch"])

@@ -45,7 +45,8 @@ def solve_with_exits(
 
     Returns:
         The full network, the candidates of its own output as `solve` names them, and those of each exit, named
-        "BUDGET@EXIT". One that is the best for several budgets is named by the smallest.
+        "BUDGET@EXIT". One that is the best for several budgets is named by the smallest. Exits that meet no budget are
+        left out.
 
     Raises:
         UsageError: see `solve`; but a budget need only be met by one exit, or by the network's own output.
@@ -63,7 +64,7 @@ def solve_with_exits(
         # Says what the network itself needs, in the words of the plain search.
         solve(ranked, budgets, metric, limits=most, element_bytes=element_bytes, **search)
     full = Subnetwork(FULL_NAME, cost.full_widths(ranked.graph))
-    return Family(ranked.graph, ranked.importance, ranked.exits, (full, *found))
+    return with_taken_exits(Family(ranked.graph, ranked.importance, ranked.exits, (full, *found)))
 
 
 def _candidates(
@@ -76,6 +77,9 @@ def _candidates(
     if isinstance(minimum, Mapping):
         names = [group.name for group in own.graph.groups]
         minimum = {name: smallest for name, smallest in minimum.items() if name in names}
+    progress = settings["progress"]
+    if progress is not None and leave is not None:
+        settings = {**settings, "progress": lambda line: progress(f"{leave.name}: {line}")}
     searched = _search(own, sorted(wanted), {**settings, "minimum": minimum})
     by_widths = {network.widen(one.widths, full): one for one in searched}
     if leave is None:
@@ -178,18 +182,25 @@ def with_subnetworks(supernet: Supernet, kept: Sequence[int]) -> Supernet:
         supernet: the family.
         kept: indices of subnetworks, 0 first.
     """
-    family = supernet.family
-    chosen = [family.subnetworks[index] for index in kept]
-    exits = sorted({one.exit for one in chosen} - {0})
-    numbers = {0: 0, **{exit: number for number, exit in enumerate(exits, start=1)}}
-    family = replace(
-        family,
-        exits=tuple(family.exits[exit - 1] for exit in exits),
-        subnetworks=tuple(replace(one, exit=numbers[one.exit]) for one in chosen),
-    )
+    family = with_taken_exits(replace(supernet.family, subnetworks=_chosen(supernet.family, kept)))
     heads = {node.name for one in family.exits for node in one.head.nodes}
     known = {node.name for node in family.graph.nodes} | heads
     norms = tuple(
         {name: weights for name, weights in supernet.batch_norms[index].items() if name in known} for index in kept
     )
     return Supernet(family, norms)
+
+
+def with_taken_exits(family: Family) -> Family:
+    """The family without the exits that no subnetwork takes."""
+    taken = sorted({one.exit for one in family.subnetworks} - {0})
+    numbers = {0: 0, **{exit: number for number, exit in enumerate(taken, start=1)}}
+    return replace(
+        family,
+        exits=tuple(family.exits[exit - 1] for exit in taken),
+        subnetworks=tuple(replace(one, exit=numbers[one.exit]) for one in family.subnetworks),
+    )
+
+
+def _chosen(family: Family, kept: Sequence[int]) -> tuple[Subnetwork, ...]:
+    return tuple(family.subnetworks[index] for index in kept)

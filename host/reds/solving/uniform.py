@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from reds.cost import full_widths
 from reds.errors import UsageError
 from reds.graph import Family, Ranked, Subnetwork
+from reds.shallow import shallow_ranked
 from reds.solving.formulation import Rules, formulate
 from reds.solving.problem import Problem
 
@@ -35,15 +37,16 @@ def _uniform(family: Family, subnetwork: Subnetwork, rules: Rules) -> Subnetwork
     solution = subnetwork.solution
     if solution is None:
         return subnetwork
-    ranked = Ranked(family.graph, family.importance, method="")
+    whole = Ranked(family.graph, family.importance, method="")
+    ranked, network = shallow_ranked(whole, family.exits[subnetwork.exit - 1] if subnetwork.exit else None)
     problem = formulate(ranked, solution.metric, int(solution.budget), replace(rules, limits=solution.limits))
-    widths = _widest(problem, [group.size for group in family.graph.groups])
+    widths = _widest(problem, [group.size for group in ranked.graph.groups])
     if widths is None:
         raise UsageError(
             f"No uniform width keeps the budget of '{subnetwork.name}', {solution.budget:.0f} {solution.metric}: "
             "raise the budget, or lower `multiple`."
         )
-    return Subnetwork(subnetwork.name, widths)
+    return Subnetwork(subnetwork.name, network.widen(widths, full_widths(family.graph)), subnetwork.exit)
 
 
 def _widest(problem: Problem, sizes: list[int]) -> tuple[int, ...] | None:

@@ -257,6 +257,19 @@ def test_prune_writes_the_run_and_says_what_comes_next(
     assert {"model.tflite", "table.json", "settings.json"} <= {path.name for path in folder.iterdir()}
 
 
+def test_prune_searches_width_and_depth_together(reds: Any, keras_file: Path, pictures: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ("--budgets", "0.6,0.9", "--epochs", "0", "--exit-epochs", "1", "--importance", "l1", "--guard", "0.5")
+    exits = ("--joint", "--keep-all", "--exits", "conv", "--head", "compact", "--exit-training", "joint")
+    answer = reds("prune", keras_file, "--data", pictures, *options, *exits, "--out", folder, "--json")
+    assert answer.code == 0, answer.err
+    rows = answer.json["subnetworks"]
+    assert {row["exit"] for row in rows} == {"output", "exit_conv"}
+    assert all(row["macs"] <= 0.9 * rows[0]["macs"] for row in rows[1:])
+    assert reds("verify", folder / "model.tflite", "--samples", 5).code == 0
+    assert reds("baseline", "uniform", "--run", folder, "--json").code == 0
+
+
 def test_a_baseline_is_printed_and_kept_in_the_run(reds: Any, run_folder: Path, pictures: str, tmp_path: Path) -> None:
     run = Path(shutil.copytree(run_folder, tmp_path / "run"))
     answer = reds("baseline", "uniform", "--run", run, "--seeds", "0,1", "--json")

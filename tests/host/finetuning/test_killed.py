@@ -37,7 +37,7 @@ def test_killed_twice_and_resumed(family: Family, dataset: Dataset, tmp_path: Pa
     assert _run(tmp_path, "broken", "quantization_aware", "2") == -signal.SIGKILL
     assert {path.name for path in (tmp_path / "broken").iterdir()} == {
         "subnetworks.npz",
-        "exit_conv.npz",
+        "exits.npz",
         "quantization_aware.npz",
     }
     assert not (tmp_path / "broken.npz").exists()

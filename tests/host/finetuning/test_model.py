@@ -25,10 +25,11 @@ def x(family: Family) -> np.ndarray:
 def _model(family: Family, x: np.ndarray, batch_norm: str = "own", precision: str = "float32") -> BranchesModel:
     weights = weights_of(family.graph)
     branches = [
-        Branch(str(widths), widths, estimate_batch_norms(family.graph, [x], weights, widths)) for widths in WIDTHS
+        Branch(family.graph, str(widths), widths, estimate_batch_norms(family.graph, [x], weights, widths))
+        for widths in WIDTHS
     ]
     objective = WeightedCrossEntropy((1.0,) * len(WIDTHS))
-    return BranchesModel(family.graph, branches, objective, batch_norm, precision)
+    return BranchesModel(branches, objective, batch_norm, precision)
 
 
 def test_each_branch_in_training_is_the_subnetwork_alone(family: Family, x: np.ndarray) -> None:

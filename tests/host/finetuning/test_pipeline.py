@@ -13,7 +13,7 @@ from reds.emitting import emit
 from reds.errors import UsageError
 from reds.exits import attach_exits
 from reds.finetuning import EpochReport, accuracy, evaluate, finetune
-from reds.graph import Family, Subnetwork, Supernet
+from reds.graph import Family, Ranked, Subnetwork, Supernet
 from reds.ranking import rank
 from reds.runtime import Runtime
 
@@ -91,6 +91,65 @@ def test_a_subnetwork_may_be_narrowed_and_shallow_and_alone_at_its_exit(
     assert len(head["exit_conv_depthwise_1_batch_norm"].weights["moving_mean"]) == 12
 
 
+@pytest.fixture(scope="module")
+def several(family: Family) -> Family:
+    """The same with an exit behind each layer and subnetworks that are narrowed, shallow, and both."""
+    exits = attach_exits(Ranked(family.graph, family.importance, "random"), ["conv", "dw"], head="compact").exits
+    names = {"at conv": ((12, 16), 1), "at dw": ((12, 16), 2), "narrow at dw": ((6, 6), 2)}
+    shallow = tuple(Subnetwork(name, widths, exit) for name, (widths, exit) in names.items())
+    return replace(family, exits=exits, subnetworks=(*family.subnetworks[:3], *shallow))
+
+
+JOINTLY = {**ARGUMENTS, "exit_training": "joint", "exit_epochs": 3}
+
+
+def test_exits_are_warmed_up_and_trained_with_the_network(several: Family, dataset: Dataset, tmp_path: Path) -> None:
+    reports: list[EpochReport] = []
+    supernet = finetune(several, dataset, **JOINTLY, progress=reports.append)
+    assert [report.phase for report in reports] == ["exits"] * 4 + ["subnetworks"] * (EPOCHS + 1)
+    assert set(reports[0].validation_accuracy) == {"exit_conv", "exit_dw"}
+    assert set(reports[-1].validation_accuracy) == {one.name for one in several.subnetworks}
+    x, y = dataset.test.features()
+    runtime = Runtime(emit(supernet, tmp_path / "model.tflite", "float32"))
+    for index, one in enumerate(several.subnetworks):
+        assert accuracy(supernet, index, x, y) > (0.6 if index else 0.85), one.name
+        runtime.select(index)
+        np.testing.assert_allclose(runtime.invoke(x), evaluate(supernet, index, x), atol=1e-4)
+
+
+def test_joint_training_of_exits_resumes_and_guards_the_full_network(
+    several: Family, dataset: Dataset, tmp_path: Path
+) -> None:
+    """Labels that are all wrong spoil the network after the first epochs, in which heads learn nothing else."""
+    wrong = replace(dataset, train=replace(dataset.train, labels=(dataset.train.labels + 1) % 3))
+    trained = finetune(replace(several, exits=(), subnetworks=several.subnetworks[:1]), dataset, **ARGUMENTS).family
+    spoilt = replace(several, graph=trained.graph)
+    arguments = {**JOINTLY, "epochs": 3, "exit_epochs": 1, "guard": 0.1}
+
+    def interrupt(report: EpochReport) -> None:
+        if (report.phase, report.epoch) == ("subnetworks", 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(spoilt, wrong, **arguments, run_dir=tmp_path, progress=interrupt)
+    reports: list[EpochReport] = []
+    resumed = finetune(spoilt, wrong, **arguments, run_dir=tmp_path, progress=reports.append)
+    assert (reports[0].phase, reports[0].epoch) == ("subnetworks", 2)
+    assert reports[-1].validation_accuracy["full"] < 0.5
+    x, y = dataset.test.features()
+    assert accuracy(resumed, 0, x, y) > 0.85
+    _assert_equal(finetune(spoilt, wrong, **arguments), resumed)
+
+
+def test_heads_learn_at_a_rate_of_their_own(several: Family, dataset: Dataset) -> None:
+    still = finetune(several, dataset, **{**JOINTLY, "learning_rate": 1e-9, "exit_epochs": 0})
+    for before, after in zip(several.graph.nodes, still.family.graph.nodes, strict=True):
+        for name in set(before.weights) & {"kernel", "bias", "gamma", "beta"}:
+            np.testing.assert_allclose(after.weights[name], before.weights[name], atol=1e-5)
+    x, y = dataset.test.features()
+    assert accuracy(still, 4, x, y) > 0.7
+
+
 def test_outputs_are_probabilities(run: Run, dataset: Dataset) -> None:
     x, _ = dataset.test.features()
     for index in range(len(run.supernet.family.subnetworks)):
@@ -118,7 +177,7 @@ def test_graphs_carry_the_statistics_of_the_full_network(run: Run) -> None:
 
 def test_reports_begin_before_training_and_name_each_phase(run: Run) -> None:
     assert [(report.phase, report.epoch) for report in run.reports] == [
-        (phase, epoch) for phase in ("subnetworks", "exit_conv") for epoch in range(EPOCHS + 1)
+        (phase, epoch) for phase in ("subnetworks", "exits") for epoch in range(EPOCHS + 1)
     ]
     assert set(run.reports[0].validation_accuracy) == {"full", "half", "least"}
     assert set(run.reports[-1].validation_accuracy) == {"shallow", "least shallow"}
@@ -220,6 +279,9 @@ def test_without_epochs_only_statistics_change(family: Family, dataset: Dataset)
         ({"batch_norm": "none"}, "batch_norm"),
         ({"decay": "linear"}, "decay"),
         ({"precision": "int4"}, "precision"),
+        ({"exit_training": "never"}, "exit_training"),
+        ({"exit_training": "joint", "batch_norm": "shared"}, "batch_norm"),
+        ({"guard": 2.0}, "guard"),
     ],
 )
 def test_bad_arguments_are_named(family: Family, dataset: Dataset, arguments: dict, named: str) -> None:
