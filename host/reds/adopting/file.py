@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
 from reds.adopting.network import AdoptedNetwork, read_network
-from reds.adopting.pruning import MagnitudePruning, prune_by_magnitude
+from reds.adopting.pruning import AdoptPruning, prune_adopted
 from reds.compiled import ElementType
 from reds.emitting.standard import AlignedBuffer, pack_again
 from reds.errors import VerificationError
@@ -30,7 +30,7 @@ _VERIFIED_SAMPLES = 4
 def adopt(
     source: Path | str,
     path: Path | str,
-    pruning: MagnitudePruning | None = None,
+    pruning: AdoptPruning | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Gives a TFLite model its metadata entry `REDS`, with one subnetwork, the model itself, or with narrower ones too.
@@ -41,8 +41,7 @@ def adopt(
     Args:
         source: a .tflite file in int8 or float32 of supported operators (docs/supported.md).
         path: the file to write; it is whole or absent.
-        pruning: which subnetworks to search by the magnitudes of the weights; none beside the model itself if not
-            given.
+        pruning: which subnetworks to search; none beside the model itself if not given.
         progress: called with a line per subnetwork.
 
     Returns:
@@ -50,7 +49,8 @@ def adopt(
 
     Raises:
         UsageError: if the file is damaged, has an entry already, or is not made of supported operators; the sentence
-            names the operator. With pruning also if it has nothing to narrow, or a budget cannot be met.
+            names the operator. With pruning also if it has nothing to narrow, a budget cannot be met, or samples do
+            not fit.
         VerificationError: if the model does not compute what it did after its channels were sorted.
     """
     write_atomically(path, with_plan(source, pruning, progress))
@@ -58,7 +58,7 @@ def adopt(
 
 
 def with_plan(
-    source: Path | str | bytes, pruning: MagnitudePruning | None = None, progress: Progress | None = None
+    source: Path | str | bytes, pruning: AdoptPruning | None = None, progress: Progress | None = None
 ) -> bytes:
     """The bytes of a TFLite model with its metadata entry `REDS`.
 
@@ -74,8 +74,8 @@ def with_plan(
     foreign = read_foreign_model(source)
     if pruning is None:
         return _packed(foreign, read_network(foreign.model, foreign.source))
-    original = with_plan(foreign.content)
-    pruned = prune_by_magnitude(foreign.model, foreign.source, pruning, progress)
+    original = with_plan(source)
+    pruned = prune_adopted(foreign.model, foreign.source, original, pruning, progress)
     content = _packed(foreign, pruned.adopted)
     verify_limits(content, pruned.family)
     _verify_same_function(original, content, pruned.adopted.network.element_type)

@@ -1,13 +1,17 @@
-"""Gives an adopted network subnetworks, by the magnitudes of its weights alone."""
+"""Gives an adopted network subnetworks without training: by its weights alone, or with a few samples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ai_edge_litert import schema_py_generated as tflite
+from numpy.typing import NDArray
 
-from reds.adopting.graph import falling_orders, graph_of, magnitudes
+from reds.adopting.compensating import with_means
+from reds.adopting.graph import graph_of
+from reds.adopting.importance import Importance, falling_orders, fluctuations, magnitudes
 from reds.adopting.network import AdoptedNetwork, read_network
 from reds.adopting.permuting import permute_channels
+from reds.adopting.statistics import ActivationStatistics, measure_activations
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork
 from reds.errors import UsageError
 from reds.graph import INPUT, Dense, Family, Graph, MapDense, Ranked, Subnetwork
@@ -17,8 +21,8 @@ from reds.solving.formulation import Objective
 
 
 @dataclass(frozen=True)
-class MagnitudePruning:
-    """Which subnetworks to search; see `reds.solve`."""
+class AdoptPruning:
+    """Which subnetworks to search, see `reds.solve`, and by what."""
 
     budgets: Sequence[float] = (0.25, 0.5, 0.75)
     metric: str = "macs"
@@ -27,6 +31,12 @@ class MagnitudePruning:
     minimum: float = 1
     multiple: int = 4
     order: Order = "bottom_up"
+    importance: Importance | None = None
+    """What channels are sorted by, see `reds.adopting.importance`. If not given, "fluctuation" with samples and "paths"
+    without."""
+    samples: NDArray | None = None
+    """(samples, *input shape) inputs without labels, real or in the model's own type; may be absent. With them, the
+    means of the channels that a subnetwork lacks go into its biases."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +47,22 @@ class PrunedNetwork:
     family: Family
 
 
-def prune_by_magnitude(
-    model: tflite.ModelT, source: str, pruning: MagnitudePruning, progress: Callable[[str], None] | None = None
+def prune_adopted(
+    model: tflite.ModelT,
+    source: str,
+    original: bytes,
+    pruning: AdoptPruning,
+    progress: Callable[[str], None] | None = None,
 ) -> PrunedNetwork:
-    """Sorts the channels of a model by the weight that makes them, and searches nested subnetworks.
+    """Sorts the channels of a model by their importance, and searches nested subnetworks.
 
-    A subnetwork keeps the full network's scales, zero points, multipliers and biases of the channels that it has.
+    A subnetwork keeps the full network's scales, zero points and multipliers of the channels that it has, and without
+    samples its biases.
 
     Args:
         model: a TFLite model with one subgraph; its constants are permuted, so that it computes what it did.
         source: name of its file, for messages.
+        original: the same model with the plan of its full network.
         pruning: which subnetworks.
         progress: called with a line per budget.
 
@@ -54,7 +70,8 @@ def prune_by_magnitude(
         The network of the permuted model.
 
     Raises:
-        UsageError: if the model is not made of supported operators, has nothing to narrow, or a budget cannot be met.
+        UsageError: if the model is not made of supported operators, has nothing to narrow, a budget cannot be met, or
+            the samples do not fit.
     """
     adopted = _read(model, source)
     graph = graph_of(adopted.network)
@@ -63,11 +80,13 @@ def prune_by_magnitude(
             f"'{source}' has nothing to narrow: the channels of each layer are those of its input or its output, or "
             "are joined, sliced, or read in groups or in another shape. Adopt it without `prune`."
         )
-    importance = magnitudes(graph, adopted.network)
+    statistics = None
+    if pruning.samples is not None:
+        statistics = measure_activations(original, adopted.network, pruning.samples)
+    importance, method = _importance(graph, adopted.network, pruning, statistics)
     orders = falling_orders(importance)
     permute_channels(model, adopted, graph, orders)
-    permuted = _read(model, source)
-    ranked = Ranked(graph, tuple(values[order] for values, order in zip(importance, orders, strict=True)), "l1")
+    ranked = Ranked(graph, tuple(values[order] for values, order in zip(importance, orders, strict=True)), method)
     family = solve(
         ranked,
         pruning.budgets,
@@ -77,10 +96,26 @@ def prune_by_magnitude(
         minimum=pruning.minimum,
         multiple=pruning.multiple,
         order=pruning.order,
-        element_bytes=permuted.network.element_type.dtype.itemsize,
+        element_bytes=adopted.network.element_type.dtype.itemsize,
         progress=progress,
     )
-    return PrunedNetwork(replace(permuted, network=with_subnetworks(permuted.network, graph, family)), family)
+    permuted = _read(model, source)
+    network = with_subnetworks(permuted.network, graph, family)
+    if statistics is not None:
+        network = with_means(network, statistics.permuted(graph, orders))
+    return PrunedNetwork(replace(permuted, network=network), family)
+
+
+def _importance(
+    graph: Graph, network: CompiledNetwork, pruning: AdoptPruning, statistics: ActivationStatistics | None
+) -> tuple[list[NDArray], Importance]:
+    """The importance of all channels, and how it was measured."""
+    method = pruning.importance or ("paths" if statistics is None else "fluctuation")
+    if method != "fluctuation":
+        return magnitudes(graph, network, method), method
+    if statistics is None:
+        raise UsageError("`importance` can only be 'fluctuation' with `samples`. Received: none.")
+    return fluctuations(graph, network, statistics), method
 
 
 def _read(model: tflite.ModelT, source: str) -> AdoptedNetwork:

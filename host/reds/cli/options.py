@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TYPES = ("int8", "float32")
 IMPORTANCE = ("taylor", "l1", "l2", "random")
+UNTRAINED_IMPORTANCE = ("paths", "l1", "fluctuation")
 OBJECTIVES = ("product", "sum")
 HEADS = ("auxiliary", "dense", "compact")
 EXIT_TRAININGS = ("frozen", "joint")

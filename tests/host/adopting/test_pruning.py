@@ -1,25 +1,30 @@
 """Subnetworks of adopted models: the model computes what it did, and TFLite Micro runs each subnetwork alone alike."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tflite
+from ai_edge_litert.interpreter import Interpreter as LiteRT
+from ai_edge_litert.interpreter import OpResolverType
 from converted_models import TYPES, converted
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from model_builder import LayerSpec, NetworkBuilder, network_with_views
+from numpy.typing import NDArray
 from random_networks import random_supernet
 
 import reds
 from reds import cost
-from reds.adopting import MagnitudePruning, with_plan
-from reds.adopting.graph import graph_of, magnitudes
+from reds.adopting import AdoptPruning, with_plan
+from reds.adopting.graph import graph_of
+from reds.adopting.importance import Importance, fluctuations, magnitudes
 from reds.adopting.network import read_network
 from reds.adopting.pruning import over_maps
-from reds.compiled import ElementType
+from reds.adopting.statistics import ActivationStatistics, measure_activations
+from reds.compiled import CompiledNetwork, ElementType
 from reds.emitting import encode, extract
 from reds.emitting.standard import pack_again
 from reds.errors import UsageError
@@ -28,12 +33,13 @@ from reds.inspecting import inspect
 from reds.model_file import decode, read_foreign_model, read_model_file
 from reds.quantizing import quantize
 from reds.reference import run_litert, run_tflite_micro
+from reds.runtime import Runtime
 from reds.solving.metrics import cost_at
 from reds.tensors import align
 from reds.verifying import random_inputs, verify
 
 SAMPLES = 10
-ANY_WIDTH = MagnitudePruning(multiple=1)
+ANY_WIDTH = AdoptPruning(multiple=1)
 
 NARROWABLE = ["plain", "separable", "residual", "vectors", "series", "detector", "excited", "decoder", "enlarged"]
 NARROWABLE += ["scaled"]
@@ -81,7 +87,7 @@ def test_random_networks(tmp_path: Path, seed: int, type: str) -> None:
     samples = np.random.default_rng(seed).standard_normal((32, *supernet.family.graph.input_shape), np.float32)
     original = extract(encode(quantize(supernet, type, samples)), 0)
     try:
-        pruned = with_plan(original, MagnitudePruning(budgets=(0.4, 0.8), multiple=1))
+        pruned = with_plan(original, AdoptPruning(budgets=(0.4, 0.8), multiple=1))
     except UsageError as error:
         assert "nothing to narrow" in str(error) or "cannot be met" in str(error)
         assume(False)
@@ -99,47 +105,49 @@ def check_costs(pruned: bytes) -> None:
         assert cost_at("arena", graph, row.widths, size) <= align(row.arena_bytes)
 
 
-def test_channels_are_sorted_by_the_weight_that_makes_them() -> None:
-    """The sums of a group are those of before, in another order: they fall, and each channel keeps its own."""
-    before = network_of(converted("separable", "int8"))
-    after = decode(read_model_file(with_plan(converted("separable", "int8"), ANY_WIDTH)))
-    unsorted = magnitudes(graph_of(before), before)
-    for values, sorted_values in zip(unsorted, magnitudes(graph_of(after), after), strict=True):
+@pytest.mark.parametrize("importance", ["paths", "l1"])
+def test_channels_are_sorted(importance: Importance) -> None:
+    """The importance of a group's channels is that of before, in falling order."""
+    content = converted("separable", "int8")
+    before = network_of(content)
+    pruning = AdoptPruning(multiple=1, importance=importance)
+    after = decode(read_model_file(with_plan(content, pruning)))
+    unsorted = magnitudes(graph_of(before), before, importance)
+    for values, sorted_values in zip(unsorted, magnitudes(graph_of(after), after, importance), strict=True):
         np.testing.assert_allclose(sorted_values, np.sort(values)[::-1], rtol=1e-6)
     assert any(np.any(np.diff(values) > 0) for values in unsorted)
 
 
-def network_of(content: bytes):
+def network_of(content: bytes) -> CompiledNetwork:
     foreign = read_foreign_model(content)
     return over_maps(read_network(foreign.model, foreign.source).network)
 
 
-def test_the_weight_of_a_channel_is_real() -> None:
-    """Sums of magnitudes in units of the scales, over everything that makes a channel."""
+def test_the_importance_of_a_channel() -> None:
+    """Of the first group: a convolution and a depthwise one make it, a pointwise one reads it."""
     network = network_of(converted("separable", "int8"))
-    first, second, _ = magnitudes(graph_of(network), network)
     steps = network.subnetworks[0].steps
-    weights = [
-        np.abs(layer.weights.astype(np.float64) * step.weight_scales.reshape((-1, 1, 1, 1) if axis == 0 else (-1,)))
-        for layer, step, axis in zip(network.layers[:3], steps, (0, 3, 0), strict=False)
-    ]
-    np.testing.assert_allclose(first, weights[0].sum(axis=(1, 2, 3)) + weights[1].sum(axis=(0, 1, 2)), rtol=1e-6)
-    assert len(second) == 12
+    made, depthwise, read = (
+        np.abs(layer.weights.astype(np.float64) * step.weight_scales.reshape(shape))
+        for layer, step, shape in zip(network.layers, steps, ((-1, 1, 1, 1), (-1,), (-1, 1, 1, 1)), strict=False)
+    )
+    sums = [made.sum(axis=(1, 2, 3)), depthwise.sum(axis=(0, 1, 2)), read.sum(axis=(0, 1, 2))]
+    np.testing.assert_allclose(magnitudes(graph_of(network), network, "l1")[0], sums[0] + sums[1], rtol=1e-6)
+    paths = np.prod([values / values.mean() for values in sums], axis=0)
+    np.testing.assert_allclose(magnitudes(graph_of(network), network, "paths")[0], paths, rtol=1e-6)
 
 
 def test_an_arena_that_is_limited() -> None:
     full = inspect(with_plan(converted("separable", "int8"))).subnetworks[0].arena_bytes
     limit = int(0.6 * full)
-    rows = inspect(
-        with_plan(converted("separable", "int8"), MagnitudePruning((0.9,), limits={"arena": limit}, multiple=1))
-    )
+    rows = inspect(with_plan(converted("separable", "int8"), AdoptPruning((0.9,), limits={"arena": limit}, multiple=1)))
     assert rows.subnetworks[1].arena_bytes <= limit < full
 
 
 @pytest.mark.parametrize("metric", ["flash", "arena", "cycles:cortex-m4"])
 def test_other_metrics(metric: str) -> None:
     """What the plans cost is compared with the limits when they are written."""
-    report = inspect(with_plan(converted("separable", "int8"), MagnitudePruning((0.8,), metric, multiple=1)))
+    report = inspect(with_plan(converted("separable", "int8"), AdoptPruning((0.8,), metric, multiple=1)))
     assert report.subnetworks[1].macs < report.subnetworks[0].macs
 
 
@@ -149,6 +157,12 @@ def test_other_metrics(metric: str) -> None:
 def test_nothing_to_narrow(name: str) -> None:
     with pytest.raises(UsageError, match=r"'model' has nothing to narrow: .*without `prune`"):
         with_plan(converted(name, "int8"), ANY_WIDTH)
+
+
+def test_what_cannot_be_adopted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "foreign.tflite").write_bytes(converted("plain", "int8")[:900])
+    with pytest.raises(UsageError, match=r"foreign\.tflite"):
+        reds.adopt(tmp_path / "foreign.tflite", tmp_path / "out.tflite", ANY_WIDTH)
 
 
 def test_a_budget_that_cannot_be_met() -> None:
@@ -170,7 +184,7 @@ def test_other_shapes_fix_channels(tmp_path: Path) -> None:
         LayerSpec(Dense(), 4, reads=(1, 1, 4 * 8 * 7)),
     ]
     original = extract(encode(builder.build(specs)), 0)
-    pruned = with_plan(original, MagnitudePruning((0.6,), multiple=1))
+    pruned = with_plan(original, AdoptPruning((0.6,), multiple=1))
     check(tmp_path, original, pruned)
     steps = decode(read_model_file(pruned)).subnetworks[1].steps
     assert steps[0].output_channels < 8
@@ -206,14 +220,121 @@ def test_constants_that_layers_share(tmp_path: Path, field: str, inputs: Sequenc
     )
     share(field)(model, inputs)
     original = pack_again(model, b"")
-    check(tmp_path, original, with_plan(original, MagnitudePruning((0.7,), multiple=1)))
+    check(tmp_path, original, with_plan(original, AdoptPruning((0.7,), multiple=1)))
 
 
 def test_a_file_that_was_pruned(tmp_path: Path) -> None:
     """By the public function, to the file that is named; an extracted subnetwork can be pruned again."""
     (tmp_path / "foreign.tflite").write_bytes(converted("separable", "int8"))
     lines: list[str] = []
-    path = reds.adopt(tmp_path / "foreign.tflite", tmp_path / "out.tflite", copy(ANY_WIDTH), lines.append)
+    path = reds.adopt(tmp_path / "foreign.tflite", tmp_path / "out.tflite", ANY_WIDTH, lines.append)
     assert [line.split(":")[0] for line in lines] == ["25%", "50%", "75%"]
     narrow = extract(path, 2)
-    check(tmp_path, narrow, with_plan(narrow, MagnitudePruning((0.5,), multiple=1)))
+    check(tmp_path, narrow, with_plan(narrow, AdoptPruning((0.5,), multiple=1)))
+
+
+def samples_for(content: bytes) -> NDArray[np.float32]:
+    shape = inspect(with_plan(content)).input_shape[1:]
+    return np.random.default_rng(1).standard_normal((12, *shape), np.float32)
+
+
+@pytest.mark.parametrize("name", ["plain", "separable", "excited", "decoder", "series"])
+@pytest.mark.parametrize("type", TYPES)
+def test_every_proof_holds_with_samples(tmp_path: Path, name: str, type: str) -> None:
+    original = converted(name, type)
+    pruned = with_plan(original, AdoptPruning(multiple=1, samples=samples_for(original)))
+    check(tmp_path, original, pruned)
+    check_costs(pruned)
+
+
+@pytest.mark.parametrize("type", ElementType)
+@pytest.mark.parametrize("last", [Conv2D((1, 1)), Conv2D((3, 4)), Dense()])
+def test_channels_that_never_change_are_not_missed(type: ElementType, last: DeviceOperation) -> None:
+    """Three of six channels are constant. Without them, but with their means in the biases, outputs are the same."""
+    builder = NetworkBuilder(type, (3, 4, 2), seed=2)
+    reads = (1, 1, 72) if isinstance(last, Dense) else None
+    network = builder.build([LayerSpec(Conv2D((1, 1)), 6, "relu"), LayerSpec(last, 5, reads=reads)])
+    first = network.layers[0]
+    assert first.weights is not None
+    weights = first.weights.copy()
+    weights[[0, 2, 3]] = 0
+    network = replace(network, layers=(replace(first, weights=weights), *network.layers[1:]))
+    original = extract(encode(network), 0)
+    inputs = builder.input(20)
+    pruned = with_plan(original, AdoptPruning((0.5,), multiple=3, samples=inputs))
+    assert inspect(pruned).subnetworks[1].widths == (3,)
+    runtime = Runtime(pruned)
+    full, narrow = (outputs_of(runtime, index, inputs) for index in (0, 1))
+    tolerance = 1 if type is ElementType.INT8 else 1e-5 * np.abs(full).max()
+    assert np.abs(narrow - full).max() <= tolerance
+    without = Runtime(with_plan(original, AdoptPruning((0.5,), multiple=3)))
+    assert np.abs(outputs_of(without, 1, inputs) - full).max() > 4 * tolerance
+
+
+def outputs_of(runtime: Runtime, subnetwork: int, inputs: NDArray) -> NDArray[np.float64]:
+    runtime.select(subnetwork)
+    return runtime.invoke(inputs).astype(np.float64)
+
+
+def test_statistics_of_activations() -> None:
+    """Against LiteRT's tensors, in real units."""
+    content = converted("separable", "int8")
+    adopted, samples = with_plan(content), samples_for(content)
+    network = network_of(content)
+    found = measure_activations(adopted, network, samples)
+    interpreter = Interpreter(content, samples)
+    for layer, mean, variance in zip(network.layers, found.means, found.variances, strict=True):
+        values = interpreter.values(layer.name).reshape(len(samples), *layer.output_shape)
+        np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(variance, values.var(axis=(0, 1, 2)), rtol=1e-5, atol=1e-6)
+
+
+class Interpreter:
+    """All tensors of a model for all samples."""
+
+    def __init__(self, content: bytes, samples: NDArray[np.float32]) -> None:
+        interpreter = LiteRT(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=True,
+        )
+        interpreter.allocate_tensors()
+        self._details = {detail["name"]: detail for detail in interpreter.get_tensor_details()}
+        self._values: dict[str, list[NDArray]] = {name: [] for name in self._details}
+        source = interpreter.get_input_details()[0]
+        for sample in Runtime(with_plan(content)).quantize(samples):
+            interpreter.set_tensor(source["index"], sample[np.newaxis])
+            interpreter.invoke()
+            for name, detail in self._details.items():
+                self._values[name].append(interpreter.get_tensor(detail["index"]))
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        scale, zero_point = self._details[name]["quantization"]
+        return (np.stack(self._values[name]).astype(np.float64) - zero_point) * scale
+
+
+def test_fluctuation_counts_what_reads_a_channel() -> None:
+    network = network_of(converted("plain", "int8"))
+    dense, step = network.layers[-2], network.subnetworks[0].steps[-2]
+    variances = tuple(np.arange(1.0, layer.output_shape[2] + 1) for layer in network.layers)
+    means = tuple(np.zeros(layer.output_shape) for layer in network.layers)
+    weights = dense.weights * step.weight_scales.reshape(-1, 1, 1, 1).astype(np.float64)
+    expected = np.sqrt(np.square(weights).sum(axis=(0, 1, 2)) * variances[0])
+    (found,) = fluctuations(graph_of(network), network, ActivationStatistics(means, variances))
+    np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros((2, 20, 16), np.float32), np.zeros((0, 20, 16, 1), np.float32), np.zeros((2, 20, 16, 1), np.int16),
+     np.full((2, 20, 16, 1), np.nan, np.float32)],
+)  # fmt: skip
+def test_samples_that_do_not_fit(samples: NDArray) -> None:
+    with pytest.raises(UsageError, match=r"`samples` must hold inputs of shape \(20, 16, 1\)"):
+        with_plan(converted("separable", "int8"), AdoptPruning(samples=samples))
+
+
+@pytest.mark.parametrize("importance", ["fluctuation", "taylor"])
+def test_importance_that_needs_more(importance: Importance) -> None:
+    with pytest.raises(UsageError, match="`importance`"):
+        with_plan(converted("separable", "int8"), AdoptPruning(importance=importance))

@@ -209,6 +209,15 @@ def test_adopt_and_prune_without_data(reds: Any, foreign: Path, tmp_path: Path) 
     assert reds("verify", path, "--samples", 2, "--json").json["passed"]
 
 
+def test_adopt_and_prune_with_samples(reds: Any, foreign: Path, inputs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pruned.tflite"
+    arguments = ("adopt", foreign, "-o", path, "--prune", "--budgets", "0.5", "--multiple", 1)
+    assert reds(*arguments, "--samples", inputs).code == 0
+    with_samples = path.read_bytes()
+    assert reds(*arguments).code == 0
+    assert path.read_bytes() != with_samples
+
+
 @needs_qemu
 def test_an_adopted_file_on_a_board(reds: Any, foreign: Path, tmp_path: Path) -> None:
     path = tmp_path / "adopted.tflite"
