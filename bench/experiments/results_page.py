@@ -333,7 +333,13 @@ def _mean_and_deviation(row: dict | None) -> str:
     return f"{100 * row['accuracy']:.1f}{deviation}" + (f" ({row['seeds']})" if row["seeds"] != 3 else "")
 
 
-FOUND = {"paths": "without data", "l1": "without data, L1", "fluctuation": "with samples", "trained": "trained"}
+FOUND = {
+    "paths": "without data",
+    "l1": "without data, L1",
+    "noise": "with noise",
+    "samples": "with samples",
+    "trained": "trained",
+}
 """Ways to subnetworks, and their headings."""
 
 
@@ -353,6 +359,7 @@ def _without_training(record: dict) -> str:
         "test clips, by libreds, means over the seeds; widths are multiples of 4. *Without data*: channels by the",
         "product of the weights that make and read them; *L1*: by the sum of those that make them.",
         f"*With samples*: `--samples`, {record['samples']} clips without labels, whose means go into the biases.",
+        "*With noise*: the same means from random bytes instead of clips, which would need no data, but does harm.",
         "*Trained*: the subnetworks of `reds prune` on the same network, which needs the data, the labels and minutes.",
         "With 399 test clips one result has a sampling error of 2.5 points; a guess is right in 8 %.",
         link("without_data.json"),
@@ -385,8 +392,8 @@ def _bit_exact(record: dict) -> str:
         "that it makes occurs in its case. The bytes that the operation writes in libreds on this machine are compared",
         "with those of a plain model in the real TFLite Micro,",
         f"for {record['samples']} random inputs.",
-        f"{refused} further cases were refused when they were written." if refused else "",
-        "PADV2 is read as PAD.",
+        f"{refused} further cases were refused when they were written. PADV2 is read as PAD.",
+        "The program goes on with the record until every operation has 10,000 cases.",
         link("bit_exact.json"),
     )
     header = ("operation", "cases", "prefixes", "prefixes that differ")

@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,17 +57,28 @@ def _network(run: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         foreign, adopted = Path(folder) / "foreign.tflite", Path(folder) / "adopted.tflite"
         foreign.write_bytes(_converted(model, calibration))
-        for importance in get_args(Importance):
-            samples = calibration[:: len(calibration) // SAMPLES] if importance == "fluctuation" else None
+        for way, (importance, samples) in _ways(calibration).items():
             adopt(foreign, adopted, AdoptPruning(BUDGETS, importance=importance, samples=samples))
             measure_accuracy(adopted, x, y)
-            found[importance] = _rows(inspect(adopted))
+            found[way] = _rows(inspect(adopted))
     return {
         "architecture": model.name,
         "run": f"{run.parent.name}/{run.name}",
         "test_samples": len(y),
         "trained": [{name: row[name] for name in ("name", "macs", "widths", "accuracy")} for row in trained],
         "found": found,
+    }
+
+
+def _ways(calibration: NDArray[np.float32]) -> dict[str, tuple[Importance, NDArray | None]]:
+    """By name what channels are sorted by, and the samples whose means go into the biases."""
+    samples = calibration[:: len(calibration) // SAMPLES]
+    noise = np.random.default_rng(0).integers(-128, 128, samples.shape, np.int8)
+    return {
+        "paths": ("paths", None),
+        "l1": ("l1", None),
+        "samples": ("fluctuation", samples),
+        "noise": ("paths", noise),
     }
 
 
