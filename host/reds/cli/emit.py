@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from reds.cli import options, output
 from reds.errors import UsageError
@@ -23,21 +24,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Emits."""
-    from reds.emitting import truncate
-
     path = arguments.output
-    whole = arguments.run if arguments.run.is_file() else path
-    if whole == path:
+    if arguments.run.is_file():
+        _emit_part_of_file(arguments)
+    elif arguments.only is None:
         _emit_run(arguments.run, path, arguments.type or "int8")
-    elif arguments.only is None or arguments.type is not None:
-        raise UsageError(
-            f"'{whole}' is a file, of which --only takes a part in the type it has: give --only and no --type."
-        )
-    if arguments.only is not None:
-        write_atomically(path, truncate(whole, arguments.only))
+    else:
+        _emit_part_of_run(arguments)
     output.OUT.print(f"{path}: {path.stat().st_size:,} bytes")
     for file, description in options.write_c_files(arguments, path):
         output.OUT.print(f"{file}: {description}")
+
+
+def _emit_part_of_file(arguments: argparse.Namespace) -> None:
+    from reds.emitting import truncate
+
+    if arguments.only is None or arguments.type is not None:
+        raise UsageError(
+            f"'{arguments.run}' is a file, of which --only takes a part in the type it has: give --only and no --type."
+        )
+    write_atomically(arguments.output, truncate(arguments.run, arguments.only))
+
+
+def _emit_part_of_run(arguments: argparse.Namespace) -> None:
+    from reds.emitting import truncate
+
+    with TemporaryDirectory() as folder:
+        whole = Path(folder) / "whole.tflite"
+        _emit_run(arguments.run, whole, arguments.type or "int8")
+        write_atomically(arguments.output, truncate(whole, arguments.only))
 
 
 def _emit_run(folder: Path, path: Path, type: str) -> None:

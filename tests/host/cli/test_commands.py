@@ -164,8 +164,9 @@ def test_emit_some_subnetworks_of_a_run_and_of_a_file(reds: Any, run_folder: Pat
     assert reds("verify", of_file, "--samples", 5).code == 0
 
 
-def test_emit_says_what_only_takes(reds: Any, model: Path, tmp_path: Path) -> None:
+def test_emit_says_what_only_takes(reds: Any, run_folder: Path, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "part.tflite"
+    assert "from 0 to 3" in reds("emit", run_folder, "--only", "4", "-o", path).sentence
     assert "--only" in reds("emit", model, "-o", path).sentence
     assert "--type" in reds("emit", model, "--only", "1", "--type", "int8", "-o", path).sentence
     assert "from 0 to 3" in reds("emit", model, "--only", "4", "-o", path).sentence
