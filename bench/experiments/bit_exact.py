@@ -350,9 +350,16 @@ def _requantized(network: CompiledNetwork, layer: int, output: Quantization) -> 
     return _changed(network, layer + 1, lambda step: replace(step, input_quantizations=(output,)))
 
 
+class RefusedError(Exception):
+    """The emitter refuses a case. What libreds refuses to open, or `reds adopt` to read, is an error of theirs."""
+
+
 def libreds_outputs(case: Case) -> list[list[NDArray]]:
     """Per subnetwork and sample the bytes that libreds wrote for the layer."""
-    content = encode(case.network)
+    try:
+        content = encode(case.network)
+    except UsageError as error:
+        raise RefusedError from error
     plan = _plan_of(content)
     runtime = Runtime(content, trust_flash=True)
     outputs = []
@@ -471,7 +478,7 @@ def run(operation: str, tally: Tally, count: int, failures: list[dict]) -> None:
         number = tally.next_case
         try:
             prefixes, different = compare(operation, number)
-        except UsageError:
+        except RefusedError:
             tally.refused += 1
             continue
         tally.cases += 1

@@ -14,6 +14,7 @@ from layer_drawing import Draw
 
 from reds.adopting.operators import OPERATORS
 from reds.adopting.tflite_graph import BUILTIN_NAMES
+from reds.errors import UsageError
 
 READ_AS_ANOTHER = {tflite.BuiltinOperator.PADV2}
 
@@ -72,6 +73,22 @@ def test_paths_reach_every_size() -> None:
         for sizes in ((1, 5), (4, 3, 7), (6,)):
             columns = zip(*bit_exact.paths(Draw(seed), *sizes), strict=True)
             assert [set(column) for column in columns] == [set(range(1, size + 1)) for size in sizes]
+
+
+def test_what_libreds_does_not_open_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what the emitter refuses is left out."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise UsageError("refused")
+
+    tally = bit_exact.Tally()
+    with monkeypatch.context() as patched:
+        patched.setattr(bit_exact, "encode", refuse)
+        bit_exact.run("ADD", tally, 2, [])
+    assert (tally.cases, tally.refused) == (0, 2)
+    monkeypatch.setattr(bit_exact, "Runtime", refuse)
+    with pytest.raises(UsageError):
+        bit_exact.run("ADD", tally, 1, [])
 
 
 def test_a_record_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
