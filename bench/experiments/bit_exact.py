@@ -4,12 +4,15 @@
 
 A case is an operation with random sizes, weights and quantisation between layers that give it prefixes of their
 channels. All prefixes of its input's and of its output's channels occur. The bytes that the operation wrote are
-compared with those of a plain model of that prefix in the real TFLite Micro. A record that exists is continued; the
-number of a case and the operation's name decide everything in it, so that any case can be made again.
+compared with those of a plain model of that prefix in the real TFLite Micro. Operators that only
+`reds adopt` reads, as others, are drawn in small models; what libreds makes of these, adopted, is compared with what
+the models themselves give. A record that exists is continued; the number of a case and the operation's name decide
+everything in it, so that any case can be made again.
 """
 
 import argparse
 import json
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,12 +24,14 @@ from unittest.mock import patch
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
+from foreign_models import FOREIGN, inputs_of
 from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, output_shape
 from numpy.typing import NDArray
 from tflite_micro import runtime as tflm
 
 from reds import plan as planner
+from reds.adopting.file import with_plan
 from reds.arena import place
 from reds.compiled import CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
 from reds.emitting import encode
@@ -37,16 +42,21 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
+    BatchMatMul,
     Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Dequantize,
     DeviceOperation,
     Mean,
     Multiply,
     Pair,
+    PortType,
     PRelu,
+    Quantize,
     Requantize,
+    Resize,
     Shape,
     Slice,
     Subtract,
@@ -185,6 +195,73 @@ def pair(kind: type[Pair], draw: Draw) -> Drawn:
     return Drawn((height, width, draw.size(3)), specs, 2, widths, loudness)
 
 
+def pair_with_constant(kind: type[Pair], draw: Draw) -> Drawn:
+    """A map and one value, one for each of its channels, or one for each element, which then are all there."""
+    channels = draw.size(LARGEST_CHANNELS)
+    loudness, activation = draw.choice(1e-2, 0.3, 1.0, 1.0, 3.0, 30.0), draw.activation()
+    if kind is Multiply and activation == "relu6":
+        loudness = 1e-2  # As of two maps.
+    spread, scalar = draw.choice((True, True), (True, False), (False, False))
+    operation = Subtract(spread, exchanged=draw.choice(False, True)) if kind is Subtract else kind(spread)
+    specs = [
+        LayerSpec(Conv2D((1, 1)), channels),
+        LayerSpec(operation, activation=activation, inputs=(0,), scalar=scalar),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    widths = [(width, 0, 3) for width in (range(1, channels + 1) if spread else [channels])]
+    return Drawn((*draw.pair(5, 5), draw.size(3)), specs, 1, widths, loudness)
+
+
+def resize(draw: Draw) -> Drawn:
+    size = draw.choice(draw.pair(9, 9), draw.pair(9, 9), draw.pair(60, 3), draw.pair(3, 60))
+    return hidden(draw, Resize(size, *draw.choice((False, False), (True, False), (False, True))), output=1)
+
+
+def transpose(draw: Draw) -> Drawn:
+    """Of all channels, which become rows or columns."""
+    channels = draw.size(9)
+    specs = [LayerSpec(Conv2D((1, 1)), channels), LayerSpec(draw.transpose()), LayerSpec(Conv2D((1, 1)), 3)]
+    return Drawn((*draw.pair(7, 7), draw.size(3)), specs, 1, [(channels, 0, 3)])
+
+
+def batch_matmul(draw: Draw) -> Drawn:
+    """Of all channels, which are elements of the matrices."""
+    pairs, depth, rows, columns = (draw.size(most) for most in (4, 11, 7, 9))
+    operation = BatchMatMul(draw.choice(False, True), draw.choice(False, True))
+    first = (pairs, depth, rows) if operation.transpose_first else (pairs, rows, depth)
+    second = (pairs, columns, depth) if operation.transpose_second else (pairs, depth, columns)
+    specs = [
+        LayerSpec(Dense(), math.prod(first)),
+        LayerSpec(Dense(), math.prod(second), inputs=(INPUT,)),
+        LayerSpec(operation, inputs=(0, 1), reads=first),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+    widths = [(math.prod(first), math.prod(second), 0, 3)]
+    return Drawn((1, 1, draw.size(5)), specs, 2, widths, draw.choice(0.3, 1.0, 30.0))
+
+
+def converted_input(source: PortType, draw: Draw) -> Drawn:
+    """The input from another type; it always has all its channels."""
+    channels = draw.size(LARGEST_CHANNELS)
+    specs = [LayerSpec(Quantize(source)), LayerSpec(Conv2D((1, 1)), channels), LayerSpec(Conv2D((1, 1)), 3)]
+    return Drawn((*draw.pair(7, 7), draw.size(5)), specs, 0, [(0, draw.size(channels), 3)])
+
+
+def converted_output(target: PortType, draw: Draw) -> Drawn:
+    """The output to another type; it always has all its channels."""
+    channels, outputs = draw.size(LARGEST_CHANNELS), draw.size(5)
+    specs = [LayerSpec(Conv2D((1, 1)), channels), LayerSpec(Conv2D((1, 1)), outputs), LayerSpec(Dequantize(target))]
+    widths = [(draw.size(channels), outputs, 0)]
+    return Drawn((*draw.pair(7, 7), draw.size(3)), specs, 2, widths, draw.choice(0.3, 1.0, 8.0))
+
+
+def port(draw: Draw) -> Drawn:
+    """What QUANTIZE does at the network's ports."""
+    if draw.choice(True, True, False):
+        return converted_input(draw.choice("float32", "uint8"), draw)
+    return converted_output("uint8", draw)
+
+
 def concatenation(draw: Draw) -> Drawn:
     sizes = [draw.size(6) for _ in range(1 + draw.size(4))]
     joined = [LayerSpec(Conv2D((1, 1)), size, inputs=(INPUT,)) for size in sizes]
@@ -196,11 +273,14 @@ def concatenation(draw: Draw) -> Drawn:
 
 OPERATIONS: Mapping[str, Callable[[Draw], Drawn]] = {
     "ADD": partial(pair, Add),
+    "ADD (constant)": partial(pair_with_constant, Add),
     "AVERAGE_POOL_2D": partial(passing, lambda draw: draw.pool("average")),
+    "BATCH_MATMUL": batch_matmul,
     "CONCATENATION": concatenation,
     "CONV_2D": convolution,
     "CONV_2D (groups)": grouped_convolution,
     "DEPTHWISE_CONV_2D": depthwise_convolution,
+    "DEQUANTIZE": partial(converted_output, "float32"),
     "FULLY_CONNECTED": fully_connected,
     "HARD_SWISH": partial(function, "hard_swish"),
     "LEAKY_RELU": partial(function, "leaky_relu"),
@@ -208,24 +288,32 @@ OPERATIONS: Mapping[str, Callable[[Draw], Drawn]] = {
     "MAX_POOL_2D": partial(passing, lambda draw: draw.pool("max")),
     "MEAN": partial(passing, lambda draw: Mean()),
     "MUL": partial(pair, Multiply),
+    "MUL (constant)": partial(pair_with_constant, Multiply),
     "PAD": partial(passing, Draw.pad),
     "PRELU": partial(passing, lambda draw: PRelu()),
     "QUANTIZE": partial(passing, lambda draw: Requantize()),
+    "QUANTIZE (input or output)": port,
     "RELU": partial(function, "relu"),
     "RELU6": partial(function, "relu6"),
     "RESIZE_NEAREST_NEIGHBOR": partial(passing, lambda draw: Upsample(draw.pair(3, 3))),
+    "RESIZE_NEAREST_NEIGHBOR (any size)": resize,
     "SOFTMAX": softmax,
     "STRIDED_SLICE": slice_or_crop,
     "SUB": partial(pair, Subtract),
+    "SUB (constant)": partial(pair_with_constant, Subtract),
     "TANH": partial(function, "tanh"),
+    "TRANSPOSE": transpose,
     "TRANSPOSE_CONV": transposed_convolution,
 }
-"""How a case of each operation is drawn. PADV2 is read as PAD."""
+"""How a case of each operation that the emitter writes is drawn. PADV2 is read as PAD."""
+
+COMPARED = tuple(sorted((*OPERATIONS, *FOREIGN)))
+"""All operations."""
 
 
 def case_of(operation: str, number: int) -> Case:
-    """A case of an operation; its name and the case's number decide everything."""
-    seed = zlib.crc32(f"{operation} {number}".encode())
+    """A case of an operation that the emitter writes; its name and the case's number decide everything."""
+    seed = _seed(operation, number)
     draw = Draw(seed)
     drawn = OPERATIONS[operation](draw)
     builder = NetworkBuilder(ElementType.INT8, drawn.input_shape, seed, drawn.loudness)
@@ -236,6 +324,10 @@ def case_of(operation: str, number: int) -> Case:
         output = Quantization(np.float32(draw.size(1000) / 2000), draw.size(256) - 129)
         network = _requantized(network, drawn.target, output)
     return Case(network, drawn.target, builder.input(SAMPLES))
+
+
+def _seed(operation: str, number: int) -> int:
+    return zlib.crc32(f"{operation} {number}".encode())
 
 
 def _changed(network: CompiledNetwork, layer: int, change: Callable[[CompiledStep], CompiledStep]) -> CompiledNetwork:
@@ -258,9 +350,16 @@ def _requantized(network: CompiledNetwork, layer: int, output: Quantization) -> 
     return _changed(network, layer + 1, lambda step: replace(step, input_quantizations=(output,)))
 
 
+class RefusedError(Exception):
+    """The emitter refuses a case. What libreds refuses to open, or `reds adopt` to read, is an error of theirs."""
+
+
 def libreds_outputs(case: Case) -> list[list[NDArray]]:
     """Per subnetwork and sample the bytes that libreds wrote for the layer."""
-    content = encode(case.network)
+    try:
+        content = encode(case.network)
+    except UsageError as error:
+        raise RefusedError from error
     plan = _plan_of(content)
     runtime = Runtime(content, trust_flash=True)
     outputs = []
@@ -269,9 +368,10 @@ def libreds_outputs(case: Case) -> list[list[NDArray]]:
         position = next(i for i, step in enumerate(subnetwork.steps) if step.layer == case.target)
         height, width, _ = case.network.layers[case.target].output_shape
         channels = subnetwork.steps[position].output_channels
+        itemsize = case.network.output_dtype.itemsize if position == len(subnetwork.steps) - 1 else 1
         planned = plan.Subnetworks(index)
         start = planned.Tensors(planned.Steps(position).Output()).Offset()
-        end = start + height * width * channels
+        end = start + height * width * channels * itemsize
         outputs.append([_step_to(runtime, sample, position)[start:end] for sample in case.inputs])
     return outputs
 
@@ -296,14 +396,19 @@ def _step_to(runtime: Runtime, sample: NDArray, position: int) -> NDArray:
 
 def tflite_micro_outputs(case: Case) -> list[list[NDArray]]:
     """Per subnetwork and sample what TFLite Micro's reference kernels make of the layer, all in one model."""
-    interpreter = tflm.Interpreter.from_bytes(standard_model(case), arena_size=ARENA_BYTES)
-    outputs: list[list[NDArray]] = [[] for _ in case.network.subnetworks]
-    for sample in case.inputs:
+    return _tflite_micro_bytes(standard_model(case), case.inputs, len(case.network.subnetworks))
+
+
+def _tflite_micro_bytes(content: bytes, inputs: NDArray, outputs: int) -> list[list[NDArray]]:
+    """Per output of a model and sample its bytes in TFLite Micro."""
+    interpreter = tflm.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
+    written: list[list[NDArray]] = [[] for _ in range(outputs)]
+    for sample in inputs:
         interpreter.set_input(sample[np.newaxis], 0)
         interpreter.invoke()
-        for index, samples in enumerate(outputs):
-            samples.append(np.array(interpreter.get_output(index)).reshape(-1))
-    return outputs
+        for index, samples in enumerate(written):
+            samples.append(np.array(interpreter.get_output(index)).reshape(-1).view(np.int8))
+    return written
 
 
 def standard_model(case: Case) -> bytes:
@@ -311,7 +416,8 @@ def standard_model(case: Case) -> bytes:
     model = ModelBuilder("cases")
     subgraph = SubgraphBuilder(model, case.network, "main")
     first = case.network.subnetworks[0].steps[0]
-    source = subgraph.add_activation("input", (1, *case.network.input_shape), first.input_quantization)
+    shape = (1, *case.network.input_shape)
+    source = subgraph.add_activation("input", shape, case.network.input_dtype, first.input_quantization)
     targets = [_add_steps(subgraph, subnetwork, source, case.target) for subnetwork in case.network.subnetworks]
     subgraph.finish(source, targets[0])
     model.subgraphs[0].outputs = np.array(targets, np.int32)
@@ -325,6 +431,16 @@ def _add_steps(subgraph: SubgraphBuilder, subnetwork: CompiledSubnetwork, source
         if step.layer == last:
             return target
     raise ValueError(f"layer {last} does not run")
+
+
+def adopted_outputs(operation: str, number: int) -> tuple[list[list[NDArray]], list[list[NDArray]]]:
+    """Per sample the output of a model of an operation that is adopted, in libreds and in TFLite Micro."""
+    seed = _seed(operation, number)
+    model = FOREIGN[operation](Draw(seed))
+    inputs = inputs_of(model, SAMPLES, seed)
+    runtime = Runtime(with_plan(model.content), trust_flash=True)
+    ours = [sample.reshape(-1) for sample in runtime.invoke(inputs)]
+    return [ours], _tflite_micro_bytes(model.content, inputs, 1)
 
 
 @dataclass
@@ -347,8 +463,11 @@ class Tally:
 
 def compare(operation: str, number: int) -> tuple[int, list[int]]:
     """Number of prefixes of a case, and those whose bytes differ."""
-    case = case_of(operation, number)
-    ours, theirs = libreds_outputs(case), tflite_micro_outputs(case)
+    if operation in FOREIGN:
+        ours, theirs = adopted_outputs(operation, number)
+    else:
+        case = case_of(operation, number)
+        ours, theirs = libreds_outputs(case), tflite_micro_outputs(case)
     return len(ours), [index for index, (a, b) in enumerate(zip(ours, theirs, strict=True)) if not np.array_equal(a, b)]
 
 
@@ -359,7 +478,7 @@ def run(operation: str, tally: Tally, count: int, failures: list[dict]) -> None:
         number = tally.next_case
         try:
             prefixes, different = compare(operation, number)
-        except UsageError:
+        except RefusedError:
             tally.refused += 1
             continue
         tally.cases += 1
@@ -385,13 +504,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Continues the record until every operation has its cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000, help="of each operation; default 10000")
-    parser.add_argument("--operations", default=",".join(OPERATIONS), metavar="NAME,...", help="default all")
+    parser.add_argument("--operations", default=",".join(COMPARED), metavar="NAME,...", help="default all")
     parser.add_argument("--record", type=Path, default=HERE / "bit_exact.json")
     chosen = parser.parse_args(arguments)
     known = json.loads(chosen.record.read_text(encoding="utf-8")) if chosen.record.exists() else {}
     failures = known.get("failures", [])
-    tallies = {name: Tally(**known.get("operations", {}).get(name, {})) for name in OPERATIONS}
-    wanted = [name for name in OPERATIONS if name in chosen.operations.split(",")]
+    tallies = {name: Tally(**known.get("operations", {}).get(name, {})) for name in COMPARED}
+    wanted = [name for name in COMPARED if name in chosen.operations.split(",")]
     while left := [name for name in wanted if tallies[name].cases < chosen.cases]:
         for name in left:
             count = min(CASES_AT_A_TIME, chosen.cases - tallies[name].cases)

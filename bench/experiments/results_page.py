@@ -393,6 +393,8 @@ def _bit_exact(record: dict) -> str:
         "with those of a plain model in the real TFLite Micro,",
         f"for {record['samples']} random inputs.",
         f"{refused} further cases were refused when they were written. PADV2 is read as PAD.",
+        "Operations that need all channels have only these, and so do PACK, REDUCE_MAX, SPLIT, SPLIT_V and UNPACK:",
+        "`reds adopt` reads them as other operations, so their cases are models that are adopted.",
         "The program goes on with the record until every operation has 10,000 cases.",
         link("bit_exact.json"),
     )

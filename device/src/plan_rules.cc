@@ -428,10 +428,10 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
       return ConcatenationWords(checked, step);
     case Operation::Relu:
       return is_int8 && !HaveOneQuantization(source, destination) ? LookupConstants::kWords : 0;
-    case Operation::AveragePool2D:
-    case Operation::MaxPool2D:
     case Operation::ResizeNearestNeighbor:
       return IsRepeated(layer) ? 0 : NearestConstants::Words(layer.output_height(), layer.output_width());
+    case Operation::AveragePool2D:
+    case Operation::MaxPool2D:
     case Operation::Pad:
     case Operation::StridedSlice:
     case Operation::Transpose:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -142,6 +143,11 @@ class TestOperation:
     def test_max_pool2d(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
         check_hidden(element_type, draw, draw.pool("max"), seed)
+
+    @pytest.mark.parametrize("kind", ["average", "max"])
+    def test_pooling_alone(self, element_type: ElementType, kind: Literal["average", "max"]) -> None:
+        """The plan has no constants then."""
+        check(element_type, (4, 6, 3), [LayerSpec(Pool2D(kind, (4, 3), (1, 2)))], [0], 1)
 
     @examples
     @given(seed=seeds)
