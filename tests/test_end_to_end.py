@@ -101,7 +101,7 @@ def test_an_arena_for_nothing(run: PrunedRun) -> None:
         reds.Runtime(run.model, arena_bytes=1)
 
 
-@pytest.mark.parametrize("line", ["subnetworks epoch 1/2", "exit_depthwise epoch 1/1"])
+@pytest.mark.parametrize("line", ["subnetworks epoch 1/2", "exits epoch 1/1"])
 def test_an_interrupted_run_ends_as_an_unbroken_one(run: PrunedRun, tmp_path: Path, line: str) -> None:
     def power_cut(said: str) -> None:
         if said.startswith(line):

@@ -51,4 +51,5 @@ def test_every_prefix_reads_each_line_of_its_weights_once(cache: ModuleType, ele
 def test_another_order_is_seen_to_miss_more(cache: ModuleType) -> None:
     network = NetworkBuilder(ElementType.FLOAT32, (1, 1, 250), seed=1).build(SPECS)
     ours, columns = cache.walks("test", network, orders=(cache.LIBREDS, "input_outer"))
-    assert columns.weight_misses > 2 * ours.weight_misses
+    # Twice as many, but for a few lines at row ends, which depend on where the heap begins.
+    assert columns.weight_misses > 1.99 * ours.weight_misses

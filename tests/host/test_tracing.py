@@ -356,10 +356,11 @@ def test_absorbed_padding_keeps_the_function(
         chain(
             layers.ZeroPadding2D(((above, below), (left, right))),
             layers.Conv2D(2, kernel, strides=strides),
-            shape=(*size, 1),
+            # TensorFlow's oneDNN convolutions of one channel leave some rows unwritten.
+            shape=(*size, 2),
         )
     )
-    x = np.random.default_rng(1).normal(size=(2, *size, 1)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(2, *size, 2)).astype(np.float32)
     np.testing.assert_allclose(predict(trace(model), x), model(x), rtol=1e-4, atol=1e-5)
 
 

@@ -336,7 +336,7 @@ def test_labels_of_close_points_do_not_hide_each_other() -> None:
     )
     figure = Figure(figsize=(4, 3), layout="constrained")
     axes = figure.subplots()
-    model = ModelReport("m", "int8", 1, (1,), (1,), rows)
+    model = ModelReport("m", "int8", 1, "int8", (1,), "int8", (1,), rows)
     plots.draw_accuracy(axes, model, plots.macs_cost(model))
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [label.get_window_extent(renderer) for label in axes.texts]
