@@ -48,8 +48,8 @@ struct Task {
   }
 
   template <typename Element>
-  const Element* Weights() const {
-    return reinterpret_cast<const Element*>(context.buffers->Get(layer.weights())->data()->data());
+  const Weight<Element>* Weights() const {
+    return reinterpret_cast<const Weight<Element>*>(context.buffers->Get(layer.weights())->data()->data());
   }
 
   const uint32_t* Constants() const { return context.constants->data() + step.constants(); }
@@ -98,6 +98,23 @@ OutputStage<int8_t> MakeStage<int8_t>(const Task& task) {
 }
 
 #ifndef REDS_INT8_ONLY
+template <>
+Clamp<int16_t> MakeClamp<int16_t>(const Task& task) {
+  const RangeConstants range(task.Constants());
+  return {range.minimum, range.maximum};
+}
+
+template <>
+OutputStage<int16_t> MakeStage<int16_t>(const Task& task) {
+  const Clamp<int16_t> clamp = MakeClamp<int16_t>(task);
+  const ChannelConstants<int16_t> constants(task.Constants(), task.destination.channels());
+  return {constants.bias,
+          constants.high_bias,
+          constants.multiplier,
+          constants.shift,
+          {clamp.minimum, clamp.maximum}};
+}
+
 template <>
 Clamp<float> MakeClamp<float>(const Task& task) {
   constexpr float kLargest = 3.40282347e38f;
@@ -209,23 +226,25 @@ REDS_OWN_FRAME void RunElementwise<float>(const Task& task) {
 #endif
 
 #ifndef REDS_INT8_ONLY
+template <typename Element>
 REDS_OWN_FRAME void RunQuantizeOfFloat(const Task& task) {
-  Run(Quantize<int8_t>{task.Input<float>(), task.Output<int8_t>(),
-                       task.Positions() * task.destination.channels(), task.destination.scale(),
-                       task.destination.zero_point()});
+  Run(Quantize<Element>{task.Input<float>(), task.Output<Element>(),
+                        task.Positions() * task.destination.channels(), task.destination.scale(),
+                        task.destination.zero_point()});
 }
 
+template <typename Element>
 REDS_OWN_FRAME void RunDequantizeToFloat(const Task& task) {
-  Run(Dequantize<int8_t>{task.Input<int8_t>(), task.Output<float>(),
-                         task.Positions() * task.destination.channels(), task.source.scale(),
-                         task.source.zero_point()});
+  Run(Dequantize<Element>{task.Input<Element>(), task.Output<float>(),
+                          task.Positions() * task.destination.channels(), task.source.scale(),
+                          task.source.zero_point()});
 }
 #endif
 
 // The network's input from another type.
 void RunQuantize(const Task& task) {
 #ifndef REDS_INT8_ONLY
-  if (task.context.plan->input()->type() == PortType::Float32) return RunQuantizeOfFloat(task);
+  if (task.context.plan->input()->type() == PortType::Float32) return RunQuantizeOfFloat<int8_t>(task);
 #endif
   RunElementwise<int8_t>(task);
 }
@@ -233,7 +252,7 @@ void RunQuantize(const Task& task) {
 // The network's output in another type.
 void RunDequantize(const Task& task) {
 #ifndef REDS_INT8_ONLY
-  if (task.context.plan->output()->type() == PortType::Float32) return RunDequantizeToFloat(task);
+  if (task.context.plan->output()->type() == PortType::Float32) return RunDequantizeToFloat<int8_t>(task);
 #endif
   RunElementwise<int8_t>(task);
 }
@@ -273,6 +292,18 @@ Softmax<int8_t> MakeSoftmax<int8_t>(const Task& task) {
 
 #ifndef REDS_INT8_ONLY
 template <>
+Softmax<int16_t> MakeSoftmax<int16_t>(const Task& task) {
+  const SoftmaxTables constants(task.Constants());
+  return {task.Input<int16_t>(),
+          task.Output<int16_t>(),
+          task.Positions(),
+          task.destination.channels(),
+          {constants.multiplier, constants.shift},
+          constants.exponentials,
+          constants.reciprocals};
+}
+
+template <>
 Softmax<float> MakeSoftmax<float>(const Task& task) {
   return {task.Input<float>(), task.Output<float>(), task.Positions(), task.destination.channels()};
 }
@@ -301,6 +332,21 @@ Add<int8_t> MakeAdd<int8_t>(const Task& task) {
 }
 
 #ifndef REDS_INT8_ONLY
+template <>
+Add<int16_t> MakeAdd<int16_t>(const Task& task) {
+  const AddConstants constants(task.Constants());
+  const RangeConstants range(task.Constants() + AddConstants::kWords);
+  return {task.Input<int16_t>(),
+          task.Second<int16_t>(),
+          task.Output<int16_t>(),
+          task.ElementsAtOnce(),
+          {constants.multiplier[0], constants.shift[0]},
+          {constants.multiplier[1], constants.shift[1]},
+          constants.left_shift,
+          {constants.multiplier[2], constants.shift[2]},
+          {range.minimum, range.maximum}};
+}
+
 template <>
 Add<float> MakeAdd<float>(const Task& task) {
   return {task.Input<float>(),
@@ -353,17 +399,44 @@ void RunMean(const Task& task);
 template <>
 REDS_OWN_FRAME void RunMean<int8_t>(const Task& task) {
   const FactorConstants factor(task.Constants());
-  Run(Mean{task.Input<int8_t>(),
-           task.Output<int8_t>(),
-           task.layer.input_height() * task.layer.input_width(),
-           task.destination.channels(),
-           task.source.zero_point(),
-           {factor.multiplier, factor.shift},
-           task.destination.zero_point(),
-           {task.step.activation_minimum(), task.step.activation_maximum()}});
+  Run(Mean<int8_t>{task.Input<int8_t>(),
+                   task.Output<int8_t>(),
+                   task.layer.input_height() * task.layer.input_width(),
+                   task.destination.channels(),
+                   task.source.zero_point(),
+                   {factor.multiplier, factor.shift},
+                   task.destination.zero_point(),
+                   {task.step.activation_minimum(), task.step.activation_maximum()}});
 }
 
 #ifndef REDS_INT8_ONLY
+// The range and the factor of an operation in int16.
+struct Scaling {
+  Factor factor;
+  Clamp<int32_t> clamp;
+
+  explicit Scaling(const Task& task) {
+    const RangeConstants range(task.Constants());
+    const FactorConstants constants(task.Constants() + RangeConstants::kWords);
+    factor = {constants.multiplier, constants.shift};
+    clamp = {range.minimum, range.maximum};
+  }
+};
+
+template <>
+REDS_OWN_FRAME void RunMean<int16_t>(const Task& task) {
+  const Scaling scaling(task);
+  Run(Mean<int16_t>{task.Input<int16_t>(), task.Output<int16_t>(),
+                    task.layer.input_height() * task.layer.input_width(), task.destination.channels(), 0,
+                    scaling.factor, 0, scaling.clamp});
+}
+
+REDS_OWN_FRAME void RunRescale(const Task& task) {
+  const Scaling scaling(task);
+  Run(Rescale{task.Input<int16_t>(), task.Output<int16_t>(), task.Positions() * task.destination.channels(),
+              scaling.factor, scaling.clamp});
+}
+
 template <>
 REDS_OWN_FRAME void RunMean<float>(const Task& task) {
   RunAverage(MakePool<float>(task));
@@ -502,12 +575,61 @@ void RunTask(const Task& task) {
   }
 }
 
+#ifndef REDS_INT8_ONLY
+// Fewer operations than in other types: those that the plan rules let through.
+template <>
+void RunTask<int16_t>(const Task& task) {
+  switch (task.layer.operation()) {
+    case Operation::Conv2D:
+      return task.layer.groups() > 1 ? RunGroupedConv2D<int16_t>(task) : RunConv2D<int16_t>(task);
+    case Operation::DepthwiseConv2D:
+      return RunDepthwiseConv2D<int16_t>(task);
+    case Operation::FullyConnected:
+      return RunFullyConnected<int16_t>(task);
+    case Operation::AveragePool2D:
+      return RunAveragePool<int16_t>(task);
+    case Operation::MaxPool2D:
+      return RunMaxPool<int16_t>(task);
+    case Operation::Relu:
+    case Operation::Requantize:
+      return RunRescale(task);
+    case Operation::Softmax:
+      return RunSoftmax<int16_t>(task);
+    case Operation::Add:
+      return RunSum<int16_t>(task);
+    case Operation::Mean:
+      return RunMean<int16_t>(task);
+    case Operation::ResizeNearestNeighbor:
+      return RunResize<int16_t>(task);
+    case Operation::StridedSlice:
+      return RunSlice<int16_t>(task);
+    case Operation::Concatenation:
+      return RunConcatenation<int16_t>(task);
+    case Operation::Pad:
+      return RunPad<int16_t>(task);
+    case Operation::Quantize:
+      return RunQuantizeOfFloat<int16_t>(task);
+    case Operation::Dequantize:
+      return RunDequantizeToFloat<int16_t>(task);
+    default:
+      return;
+  }
+}
+#endif
+
 void RunTaskOfType(ElementType type, const Task& task) {
 #ifdef REDS_INT8_ONLY
   static_cast<void>(type);
   RunTask<int8_t>(task);
 #else
-  type == ElementType::Int8 ? RunTask<int8_t>(task) : RunTask<float>(task);
+  switch (type) {
+    case ElementType::Int8:
+      return RunTask<int8_t>(task);
+    case ElementType::Int16:
+      return RunTask<int16_t>(task);
+    case ElementType::Float32:
+      return RunTask<float>(task);
+  }
 #endif
 }
 
@@ -539,6 +661,9 @@ reds_type TypeOf(const Context& context, const schema::Port& port) {
     case PortType::OfPlan:
       break;
   }
+#ifndef REDS_INT8_ONLY
+  if (context.plan->element_type() == ElementType::Int16) return REDS_INT16;
+#endif
   return context.plan->element_type() == ElementType::Int8 ? REDS_INT8 : REDS_FLOAT32;
 }
 

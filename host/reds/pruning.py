@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds import cost
-from reds.compiled import ElementType
+from reds.compiled import emitted_type
 from reds.datasets import Data, Dataset, as_dataset
 from reds.emitting import emit
 from reds.errors import UsageError
@@ -247,7 +247,7 @@ def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[s
         kernels=settings.kernels,
         multiple=settings.multiple,
         order=settings.order,
-        element_bytes=ElementType(settings.type).dtype.itemsize,
+        element_bytes=emitted_type(settings.type).dtype.itemsize,
         seed=settings.seed,
         progress=progress,
     )

@@ -15,6 +15,7 @@ from reds.compiled import (
     CompiledStep,
     CompiledSubnetwork,
     ElementType,
+    emitted_type,
 )
 from reds.disjoint_sets import DisjointSets
 from reds.errors import UsageError
@@ -129,7 +130,7 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
         UsageError: if `type` is unknown, if calibration samples are missing or do not fit the input, or if they, the
             weights or what the network makes of them are not finite.
     """
-    element_type = ElementType(type)
+    element_type = emitted_type(type)
     _check_weights(supernet)
     branches = _branches(supernet)
     runs = [_run_list(supernet, branches, i) for i in range(len(supernet.family.subnetworks))]

@@ -15,7 +15,7 @@
 //   const int8_t *scores = reds_output(&network).data;
 //
 // The caller owns the model's bytes (never written, may lie in flash), the arena and the context. There is no
-// heap, no global state, no recursion and no floating point in an int8 network but where its input or output is
+// heap, no global state, no recursion and no floating point in an int8 or int16 network but where its input or output is
 // float32. Several contexts may be open at once.
 
 #ifndef REDS_REDS_H
@@ -68,6 +68,7 @@ enum {
 typedef enum reds_type {
   REDS_FLOAT32 = 0,
   REDS_INT8 = 1,
+  REDS_INT16 = 2,
   REDS_UINT8 = 3,
 } reds_type;
 

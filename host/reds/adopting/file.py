@@ -19,7 +19,7 @@ def adopt(source: Path | str, path: Path | str) -> Path:
     Its subgraph, its weights and its other metadata stay as they are, so any interpreter runs it as before.
 
     Args:
-        source: a .tflite file in int8 or float32 of supported operators (docs/supported.md).
+        source: a .tflite file in int8, int16 or float32 of supported operators (docs/supported.md).
         path: the file to write; it is whole or absent.
 
     Returns:

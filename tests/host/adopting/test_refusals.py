@@ -307,6 +307,15 @@ REFUSED = {
         "reads FLOAT32",
     ),
     "what is real in the end": ("plain", "int8 of float32", set_subgraph(outputs=np.array([10], np.int32)), "the last"),
+    "an operator that int16 has not": (
+        "summed",
+        "int16",
+        set_code(tflite.BuiltinOperator.RELU, tflite.BuiltinOperator.LOGISTIC),
+        "not in int16",
+    ),
+    "a zero point of int16": ("plain", "int16", set_quantization(CONV, -1, zeroPoint=np.array([3])), "zero point 3"),
+    "a bias that is too short": ("separable", "int16", set_tensor(DEPTHWISE, 2, type=tflite.TensorType.INT32), "bytes"),
+    "weights of int16": ("plain", "int16", set_tensor(CONV, 1, type=tflite.TensorType.INT16), "not INT8"),
     "no options": (
         "plain",
         "int8",
@@ -371,6 +380,7 @@ def test_tiles_are_refused_with_what_to_do() -> None:
 
 SMALL = converted("vectors", "int8")
 BRANCHED = {name: converted(name, "int8") for name in ("excited", "pairs", "decoder", "sliced", "enlarged")}
+BRANCHED["words"] = converted("summed", "int16 of float32")
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
