@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reds.compiled import CompiledLayer, CompiledNetwork, ElementType
+from reds.compiled import EMITTED_TYPES, CompiledLayer, CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.files import write_atomically
 from reds.graph import Dense
@@ -246,7 +246,7 @@ def _on_frames(layer: CompiledLayer, frames: int) -> CompiledLayer:
 def networks() -> Iterator[tuple[str, CompiledNetwork]]:
     """What is recorded."""
     for architecture, widths in WIDTHS.items():
-        for element_type in ElementType:
+        for element_type in EMITTED_TYPES:
             network = zoo_network(architecture, widths, element_type)
             yield architecture, network
             if architecture == "dnn_s":

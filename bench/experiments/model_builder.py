@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from reds import int16
 from reds.compiled import (
     CompiledExit,
     CompiledLayer,
@@ -49,6 +50,9 @@ from reds.requantize import UINT8_BIAS, Quantization
 TYPICAL_WEIGHT_SCALE = 0.01
 INT8_DEVIATION = 256 / math.sqrt(12)
 """Standard deviation of a uniformly distributed int8."""
+
+INT16_BY_INT8 = 256
+"""By what factor int16 activations spread farther, and their scales are smaller."""
 
 FIXED_OUTPUTS = {"softmax": Quantization(np.float32(1 / 256), -128), "sigmoid": SIGMOID_OUTPUT, "tanh": TANH_OUTPUT}
 
@@ -165,7 +169,7 @@ class NetworkBuilder:
             shape = (target[2], *operation.kernel_size, source[2] // groups)
         else:
             return None
-        if self._type is ElementType.INT8:
+        if self._type is not ElementType.FLOAT32:
             return self._random.integers(-127, 128, shape, np.int8)
         return self._random.normal(size=shape).astype(np.float32)
 
@@ -201,29 +205,36 @@ class NetworkBuilder:
 
     def _input_quantization(self) -> Quantization:
         scale = np.float32(math.exp(self._random.uniform(math.log(0.002), math.log(0.5))))
-        return Quantization(scale, int(self._random.integers(-128, 128)))
+        if self._type is ElementType.INT16:
+            scale /= np.float32(INT16_BY_INT8)
+        return Quantization(scale, self._zero_point(-128, 128))
+
+    def _zero_point(self, low: int, end: int) -> int:
+        drawn = int(self._random.integers(low, end))
+        return 0 if self._type is ElementType.INT16 else drawn
 
     def _output_quantization(self, layer: CompiledLayer, sources: Sequence[Quantization]) -> Quantization:
-        """A scale that spreads the sums over the int8 range with few of them clipped."""
+        """A scale that spreads the sums over the range of the elements with few of them clipped."""
         if isinstance(layer.operation, Multiply | BatchMatMul):
             first, second = (math.hypot(INT8_DEVIATION, source.zero_point) * source.scale for source in sources)
             if isinstance(layer.operation, BatchMatMul):
                 first *= math.sqrt(layer.operation.depth(layer.input_shape))
             scale = np.float32(first * second / (self._loudness * self._random.uniform(30, 60)))
-            return Quantization(scale, int(self._random.integers(-128, 128)))
+            return Quantization(scale, self._zero_point(-128, 128))
         if isinstance(layer.operation, Pair):
             factor = np.exp2(self._random.uniform(-3, 3)) / self._loudness
             scale = np.float32(max(source.scale for source in sources) * factor)
-            return Quantization(scale, int(self._random.integers(-128, 128)))
+            return Quantization(scale, self._zero_point(-128, 128))
         source = sources[0]
         if isinstance(layer.operation, Activation | Mean | PRelu | Requantize | Quantize | Dequantize):
             scale = np.float32(source.scale * self._random.uniform(0.1, 2))
-            own = Quantization(scale, int(self._random.integers(-128, 128)))
+            own = Quantization(scale, self._zero_point(-128, 128))
             function = layer.operation.function if isinstance(layer.operation, Activation) else "none"
-            return FIXED_OUTPUTS.get(function, own)
+            fixed = {"softmax": int16.SOFTMAX_OUTPUT} if self._type is ElementType.INT16 else FIXED_OUTPUTS
+            return fixed.get(function, own)
         spread = typical_sum(layer, source) * float(source.scale) * TYPICAL_WEIGHT_SCALE
         scale = np.float32(spread / (self._loudness * self._random.uniform(30, 60)))
-        return Quantization(scale, int(self._random.integers(-60, 60)))
+        return Quantization(scale, self._zero_point(-60, 60))
 
     def _steps(
         self, layers: Sequence[CompiledLayer], widths: Sequence[int], shared: dict[int, Quantization]
@@ -260,7 +271,13 @@ class NetworkBuilder:
         bias = self._random.normal(size=channels)
         if source is None:
             return (spread / math.sqrt(taps(layer))).astype(np.float32), bias.astype(np.float32)
-        return (TYPICAL_WEIGHT_SCALE * spread).astype(np.float32), (bias * typical_sum(layer, source)).astype(np.int32)
+        bias *= typical_sum(layer, source)
+        scales = (TYPICAL_WEIGHT_SCALE * spread).astype(np.float32)
+        if self._type is ElementType.INT8:
+            return scales, bias.astype(np.int32)
+        # Convolutions may sum in 32 bits.
+        is_wide = not isinstance(layer.operation, Conv2D) or self._random.random() < 0.5
+        return scales, (bias * INT16_BY_INT8).astype(np.int64 if is_wide else np.int32)
 
 
 def _at_port(type: str, quantizations: Sequence[Quantization]) -> tuple[Quantization, ...]:
@@ -273,7 +290,7 @@ def _at_port(type: str, quantizations: Sequence[Quantization]) -> tuple[Quantiza
 def network_with_views(element_type: ElementType) -> tuple[CompiledNetwork, NDArray]:
     """A network that reads its input, a second summand and a sum in other shapes than they were written.
 
-    In int8 its ReLU, the last operation, changes the quantisation.
+    In int8 and int16 its ReLU, the last operation, changes the quantisation.
 
     Returns:
         The network, and inputs to it.
@@ -287,8 +304,9 @@ def network_with_views(element_type: ElementType) -> tuple[CompiledNetwork, NDAr
         LayerSpec(Activation("relu")),
     ]
     network = builder.build(specs)
-    if element_type is ElementType.INT8:
-        network = _with_another_output(network, Quantization(np.float32(0.3), -100))
+    if element_type is not ElementType.FLOAT32:
+        zero_point = -100 if element_type is ElementType.INT8 else 0
+        network = _with_another_output(network, Quantization(np.float32(0.3), zero_point))
     return network, builder.input(4)
 
 

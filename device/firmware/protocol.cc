@@ -74,16 +74,22 @@ int32_t accuracy_on_wire(float accuracy) {
   return accuracy > 1.0F ? 10000 : static_cast<int32_t>(accuracy * 10000.0F + 0.5F);
 }
 
+// One output element that is not real.
+int32_t integer(const reds_tensor& tensor, size_t index) {
+  if (tensor.type == REDS_INT16) return static_cast<const int16_t*>(tensor.data)[index];
+  if (tensor.type == REDS_UINT8) return static_cast<const uint8_t*>(tensor.data)[index];
+  return static_cast<const int8_t*>(tensor.data)[index];
+}
+
 // Value of one output element.
 float dequantized(const reds_tensor& tensor, size_t index) {
   if (tensor.type == REDS_FLOAT32) return static_cast<const float*>(tensor.data)[index];
-  const int32_t element = tensor.type == REDS_UINT8 ? static_cast<const uint8_t*>(tensor.data)[index]
-                                                    : static_cast<const int8_t*>(tensor.data)[index];
-  return tensor.scale * static_cast<float>(element - tensor.zero_point);
+  return tensor.scale * static_cast<float>(integer(tensor, index) - tensor.zero_point);
 }
 
 size_t element_count(const reds_tensor& tensor) {
-  return tensor.type == REDS_FLOAT32 ? tensor.bytes / sizeof(float) : tensor.bytes;
+  if (tensor.type == REDS_FLOAT32) return tensor.bytes / sizeof(float);
+  return tensor.type == REDS_INT16 ? tensor.bytes / sizeof(int16_t) : tensor.bytes;
 }
 
 // The limits that exactly the subnetwork with the fewest multiply-accumulates keeps: a budget that is looked

@@ -65,6 +65,29 @@ inline int8_t Finish(const OutputStage<int8_t>& stage, int32_t channel, int32_t 
   return FinishBiased(stage, channel, WrappingAdd(sum, stage.bias[channel]));
 }
 
+// value * multiplier / 2^31 * 2^shift, rounded once, half up, with a multiplier of 15 bits: for values below 2^47.
+inline int32_t MultiplyByReducedMultiplier(int64_t value, int32_t multiplier, int shift) {
+  const int32_t reduced = multiplier < 0x7FFF0000 ? (multiplier + (1 << 15)) >> 16 : 0x7FFF;
+  const int right = 15 - shift;
+  return static_cast<int32_t>((value * reduced + (int64_t{1} << (right - 1))) >> right);
+}
+
+// The element to store for output channel `channel`, from its sum of products.
+inline int16_t Finish(const OutputStage<int16_t>& stage, int32_t channel, int64_t sum) {
+  const uint32_t bias = stage.bias[channel];
+  const int32_t multiplier = stage.multiplier[channel];
+  const int shift = stage.shift[channel];
+  int32_t scaled;
+  if (stage.high_bias == nullptr) {
+    const uint32_t biased = static_cast<uint32_t>(sum) + bias;
+    scaled = MultiplyByQuantizedMultiplier(static_cast<int32_t>(biased), multiplier, shift);
+  } else {
+    const int64_t biased = sum + bias + stage.high_bias[channel] * (int64_t{1} << 32);
+    scaled = MultiplyByReducedMultiplier(biased, multiplier, shift);
+  }
+  return static_cast<int16_t>(Clamped(scaled, stage.clamp.minimum, stage.clamp.maximum));
+}
+
 inline float Finish(const OutputStage<float>& stage, int32_t channel, float sum) {
   return Clamped(sum * stage.scale[channel] + stage.bias[channel], stage.clamp.minimum, stage.clamp.maximum);
 }

@@ -32,7 +32,7 @@ struct Position {
 
 // sums[i] += products of the activations under the window and the weights of row i.
 template <int32_t kRows, typename Element, typename Sum>
-inline void SumInside(const Position<Element>& position, const Element* weights, Sum (&sums)[kRows]) {
+inline void SumInside(const Position<Element>& position, const Weight<Element>* weights, Sum (&sums)[kRows]) {
   const GroupedConv2D<Element>& conv = position.conv;
   const Window& window = conv.window;
   const int32_t channels = conv.groups * conv.group_inputs;
@@ -42,7 +42,7 @@ inline void SumInside(const Position<Element>& position, const Element* weights,
     const int32_t x = position.columns.origin + position.columns.first * window.dilation_width;
     const Element* input =
         conv.input + (y * window.input_width + x) * channels + position.group * conv.group_inputs;
-    const Element* taps =
+    const Weight<Element>* taps =
         weights + (tap_y * window.kernel_width + position.columns.first) * conv.group_inputs;
     for (int32_t tap_x = position.columns.first; tap_x < position.columns.end; ++tap_x) {
       for (int32_t element = 0; element < conv.group_inputs; ++element) {

@@ -5,7 +5,7 @@
 // rows is a pitch that the kernel is given. Kernels check nothing: reds_open has made sure that
 //   - every size is positive and every map and weight tensor is below 2^31 bytes;
 //   - every window meets the map in at least one tap where the dilation is 1;
-//   - sums of products of int8 values fit int32_t;
+//   - sums of products of int8 values fit int32_t, those of int16 with int8 values int64_t with room for a factor;
 //   - inputs and output overlap only as said below;
 //   - activations and weights begin at 4-byte boundaries;
 //   - weights lie in the model behind the word with their size, so that the four bytes before them can be read.
@@ -27,10 +27,10 @@
 //     kDepthwiseLookbackRows rows before it may still be read. Channels may come in any order.
 //   - Nothing else overlaps.
 //
-// An int8 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The
-// biases that it is given have the input's zero point folded in, bias[o] - zero_point * sum(weights of o over
+// An int8 or int16 kernel is bit-exact with TFLite Micro's reference kernel on the stand-alone narrow layer. The
+// biases that one for int8 is given have the input's zero point folded in, bias[o] - zero_point * sum(weights of o over
 // the active inputs), so that the raw products sum to the right accumulator. A tap in the padding therefore
-// counts as the input's zero point.
+// counts as the input's zero point. All zero points of int16 are 0.
 //
 // Kernels for one instruction set lie in a folder of their own. The build takes a file from there in place of
 // the file of the same name in portable/.
@@ -70,6 +70,20 @@ struct Window {
   uint16_t padding_left;
 };
 
+// Type of the weights for activations of a type.
+template <typename Element>
+struct WeightOf {
+  using Type = Element;
+};
+
+template <>
+struct WeightOf<int16_t> {
+  using Type = int8_t;
+};
+
+template <typename Element>
+using Weight = typename WeightOf<Element>::Type;
+
 // Closed range that results are clamped to.
 template <typename Element>
 struct Clamp {
@@ -91,6 +105,18 @@ struct OutputStage<int8_t> {
   Clamp<int32_t> clamp;
 };
 
+// clamp((sum + bias[o]) * multiplier[o] / 2^31 * 2^shift[o]). Where sums have 32 bits it is rounded twice, as for int8.
+// Where they have 64, the multiplier is first rounded to 15 bits and the result once, as in TFLite Micro; then sums with
+// their bias are below 2^47, and shifts at most 7.
+template <>
+struct OutputStage<int16_t> {
+  const uint32_t* bias;      // the low words
+  const int32_t* high_bias;  // the high words; null where sums have 32 bits
+  const int32_t* multiplier;
+  const int8_t* shift;
+  Clamp<int32_t> clamp;
+};
+
 // clamp(sum * scale[o] + bias[o]).
 template <>
 struct OutputStage<float> {
@@ -104,7 +130,7 @@ template <typename Element>
 struct Conv2D {
   Window window;
   const Element* input;
-  const Element* weights;
+  const Weight<Element>* weights;
   Element* output;
   int32_t input_channels;
   int32_t output_channels;
@@ -125,7 +151,7 @@ template <typename Element>
 struct GroupedConv2D {
   Window window;
   const Element* input;
-  const Element* weights;
+  const Weight<Element>* weights;
   Element* output;
   int32_t groups;
   int32_t group_inputs;
@@ -147,7 +173,7 @@ template <typename Element>
 struct DepthwiseConv2D {
   Window window;
   const Element* input;
-  const Element* weights;
+  const Weight<Element>* weights;
   Element* output;
   int32_t input_channels;
   int32_t multiplier;        // output channels per input channel
@@ -162,7 +188,7 @@ struct DepthwiseConv2D {
 template <typename Element>
 struct FullyConnected {
   const Element* input;
-  const Element* weights;
+  const Weight<Element>* weights;
   Element* output;
   int32_t samples;
   int32_t input_channels;
@@ -273,6 +299,18 @@ struct Softmax<int8_t> {
   int32_t minimum_difference;
 };
 
+// The output's scale is 1/32768. e^x from -10 to 0 and 1 / (1 + x) from 0 to 1 are looked up in tables.
+template <>
+struct Softmax<int16_t> {
+  const int16_t* input;
+  int16_t* output;
+  int32_t samples;
+  int32_t channels;
+  Factor factor;  // from differences to the maximum to places in the first table
+  const int16_t* exponentials;
+  const int16_t* reciprocals;
+};
+
 template <>
 struct Softmax<float> {
   const float* input;
@@ -359,6 +397,20 @@ struct Add<int8_t> {
   Clamp<int32_t> clamp;
 };
 
+// clamp((first + second) * factor), as for int8 with a left shift of 15.
+template <>
+struct Add<int16_t> {
+  const int16_t* first;
+  const int16_t* second;
+  int16_t* output;
+  int32_t elements;
+  Factor first_factor;
+  Factor second_factor;
+  int32_t left_shift;
+  Factor factor;
+  Clamp<int32_t> clamp;
+};
+
 template <>
 struct Add<float> {
   const float* first;
@@ -431,11 +483,21 @@ struct BatchMatMul<float> {
   Matrices<float> matrices;
 };
 
+// clamp(input * factor).
+struct Rescale {
+  const int16_t* input;
+  int16_t* output;
+  int32_t elements;
+  Factor factor;
+  Clamp<int32_t> clamp;
+};
+
 // The average of each channel over all positions: clamp(sum of (input - input_zero_point) * factor + zero_point),
 // where the factor divides by their number.
+template <typename Element>
 struct Mean {
-  const int8_t* input;
-  int8_t* output;
+  const Element* input;
+  Element* output;
   int32_t positions;
   int32_t channels;
   int32_t input_zero_point;
@@ -491,11 +553,24 @@ void Run(const Softmax<int8_t>& softmax);
 void Run(const Add<int8_t>& sum);
 void Run(const Mul<int8_t>& product);
 void Run(const BatchMatMul<int8_t>& product);
-void Run(const Mean& mean);
+void Run(const Mean<int8_t>& mean);
 void Run(const PRelu<int8_t>& relu);
 
+void Run(const Conv2D<int16_t>& conv);
+void Run(const GroupedConv2D<int16_t>& conv);
+void Run(const DepthwiseConv2D<int16_t>& conv);
+void Run(const FullyConnected<int16_t>& layer);
+void RunAverage(const Pool2D<int16_t>& pool);
+void RunMaximum(const Pool2D<int16_t>& pool);
+void Run(const Rescale& rescale);
+void Run(const Softmax<int16_t>& softmax);
+void Run(const Add<int16_t>& sum);
+void Run(const Mean<int16_t>& mean);
+
 void Run(const Quantize<int8_t>& quantize);
+void Run(const Quantize<int16_t>& quantize);
 void Run(const Dequantize<int8_t>& dequantize);
+void Run(const Dequantize<int16_t>& dequantize);
 
 void Run(const Conv2D<float>& conv);
 void Run(const GroupedConv2D<float>& conv);

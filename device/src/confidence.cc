@@ -9,6 +9,7 @@ namespace {
 
 using schema::ElementType;
 using schema::Port;
+using schema::PortType;
 
 template <typename Element>
 Element LargestOf(const Context& context, const Port& port) {
@@ -20,14 +21,30 @@ Element LargestOf(const Context& context, const Port& port) {
   return largest;
 }
 
-// Whether difference * scale >= threshold, for positive numbers and without floating point. A significand has 24 bits
-// and a difference 8, so that their product has 32.
+// Of an output that is not real.
+int32_t LargestInteger(const Context& context, const Port& port) {
+  if (port.type() == PortType::UInt8) return LargestOf<uint8_t>(context, port);
+#ifndef REDS_INT8_ONLY
+  if (context.element_type == ElementType::Int16) return LargestOf<int16_t>(context, port);
+#endif
+  return LargestOf<int8_t>(context, port);
+}
+
+#ifdef REDS_INT8_ONLY
+using Product = uint32_t;
+constexpr int32_t kElementBits = 8;
+#else
+using Product = uint64_t;
+constexpr int32_t kElementBits = 16;
+#endif
+
+// Whether difference * scale >= threshold, for positive numbers and without floating point. A significand has 24 bits,
+// and the product those of a difference more.
 bool Reaches(uint32_t difference, uint32_t scale_bits, uint32_t threshold_bits) {
-  constexpr int32_t kProductBits = 8;
-  const uint32_t product = difference * SignificandOf(scale_bits);
+  const Product product = Product{difference} * SignificandOf(scale_bits);
   const int32_t shift = ExponentOf(threshold_bits) - ExponentOf(scale_bits);
-  if (shift < 0 || shift > kProductBits) return shift < 0;
-  return product >= SignificandOf(threshold_bits) << shift;
+  if (shift < 0 || shift > kElementBits) return shift < 0;
+  return product >= Product{SignificandOf(threshold_bits)} << shift;
 }
 
 bool IsConfident(const Context& context, float threshold) {
@@ -35,10 +52,10 @@ bool IsConfident(const Context& context, float threshold) {
   if (threshold_bits == 0 || IsNegative(threshold_bits)) return true;
   const Port& port = *context.plan->output();
 #ifndef REDS_INT8_ONLY
-  if (context.plan->element_type() == ElementType::Float32)
+  if (port.type() == PortType::Float32 || context.element_type == ElementType::Float32)
     return LargestOf<float>(context, port) >= threshold;
 #endif
-  const int32_t difference = LargestOf<int8_t>(context, port) - port.zero_point();
+  const int32_t difference = LargestInteger(context, port) - port.zero_point();
   return difference > 0 && Reaches(static_cast<uint32_t>(difference), BitsOf(port.scale()), threshold_bits);
 }
 

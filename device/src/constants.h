@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "reds/conventions.h"
+
 namespace reds {
 
 template <typename Element>
@@ -23,6 +25,43 @@ struct ChannelConstants<int8_t> {
         shift(reinterpret_cast<const int8_t*>(words + 2 * channels)) {}
 
   static uint32_t Words(uint32_t channels) { return 2 * channels + (channels + 3) / 4; }
+};
+
+// The smallest and the largest int16 output.
+struct RangeConstants {
+  static constexpr uint32_t kWords = 1;
+
+  int16_t minimum;
+  int16_t maximum;
+
+  explicit RangeConstants(const uint32_t* words)
+      : minimum(static_cast<int16_t>(words[0] & 0xFFFF)), maximum(static_cast<int16_t>(words[0] >> 16)) {}
+};
+
+// Convolutions and fully connected layers in int16: the range, whether sums have 64 bits, the low words of the biases,
+// then the high ones where sums have 64 bits, multiplier, and shift padded to a word.
+template <>
+struct ChannelConstants<int16_t> {
+  static constexpr uint32_t kFirstWords = RangeConstants::kWords + 1;
+
+  bool is_wide;
+  const uint32_t* bias;
+  const int32_t* high_bias;  // null where sums have 32 bits
+  const int32_t* multiplier;
+  const int8_t* shift;
+
+  ChannelConstants(const uint32_t* words, uint32_t channels)
+      : is_wide(IsWide(words)),
+        bias(words + kFirstWords),
+        high_bias(is_wide ? reinterpret_cast<const int32_t*>(bias + channels) : nullptr),
+        multiplier(reinterpret_cast<const int32_t*>(bias + (is_wide ? 2 : 1) * channels)),
+        shift(reinterpret_cast<const int8_t*>(multiplier + channels)) {}
+
+  static bool IsWide(const uint32_t* words) { return words[RangeConstants::kWords] != 0; }
+
+  static uint32_t Words(bool is_wide, uint32_t channels) {
+    return kFirstWords + (is_wide ? 3 : 2) * channels + (channels + 3) / 4;
+  }
 };
 
 // Convolutions and fully connected layers in float32: bias and scale.
@@ -53,6 +92,23 @@ struct SoftmaxConstants {
         minimum_difference(static_cast<int32_t>(words[2])) {}
 };
 
+// Softmax in int16: the factor from differences to the maximum to places in a table, and two tables.
+struct SoftmaxTables {
+  static constexpr uint32_t kTableWords = (conventions::kSoftmaxTableElements + 1) / 2;
+  static constexpr uint32_t kWords = 2 + 2 * kTableWords;
+
+  int32_t multiplier;
+  int32_t shift;
+  const int16_t* exponentials;
+  const int16_t* reciprocals;
+
+  explicit SoftmaxTables(const uint32_t* words)
+      : multiplier(static_cast<int32_t>(words[0])),
+        shift(static_cast<int32_t>(words[1])),
+        exponentials(reinterpret_cast<const int16_t*>(words + 2)),
+        reciprocals(reinterpret_cast<const int16_t*>(words + 2 + kTableWords)) {}
+};
+
 // A function of one int8 element: the output of the input whose byte is i is table[i].
 struct LookupConstants {
   static constexpr uint32_t kWords = 256 / sizeof(uint32_t);
@@ -76,7 +132,8 @@ constexpr uint32_t kSecondTensorWords = 1;
 inline uint32_t SecondTensor(const uint32_t* words) { return words[0]; }
 inline int32_t SecondZeroPoint(const uint32_t* words) { return static_cast<int32_t>(words[0]); }
 
-// Add and Sub: the second tensor, and in int8 how both are brought to one scale and their sum to the output's.
+// Add and Sub: the second tensor, and in int8 and int16 how both are brought to one scale and their sum to the output's;
+// in int16 the range follows.
 struct AddConstants {
   static constexpr uint32_t kWords = 8;
 
@@ -92,7 +149,7 @@ struct AddConstants {
               static_cast<int32_t>(words[7])} {}
 };
 
-// In int8 the factor from what an operation computes to the output.
+// In int8 and int16 the factor from what an operation computes to the output; in int16 the range comes first.
 struct FactorConstants {
   static constexpr uint32_t kWords = 2;
 

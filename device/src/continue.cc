@@ -133,7 +133,7 @@ class Change {
 
   // Finds what has to be moved. False where the inference cannot go on there.
   bool Prepare() {
-    if (next_ == 0 || next_ == wanted_.size()) return false;
+    if (next_ == 0 || next_ == wanted_.size() || !CanRescale()) return false;
     for (uint32_t step = next_; step < wanted_.size(); ++step) {
       for (uint32_t input = 0; input < wanted_.InputCount(step); ++input) {
         if (!Need(wanted_.WriterOf(step, input))) return false;
@@ -213,6 +213,15 @@ class Change {
       if (moves_[index].to < moves_[index - 1].to) return false;
     }
     return true;
+  }
+
+  // Tables rescale int8, and float32 has no scales.
+  bool CanRescale() const {
+#ifdef REDS_INT8_ONLY
+    return true;
+#else
+    return context_.element_type != ElementType::Int16;
+#endif
   }
 
   bool IsRescaled(int32_t writer) const {

@@ -38,7 +38,23 @@ struct Checked {
         element_type(plan.element_type()) {}
 
   bool is_int8() const { return element_type == ElementType::Int8; }
-  uint64_t element_bytes() const { return is_int8() ? sizeof(int8_t) : sizeof(float); }
+#ifdef REDS_INT8_ONLY
+  bool is_int16() const { return false; }
+#else
+  bool is_int16() const { return element_type == ElementType::Int16; }
+#endif
+  bool is_quantized() const { return is_int8() || is_int16(); }
+  uint64_t weight_bytes() const { return is_quantized() ? sizeof(int8_t) : sizeof(float); }
+
+  uint64_t element_bytes() const {
+    if (is_int16()) return sizeof(int16_t);
+    return is_int8() ? sizeof(int8_t) : sizeof(float);
+  }
+
+  bool IsAllowedZeroPoint(int32_t zero_point) const {
+    if (is_int16()) return zero_point == 0;
+    return !is_int8() || (zero_point >= INT8_MIN && zero_point <= INT8_MAX);
+  }
 
   uint64_t ElementBytes(const Port& port) const {
     if (port.type() == PortType::OfPlan) return element_bytes();
@@ -50,8 +66,6 @@ template <typename Vector>
 bool HasElements(const Vector* vector) {
   return vector != nullptr && vector->size() > 0;
 }
-
-bool IsAllowedZeroPoint(int32_t zero_point) { return zero_point >= INT8_MIN && zero_point <= INT8_MAX; }
 
 uint64_t MapArea(uint32_t height, uint32_t width) { return uint64_t{height} * width; }
 uint64_t InputArea(const Layer& layer) { return MapArea(layer.input_height(), layer.input_width()); }
@@ -175,15 +189,22 @@ uint64_t Taps(const Layer& layer) {
   }
 }
 
-// Where zero points are taken from what is multiplied, it has one bit more.
-uint64_t ProductsOfInt8(const Layer& layer) {
+bool HasWeights(Operation operation) {
+  return operation == Operation::Conv2D || operation == Operation::DepthwiseConv2D ||
+         operation == Operation::FullyConnected || operation == Operation::PRelu ||
+         operation == Operation::TransposeConv;
+}
+
+// Where zero points are taken from what is multiplied, it has one bit more. So many bits more than products of int8
+// values have int16 values, which pools sum alone.
+uint64_t ProductsOfInt8(const Checked& checked, const Layer& layer) {
   switch (layer.operation()) {
     case Operation::TransposeConv:
       return 2 * Taps(layer);
     case Operation::BatchMatMul:
       return 4 * Taps(layer);
     default:
-      return Taps(layer);
+      return checked.is_int16() && !HasWeights(layer.operation()) ? 2 * Taps(layer) : Taps(layer);
   }
 }
 
@@ -197,20 +218,14 @@ bool IsSecondSize(const Checked& checked, const Layer& layer, uint64_t bytes) {
 // The second map of an operation on two has the first one's size, or one position for all of them.
 bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(layer) == InputArea(layer); }
 
-bool HasWeights(Operation operation) {
-  return operation == Operation::Conv2D || operation == Operation::DepthwiseConv2D ||
-         operation == Operation::FullyConnected || operation == Operation::PRelu ||
-         operation == Operation::TransposeConv;
-}
-
 bool WeightsHold(const Checked& checked, const Layer& layer) {
   if (!HasWeights(layer.operation()) && !HasConstantSecond(layer)) return layer.weights() == 0;
   if (layer.weights() >= checked.buffers->size()) return false;
   const auto* data = checked.buffers->Get(layer.weights())->data();
   if (data == nullptr || (reinterpret_cast<uintptr_t>(data->data()) & (alignof(uint32_t) - 1)) != 0)
     return false;
-  if (HasConstantSecond(layer)) return IsSecondSize(checked, layer, data->size());
-  return data->size() == Taps(layer) * layer.output_channels() * checked.element_bytes();
+  if (HasConstantSecond(layer)) return !checked.is_int16() && IsSecondSize(checked, layer, data->size());
+  return data->size() == Taps(layer) * layer.output_channels() * checked.weight_bytes();
 }
 
 bool ShapesHold(const Layer& layer) {
@@ -266,7 +281,7 @@ bool ShapesHold(const Layer& layer) {
 bool LayerHolds(const Checked& checked, const Layer& layer) {
   return layer.operation() <= Operation::MAX && layer.activation() <= schema::Activation::MAX &&
          GroupsHold(checked, layer) && ShapesHold(layer) &&
-         ProductsOfInt8(layer) <= conventions::kMaximumTaps && WeightsHold(checked, layer);
+         ProductsOfInt8(checked, layer) <= conventions::kMaximumTaps && WeightsHold(checked, layer);
 }
 
 // ---- Tensors ----
@@ -275,7 +290,7 @@ bool IsAligned(uint32_t offset) { return offset % conventions::kTensorAlignment 
 
 bool TensorHolds(const Checked& checked, const Tensor& tensor) {
   return tensor.channels() > 0 && IsAligned(tensor.offset()) &&
-         (!checked.is_int8() || IsAllowedZeroPoint(tensor.zero_point()));
+         checked.IsAllowedZeroPoint(tensor.zero_point());
 }
 
 // The bytes of the arena that a tensor takes.
@@ -293,14 +308,14 @@ Range RangeOf(const Tensor& tensor, uint64_t area, uint64_t element_bytes) {
 bool PortTypeHolds(const Checked& checked, const Port& port) {
   switch (port.type()) {
     case PortType::OfPlan:
-      return !checked.is_int8() || IsAllowedZeroPoint(port.zero_point());
+      return checked.IsAllowedZeroPoint(port.zero_point());
     case PortType::UInt8:
       return checked.is_int8() && port.zero_point() >= 0 && port.zero_point() <= UINT8_MAX;
     case PortType::Float32:
 #ifdef REDS_INT8_ONLY
       return false;
 #else
-      return checked.is_int8();
+      return checked.is_quantized();
 #endif
   }
   return false;
@@ -322,7 +337,7 @@ bool PortHolds(const Checked& checked, const Port* port) {
 bool IsAtPort(const Checked& checked, const Tensor& tensor, uint64_t area, const Port& port) {
   const Range range = RangeOf(tensor, area, checked.ElementBytes(port));
   if (range.begin != port.offset() || range.end - range.begin != port.bytes()) return false;
-  return !checked.is_int8() || port.type() != PortType::OfPlan ||
+  return !checked.is_quantized() || port.type() != PortType::OfPlan ||
          (tensor.zero_point() == port.zero_point() && BitsOf(tensor.scale()) == BitsOf(port.scale()));
 }
 
@@ -384,14 +399,127 @@ uint32_t ConcatenationWords(const Checked& checked, const Step& step) {
 
 // Of an operation on two maps in float32.
 uint32_t FloatWords(const Layer& layer) { return TakesSecondTensor(layer) ? kSecondTensorWords : 0; }
+
+uint32_t ResizingWords(const Layer& layer) {
+  return IsRepeated(layer) ? 0 : NearestConstants::Words(layer.output_height(), layer.output_width());
+}
+
 // Where the network's input or output is converted: a table from or to bytes.
 uint32_t ConversionWords(const Port& port) {
   if (port.type() == PortType::OfPlan) return kNeverThere;
   return port.type() == PortType::UInt8 ? LookupConstants::kWords : 0;
 }
 
+#ifndef REDS_INT8_ONLY
+uint32_t Int16ChannelWords(const Checked& checked, const Step& step, uint32_t channels) {
+  using Constants = ChannelConstants<int16_t>;
+  const uint32_t* first = FindConstants(checked, step, Constants::kFirstWords);
+  return first == nullptr ? kNeverThere : Constants::Words(Constants::IsWide(first), channels);
+}
+
+uint32_t Int16ConstantWords(const Checked& checked, const Step& step, const Tensor& destination,
+                            const Layer& layer) {
+  switch (layer.operation()) {
+    case Operation::Conv2D:
+    case Operation::DepthwiseConv2D:
+    case Operation::FullyConnected:
+      return Int16ChannelWords(checked, step, destination.channels());
+    case Operation::AveragePool2D:
+    case Operation::MaxPool2D:
+      return RangeConstants::kWords;
+    case Operation::Relu:
+    case Operation::Requantize:
+    case Operation::Mean:
+      return RangeConstants::kWords + FactorConstants::kWords;
+    case Operation::Add:
+      return AddConstants::kWords + RangeConstants::kWords;
+    case Operation::Softmax:
+      return SoftmaxTables::kWords;
+    case Operation::Concatenation:
+      return ConcatenationWords(checked, step);
+    case Operation::ResizeNearestNeighbor:
+      return ResizingWords(layer);
+    case Operation::Pad:
+    case Operation::StridedSlice:
+      return 0;
+    case Operation::Quantize:
+      return ConversionWords(*checked.plan.input());
+    case Operation::Dequantize:
+      return ConversionWords(*checked.plan.output());
+    default:
+      return kNeverThere;
+  }
+}
+
+bool RangeHolds(const RangeConstants& range) { return range.minimum <= range.maximum; }
+
+// Biases and shifts with which 64-bit sums do not overflow when they are multiplied.
+bool WideSumsHold(const ChannelConstants<int16_t>& constants, uint32_t channels) {
+  constexpr int32_t kMaximumHighBias = 1 << 14;
+  constexpr int32_t kMaximumShift = 7;
+  for (uint32_t channel = 0; channel < channels; ++channel) {
+    if (constants.high_bias[channel] < -kMaximumHighBias ||
+        constants.high_bias[channel] >= kMaximumHighBias || constants.shift[channel] > kMaximumShift) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Int16ChannelsHold(const uint32_t* words, uint32_t channels) {
+  const ChannelConstants<int16_t> constants(words, channels);
+  for (uint32_t channel = 0; channel < channels; ++channel) {
+    if (!IsShift(constants.shift[channel])) return false;
+  }
+  return RangeHolds(RangeConstants(words)) && (!constants.is_wide || WideSumsHold(constants, channels));
+}
+
+// No exponential is negative, and that of the maximum is so large that the sum has a reciprocal.
+bool SoftmaxTablesHold(const SoftmaxTables& constants) {
+  constexpr int kLast = conventions::kSoftmaxTableElements - 1;
+  constexpr int16_t kLeastOfMaximum = 2;
+  for (int index = 0; index <= kLast; ++index) {
+    if (constants.exponentials[index] < 0) return false;
+  }
+  return IsShift(constants.shift) && constants.exponentials[kLast - 1] >= kLeastOfMaximum &&
+         constants.exponentials[kLast] >= kLeastOfMaximum;
+}
+
+// With this left shift, int16 inputs stay within 32 bits.
+bool Int16AddHolds(const AddConstants& constants) {
+  return AddHolds(constants) && constants.left_shift <= conventions::kSumLeftShiftInt16;
+}
+
+// `first` are as many words as the operation has.
+bool Int16ConstantsHold(const uint32_t* first, uint32_t channels, Operation operation) {
+  switch (operation) {
+    case Operation::Conv2D:
+    case Operation::DepthwiseConv2D:
+    case Operation::FullyConnected:
+      return Int16ChannelsHold(first, channels);
+    case Operation::AveragePool2D:
+    case Operation::MaxPool2D:
+      return RangeHolds(RangeConstants(first));
+    case Operation::Relu:
+    case Operation::Requantize:
+    case Operation::Mean:
+      return RangeHolds(RangeConstants(first)) &&
+             IsShift(FactorConstants(first + RangeConstants::kWords).shift);
+    case Operation::Add:
+      return Int16AddHolds(AddConstants(first)) && RangeHolds(RangeConstants(first + AddConstants::kWords));
+    case Operation::Softmax:
+      return SoftmaxTablesHold(SoftmaxTables(first));
+    default:
+      return true;
+  }
+}
+#endif
+
 uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& source,
                        const Tensor& destination, const Layer& layer) {
+#ifndef REDS_INT8_ONLY
+  if (checked.is_int16()) return Int16ConstantWords(checked, step, destination, layer);
+#endif
   const bool is_int8 = checked.is_int8();
   const uint32_t channels = destination.channels();
   switch (layer.operation()) {
@@ -429,7 +557,7 @@ uint32_t ConstantWords(const Checked& checked, const Step& step, const Tensor& s
     case Operation::Relu:
       return is_int8 && !HaveOneQuantization(source, destination) ? LookupConstants::kWords : 0;
     case Operation::ResizeNearestNeighbor:
-      return IsRepeated(layer) ? 0 : NearestConstants::Words(layer.output_height(), layer.output_width());
+      return ResizingWords(layer);
     case Operation::AveragePool2D:
     case Operation::MaxPool2D:
     case Operation::Pad:
@@ -450,8 +578,11 @@ bool ConstantsHold(const Checked& checked, const Step& step, const Tensor& sourc
   if (operation == Operation::ResizeNearestNeighbor) {
     return NearestHolds(layer, NearestConstants(first, layer.output_height()));
   }
+#ifndef REDS_INT8_ONLY
+  if (checked.is_int16()) return Int16ConstantsHold(first, destination.channels(), operation);
+#endif
   if (!checked.is_int8()) return true;
-  if (HasConstantSecond(layer) && !IsAllowedZeroPoint(SecondZeroPoint(first))) return false;
+  if (HasConstantSecond(layer) && !checked.IsAllowedZeroPoint(SecondZeroPoint(first))) return false;
   switch (operation) {
     case Operation::Softmax:
       return SoftmaxHolds(SoftmaxConstants(first));

@@ -46,8 +46,8 @@ struct Task {
   }
 
   template <typename Element>
-  const Element* Weights() const {
-    return reinterpret_cast<const Element*>(context.buffers->Get(layer.weights())->data()->data());
+  const Weight<Element>* Weights() const {
+    return reinterpret_cast<const Weight<Element>*>(context.buffers->Get(layer.weights())->data()->data());
   }
 
   const uint32_t* Constants() const { return context.constants->data() + step.constants(); }
@@ -110,6 +110,23 @@ OutputStage<int8_t> MakeStage<int8_t>(const Task& task) {
 }
 
 #ifndef REDS_INT8_ONLY
+template <>
+Clamp<int16_t> MakeClamp<int16_t>(const Task& task) {
+  const RangeConstants range(task.Constants());
+  return {range.minimum, range.maximum};
+}
+
+template <>
+OutputStage<int16_t> MakeStage<int16_t>(const Task& task) {
+  const Clamp<int16_t> clamp = MakeClamp<int16_t>(task);
+  const ChannelConstants<int16_t> constants(task.Constants(), task.destination.channels());
+  return {constants.bias,
+          constants.high_bias,
+          constants.multiplier,
+          constants.shift,
+          {clamp.minimum, clamp.maximum}};
+}
+
 template <>
 Clamp<float> MakeClamp<float>(const Task& task) {
   constexpr float kLargest = 3.40282347e38f;
@@ -212,23 +229,25 @@ void RunElementwise(const Task& task) {
   kRun(MakeElementwise(task));
 }
 
+template <typename Element>
 void RunQuantizeOfFloat(const Task& task) {
-  Run(Quantize<int8_t>{task.Input<float>(), task.Output<int8_t>(),
-                       task.Positions() * task.destination.channels(), task.destination.scale(),
-                       task.destination.zero_point()});
+  Run(Quantize<Element>{task.Input<float>(), task.Output<Element>(),
+                        task.Positions() * task.destination.channels(), task.destination.scale(),
+                        task.destination.zero_point()});
 }
 
+template <typename Element>
 void RunDequantizeToFloat(const Task& task) {
-  Run(Dequantize<int8_t>{task.Input<int8_t>(), task.Output<float>(),
-                         task.Positions() * task.destination.channels(), task.source.scale(),
-                         task.source.zero_point()});
+  Run(Dequantize<Element>{task.Input<Element>(), task.Output<float>(),
+                          task.Positions() * task.destination.channels(), task.source.scale(),
+                          task.source.zero_point()});
 }
 #endif
 
 // The network's input from another type.
 void RunQuantize(const Task& task) {
 #ifndef REDS_INT8_ONLY
-  if (task.context.plan->input()->type() == PortType::Float32) return RunQuantizeOfFloat(task);
+  if (task.context.plan->input()->type() == PortType::Float32) return RunQuantizeOfFloat<int8_t>(task);
 #endif
   RunLookup(task);
 }
@@ -236,7 +255,7 @@ void RunQuantize(const Task& task) {
 // The network's output in another type.
 void RunDequantize(const Task& task) {
 #ifndef REDS_INT8_ONLY
-  if (task.context.plan->output()->type() == PortType::Float32) return RunDequantizeToFloat(task);
+  if (task.context.plan->output()->type() == PortType::Float32) return RunDequantizeToFloat<int8_t>(task);
 #endif
   RunLookup(task);
 }
@@ -277,6 +296,18 @@ Softmax<int8_t> MakeSoftmax<int8_t>(const Task& task) {
 
 #ifndef REDS_INT8_ONLY
 template <>
+Softmax<int16_t> MakeSoftmax<int16_t>(const Task& task) {
+  const SoftmaxTables constants(task.Constants());
+  return {task.Input<int16_t>(),
+          task.Output<int16_t>(),
+          task.Positions(),
+          task.destination.channels(),
+          {constants.multiplier, constants.shift},
+          constants.exponentials,
+          constants.reciprocals};
+}
+
+template <>
 Softmax<float> MakeSoftmax<float>(const Task& task) {
   return {task.Input<float>(), task.Output<float>(), task.Positions(), task.destination.channels()};
 }
@@ -305,6 +336,21 @@ Add<int8_t> MakeAdd<int8_t>(const Task& task) {
 }
 
 #ifndef REDS_INT8_ONLY
+template <>
+Add<int16_t> MakeAdd<int16_t>(const Task& task) {
+  const AddConstants constants(task.Constants());
+  const RangeConstants range(task.Constants() + AddConstants::kWords);
+  return {task.Input<int16_t>(),
+          task.Elements<int16_t>(task.SecondSource()),
+          task.Output<int16_t>(),
+          task.ElementsAtOnce(),
+          {constants.multiplier[0], constants.shift[0]},
+          {constants.multiplier[1], constants.shift[1]},
+          constants.left_shift,
+          {constants.multiplier[2], constants.shift[2]},
+          {range.minimum, range.maximum}};
+}
+
 template <>
 Add<float> MakeAdd<float>(const Task& task) {
   return {task.Input<float>(),
@@ -435,17 +481,44 @@ void RunMean(const Task& task);
 template <>
 void RunMean<int8_t>(const Task& task) {
   const FactorConstants factor(task.Constants());
-  Run(Mean{task.Input<int8_t>(),
-           task.Output<int8_t>(),
-           task.layer.input_height() * task.layer.input_width(),
-           task.destination.channels(),
-           task.source.zero_point(),
-           {factor.multiplier, factor.shift},
-           task.destination.zero_point(),
-           {task.step.activation_minimum(), task.step.activation_maximum()}});
+  Run(Mean<int8_t>{task.Input<int8_t>(),
+                   task.Output<int8_t>(),
+                   task.layer.input_height() * task.layer.input_width(),
+                   task.destination.channels(),
+                   task.source.zero_point(),
+                   {factor.multiplier, factor.shift},
+                   task.destination.zero_point(),
+                   {task.step.activation_minimum(), task.step.activation_maximum()}});
 }
 
 #ifndef REDS_INT8_ONLY
+// The range and the factor of an operation in int16.
+struct Scaling {
+  Factor factor;
+  Clamp<int32_t> clamp;
+
+  explicit Scaling(const Task& task) {
+    const RangeConstants range(task.Constants());
+    const FactorConstants constants(task.Constants() + RangeConstants::kWords);
+    factor = {constants.multiplier, constants.shift};
+    clamp = {range.minimum, range.maximum};
+  }
+};
+
+template <>
+void RunMean<int16_t>(const Task& task) {
+  const Scaling scaling(task);
+  Run(Mean<int16_t>{task.Input<int16_t>(), task.Output<int16_t>(),
+                    task.layer.input_height() * task.layer.input_width(), task.destination.channels(), 0,
+                    scaling.factor, 0, scaling.clamp});
+}
+
+void RunRescale(const Task& task) {
+  const Scaling scaling(task);
+  Run(Rescale{task.Input<int16_t>(), task.Output<int16_t>(), task.Positions() * task.destination.channels(),
+              scaling.factor, scaling.clamp});
+}
+
 template <>
 void RunMean<float>(const Task& task) {
   RunAverage(MakePool<float>(task));
@@ -533,6 +606,15 @@ void RunSum(const Task& task) {
                    [exchanged](const Add<Element>& sum) { Run(exchanged ? Exchanged(sum) : sum); });
 }
 
+#ifndef REDS_INT8_ONLY
+// Of two computed maps.
+template <>
+void RunSum<int16_t>(const Task& task) {
+  RunParts(MakeAdd<int16_t>(task), task.Positions() * task.destination.channels(),
+           [](const Add<int16_t>& sum) { Run(sum); });
+}
+#endif
+
 template <typename Element>
 void RunProduct(const Task& task) {
   RunPair<Element>(task, MakeMul<Element>(task), [](const Mul<Element>& product) { Run(product); });
@@ -566,6 +648,10 @@ constexpr reds_operation Int8(Operation operation, Runner run, uint32_t groups =
 }
 
 #ifndef REDS_INT8_ONLY
+constexpr reds_operation Int16(Operation operation, Runner run, uint32_t groups = 0) {
+  return {KeyOf(ElementType::Int16, operation) | groups, run};
+}
+
 constexpr reds_operation Float32(Operation operation, Runner run, uint32_t groups = 0) {
   return {KeyOf(ElementType::Float32, operation) | groups, run};
 }
@@ -596,7 +682,10 @@ reds_type TypeOf(const Context& context, const schema::Port& port) {
     case PortType::OfPlan:
       break;
   }
-  return context.plan->element_type() == ElementType::Int8 ? REDS_INT8 : REDS_FLOAT32;
+#ifndef REDS_INT8_ONLY
+  if (context.element_type == ElementType::Int16) return REDS_INT16;
+#endif
+  return context.element_type == ElementType::Int8 ? REDS_INT8 : REDS_FLOAT32;
 }
 
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {
@@ -654,6 +743,32 @@ const reds_operation reds_dequantize_int8 = Int8(Operation::Dequantize, reds::Ru
 
 #ifndef REDS_INT8_ONLY
 using reds::Float32;
+using reds::Int16;
+
+const reds_operation reds_conv_2d_int16 = Int16(Operation::Conv2D, reds::RunConv2D<int16_t>);
+const reds_operation reds_grouped_conv_2d_int16 =
+    Int16(Operation::Conv2D, reds::RunGroupedConv2D<int16_t>, reds::kHasGroups);
+const reds_operation reds_depthwise_conv_2d_int16 =
+    Int16(Operation::DepthwiseConv2D, reds::RunDepthwiseConv2D<int16_t>);
+const reds_operation reds_fully_connected_int16 =
+    Int16(Operation::FullyConnected, reds::RunFullyConnected<int16_t>);
+const reds_operation reds_average_pool_2d_int16 =
+    Int16(Operation::AveragePool2D, reds::RunAveragePool<int16_t>);
+const reds_operation reds_max_pool_2d_int16 = Int16(Operation::MaxPool2D, reds::RunMaxPool<int16_t>);
+const reds_operation reds_relu_int16 = Int16(Operation::Relu, reds::RunRescale);
+const reds_operation reds_softmax_int16 = Int16(Operation::Softmax, reds::RunSoftmax<int16_t>);
+const reds_operation reds_add_int16 = Int16(Operation::Add, reds::RunSum<int16_t>);
+const reds_operation reds_concatenation_int16 =
+    Int16(Operation::Concatenation, reds::RunConcatenation<int16_t>);
+const reds_operation reds_pad_int16 = Int16(Operation::Pad, reds::RunPad<int16_t>);
+const reds_operation reds_mean_int16 = Int16(Operation::Mean, reds::RunMean<int16_t>);
+const reds_operation reds_requantize_int16 = Int16(Operation::Requantize, reds::RunRescale);
+const reds_operation reds_resize_nearest_neighbor_int16 =
+    Int16(Operation::ResizeNearestNeighbor, reds::RunResize<int16_t>);
+const reds_operation reds_strided_slice_int16 = Int16(Operation::StridedSlice, reds::RunSlice<int16_t>);
+const reds_operation reds_quantize_int16 = Int16(Operation::Quantize, reds::RunQuantizeOfFloat<int16_t>);
+const reds_operation reds_dequantize_int16 =
+    Int16(Operation::Dequantize, reds::RunDequantizeToFloat<int16_t>);
 
 const reds_operation reds_conv_2d_float32 = Float32(Operation::Conv2D, reds::RunConv2D<float>);
 const reds_operation reds_grouped_conv_2d_float32 =

@@ -31,19 +31,37 @@ from reds.requantize import Quantization
 
 
 class ElementType(StrEnum):
-    """Type of activations and weights."""
+    """Type of activations, and of weights but for INT16."""
 
     FLOAT32 = "float32"
     INT8 = "int8"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "ElementType":
-        raise UsageError(f"`type` must be 'int8' or 'float32'. Received: type={value!r}")
+    INT16 = "int16"
+    """With int8 weights; `adopt` reads such networks, `quantize` makes none."""
 
     @property
     def dtype(self) -> np.dtype:
         """NumPy type of one element."""
         return np.dtype(self.value)
+
+    @property
+    def weights_dtype(self) -> np.dtype:
+        """NumPy type of one weight."""
+        return np.dtype(np.float32 if self is ElementType.FLOAT32 else np.int8)
+
+
+EMITTED_TYPES = (ElementType.FLOAT32, ElementType.INT8)
+"""The types that `quantize` makes networks of."""
+
+
+def emitted_type(type: str) -> ElementType:
+    """The type of a network that `quantize` makes.
+
+    Raises:
+        UsageError: if it makes none of this type.
+    """
+    if type not in EMITTED_TYPES:
+        raise UsageError(f"`type` must be 'int8' or 'float32'. Received: type={type!r}")
+    return ElementType(type)
 
 
 @dataclass(frozen=True)
@@ -137,9 +155,9 @@ class CompiledStep:
     """Per active output channel; in int8 one where a fully connected layer has one for all of them, which TFLite Micro
     rounds differently. int8: real weight = scale * stored weight. float32: factor on the stored weights. Of slopes one
     for all in int8, and none in float32. None for an operation without weights."""
-    bias: NDArray[np.int32] | NDArray[np.float32] | None
-    """Per active output channel. int8: in units of input scale * weight scale, input zero point not folded in. None for
-    an operation without weights, and of slopes."""
+    bias: NDArray[np.int32] | NDArray[np.int64] | NDArray[np.float32] | None
+    """Per active output channel. int8 and int16: in units of input scale * weight scale, input zero point not folded
+    in; in int16 with 64 bits where the sums have 64. None for an operation without weights, and of slopes."""
 
     @property
     def input_quantization(self) -> Quantization | None:

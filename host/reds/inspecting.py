@@ -75,7 +75,7 @@ def inspect(source: Path | str | bytes) -> ModelReport:
         UsageError: if the file is foreign or damaged.
     """
     file = read_model_file(source)
-    element_type = ("float32", "int8")[file.plan.elementType]
+    element_type = ("float32", "int8", "int16")[file.plan.elementType]
     return ModelReport(
         name=text(file.model.description or ""),
         element_type=element_type,

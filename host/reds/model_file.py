@@ -87,6 +87,7 @@ def keeps_order(shape: Sequence[int], permutation: Sequence[int]) -> bool:
 ELEMENT_TYPE_OF_TENSOR = {
     tflite.TensorType.FLOAT32: ElementType.FLOAT32,
     tflite.TensorType.INT8: ElementType.INT8,
+    tflite.TensorType.INT16: ElementType.INT16,
 }
 
 ACTIVATION_TYPES = (*ELEMENT_TYPE_OF_TENSOR, tflite.TensorType.UINT8)
@@ -462,7 +463,7 @@ def _decode_activation(layer: schema.LayerT, options: Any) -> Activation:
 def _decode_weights(model: tflite.ModelT, layer: schema.LayerT, element_type: ElementType) -> NDArray | None:
     if layer.weights == 0:
         return None
-    flat = np.frombuffer(bytes(model.buffers[layer.weights].data), element_type.dtype)
+    flat = np.frombuffer(bytes(model.buffers[layer.weights].data), element_type.weights_dtype)
     kernel = (layer.kernelHeight, layer.kernelWidth)
     if layer.operation == schema.Operation.PRelu or (layer.operation in PAIRS and kernel != (1, 1)):
         return flat
@@ -521,12 +522,13 @@ def _decode_step(
             bias = _words(plan, step.constants, target.channels, np.dtype("<f4"))
             scales = _words(plan, step.constants + target.channels, target.channels, np.dtype("<f4"))
         return CompiledStep(step.layer, source.channels, target.channels, (), None, scales, bias)
-    return _decode_int8_step(plan, layer, tensors, step)
+    return _decode_quantized_step(plan, layer, element_type, tensors, step)
 
 
-def _decode_int8_step(
+def _decode_quantized_step(
     plan: schema.PlanT,
     layer: CompiledLayer,
+    element_type: ElementType,
     tensors: list[schema.TensorT],
     step: schema.StepT,
 ) -> CompiledStep:
@@ -546,12 +548,30 @@ def _decode_int8_step(
         multiplier, shift = _words(plan, step.constants + 2, 2, np.dtype("<i4"))
         factor = Requantization(np.array([multiplier], np.int32), np.array([shift], np.int8))
         return replace(without_weights, weight_scales=recover_weight_scales(sources[0].scale, factor, target.scale))
-    folded = _words(plan, step.constants, channels, np.dtype("<i4"))
-    multipliers = _words(plan, step.constants + channels, channels, np.dtype("<i4"))
-    shifts = _words(plan, step.constants + 2 * channels, (channels + 3) // 4, np.dtype("i1"))[:channels]
-    scales = _weight_scales(layer, sources[0], Requantization(multipliers, shifts.astype(np.int32)), target)
-    bias = (folded + zero_point_term(layer, without_weights)).astype(np.int32)
-    return replace(without_weights, weight_scales=scales, bias=bias)
+    if element_type is ElementType.INT16:
+        bias, numbers = _int16_channel_constants(plan, step.constants, channels)
+    else:
+        folded = _words(plan, step.constants, channels, np.dtype("<i4"))
+        bias = (folded + zero_point_term(layer, without_weights)).astype(np.int32)
+        numbers = _channel_numbers(plan, step.constants + channels, channels)
+    return replace(without_weights, weight_scales=_weight_scales(layer, sources[0], numbers, target), bias=bias)
+
+
+def _channel_numbers(plan: schema.PlanT, start: int, channels: int) -> Requantization:
+    multipliers = _words(plan, start, channels, np.dtype("<i4"))
+    shifts = _words(plan, start + channels, (channels + 3) // 4, np.dtype("i1"))[:channels]
+    return Requantization(multipliers, shifts.astype(np.int32))
+
+
+def _int16_channel_constants(plan: schema.PlanT, start: int, channels: int) -> tuple[NDArray, Requantization]:
+    """Bias, multipliers and shifts; behind the range stands whether the sums and the bias have 64 bits."""
+    is_wide = bool(plan.constants[start + 1])
+    bias = _words(plan, start + 2, channels, np.dtype("<i4"))
+    start += 2 + channels
+    if is_wide:
+        bias = (_words(plan, start, channels, np.dtype("<i4")).astype(np.int64) << 32) | bias.view(np.uint32)
+        start += channels
+    return bias, _channel_numbers(plan, start, channels)
 
 
 def _weight_scales(

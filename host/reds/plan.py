@@ -46,6 +46,17 @@ from reds.graph import (
     Transpose,
     Upsample,
 )
+from reds.int16 import (
+    INT16_MAXIMUM,
+    INT16_MINIMUM,
+    LARGEST_HIGH_BIAS,
+    LARGEST_RESCALING_SHIFT,
+    LARGEST_WIDE_SHIFT,
+    channel_constants,
+    range_word,
+    softmax_factor,
+    softmax_tables,
+)
 from reds.lookup import TABLED, lookup_table, requantization_table
 from reds.overlapping import sharing
 from reds.requantize import (
@@ -53,10 +64,12 @@ from reds.requantize import (
     INT8_MINIMUM,
     UINT8_BIAS,
     Quantization,
+    Requantization,
     as_int8,
     difference_scaling,
     mean_factor,
     product_factor,
+    quantize_multiplier,
     requantization,
     slope_factors,
     softmax_scaling,
@@ -73,7 +86,7 @@ FILE_IDENTIFIER = b"REDS"
 CRC_PLACEHOLDER = 0xFFFFFFFF
 """Stands where the checksum will be written; not zero, since FlatBuffers leaves out fields with default values."""
 
-ELEMENT_TYPES = {ElementType.FLOAT32: 0, ElementType.INT8: 1}
+ELEMENT_TYPES = {ElementType.FLOAT32: 0, ElementType.INT8: 1, ElementType.INT16: 2}
 PORT_TYPES = {np.dtype(np.float32): schema.PortType.Float32, np.dtype(np.uint8): schema.PortType.UInt8}
 """Of a port of another type than the plan's."""
 
@@ -185,6 +198,8 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
     plan.crc32 = CRC_PLACEHOLDER
     plan.library = f"reds {version('reds')}"
     plan.elementType = ELEMENT_TYPES[network.element_type]
+    for layer in network.layers:
+        _check_limits(network, layer)
     plan.layers = [_layer(layer, weight_buffers.get(i, 0)) for i, layer in enumerate(network.layers)]
     plan.exits = [_exit(network, i) for i in range(len(network.exits))]
     plan.subnetworks = [_subnetwork(network, i, pool, placement) for i, placement in enumerate(placements)]
@@ -245,7 +260,6 @@ def _ranking(plan: schema.PlanT) -> list[schema.RankT]:
 
 
 def _layer(layer: CompiledLayer, buffer: int) -> schema.LayerT:
-    _check_limits(layer)
     result = schema.LayerT()
     result.weights = buffer
     result.inputHeight, result.inputWidth, result.inputChannels = _uint16(layer, layer.input_shape)
@@ -269,13 +283,13 @@ def _uint8(layer: CompiledLayer, values: tuple[int, ...]) -> tuple[int, ...]:
     return _limited(layer, values, LARGEST_UINT8)
 
 
-def _check_limits(layer: CompiledLayer) -> None:
+def _check_limits(network: CompiledNetwork, layer: CompiledLayer) -> None:
     """Refuses what could overflow the device's 32-bit sums, or differ in TFLite Micro."""
     taps = 0
     if layer.weights is not None and not isinstance(layer.operation, Pair):
         taps = layer.weights.size // layer.output_shape[2]
     if isinstance(layer.operation, Pool2D | Mean):
-        taps = math.prod(geometry(layer).kernel)
+        taps = math.prod(geometry(layer).kernel) * (2 if network.element_type is ElementType.INT16 else 1)
     if isinstance(layer.operation, Conv2DTranspose):
         taps *= 2  # What it sums has the zero point taken away, and so one bit more.
     if isinstance(layer.operation, BatchMatMul):
@@ -496,19 +510,23 @@ def _step(network: CompiledNetwork, step: CompiledStep, source: int, target: int
     result = schema.StepT()
     result.constants, result.layer = constants, step.layer
     result.input, result.output = source, target
-    minimum, maximum = activation_range(network.layers[step.layer], step.output_quantization)
-    result.activationMinimum, result.activationMaximum = minimum, maximum
+    result.activationMinimum, result.activationMaximum = INT8_MINIMUM, INT8_MAXIMUM
+    if network.element_type is not ElementType.INT16:
+        minimum, maximum = activation_range(network.layers[step.layer], step.output_quantization)
+        result.activationMinimum, result.activationMaximum = minimum, maximum
     return result
 
 
-def activation_range(layer: CompiledLayer, quantization: Quantization | None) -> tuple[int, int]:
-    """Smallest and largest int8 output of an operation with its activation (as TFLite Micro derives them)."""
+def activation_range(
+    layer: CompiledLayer, quantization: Quantization | None, limits: tuple[int, int] = (INT8_MINIMUM, INT8_MAXIMUM)
+) -> tuple[int, int]:
+    """Smallest and largest output of an operation with its activation (as TFLite Micro derives them)."""
+    minimum, maximum = limits
     if quantization is None:
-        return INT8_MINIMUM, INT8_MAXIMUM
+        return limits
     function = layer.activation
     if isinstance(layer.operation, Activation):
         function = layer.operation.function
-    minimum, maximum = INT8_MINIMUM, INT8_MAXIMUM
     if function in ("relu", "relu6"):
         minimum = max(minimum, quantization.zero_point)
     if function == "relu6":
@@ -520,15 +538,14 @@ def activation_range(layer: CompiledLayer, quantization: Quantization | None) ->
 def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[int]) -> list[NDArray]:
     """A step's constants; `further` are the tensors that it reads beside the first."""
     layer = network.layers[step.layer]
+    if network.element_type is ElementType.INT16:
+        return _int16_constants(layer, step, further)
     if isinstance(layer.operation, Activation):
         return _activation_constants(layer.operation, step)
     if isinstance(layer.operation, Concatenate):
         return [np.array([len(further), *further], np.uint32)]
     if isinstance(layer.operation, Resize):
-        return [
-            nearest(source, target, layer.operation.align_corners, layer.operation.half_pixel_centers)
-            for source, target in zip(layer.input_shape[:2], layer.output_shape[:2], strict=True)
-        ]
+        return _nearest_constants(layer, layer.operation)
     if network.element_type is ElementType.FLOAT32:
         return _float_constants(step, further)
     if isinstance(layer.operation, Pair):
@@ -543,6 +560,62 @@ def _constants(network: CompiledNetwork, step: CompiledStep, further: Sequence[i
     if isinstance(layer.operation, Requantize | Quantize | Dequantize):
         return _conversion_constants(layer.operation, step)
     return [] if step.bias is None else _channel_constants(layer, step)
+
+
+def _nearest_constants(layer: CompiledLayer, resize: Resize) -> list[NDArray]:
+    return [
+        nearest(source, target, resize.align_corners, resize.half_pixel_centers)
+        for source, target in zip(layer.input_shape[:2], layer.output_shape[:2], strict=True)
+    ]
+
+
+def _int16_constants(layer: CompiledLayer, step: CompiledStep, further: Sequence[int]) -> list[NDArray]:
+    source, target = step.input_quantization, step.output_quantization
+    limits = range_word(*activation_range(layer, target, (INT16_MINIMUM, INT16_MAXIMUM)))
+    match layer.operation:
+        case Conv2D() | DepthwiseConv2D() | Dense():
+            return _int16_channel_constants(layer, step, limits)
+        case Pool2D():
+            return [limits]
+        case Add():
+            assert target is not None
+            scales = (*(quantization.scale for quantization in step.input_quantizations), target.scale)
+            scaling = sum_scaling(*scales, left_shift=conventions.SUM_LEFT_SHIFT_INT16)
+            _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT_INT16 - 1)
+            words = [*further, scaling.left_shift, *chain.from_iterable(scaling.factors)]
+            return [np.array(words, np.int32), limits]
+        case Concatenate():
+            return [np.array([len(further), *further], np.uint32)]
+        case Resize():
+            return _nearest_constants(layer, layer.operation)
+        case Activation(function="softmax"):
+            assert source is not None
+            multiplier, shift = softmax_factor(source.scale)
+            _check_shift(layer, shift, LARGEST_RESCALING_SHIFT, LARGEST_RESCALING_SHIFT)
+            return [np.array([multiplier, shift], np.int32), *softmax_tables()]
+        case Requantize() | Activation(function="relu"):
+            assert source is not None and target is not None
+            factor = quantize_multiplier(float(source.scale) / float(target.scale))
+            _check_shift(layer, factor[1], LARGEST_RESCALING_SHIFT, LARGEST_RESCALING_SHIFT)
+            return [limits, np.array(factor, np.int32)]
+        case Mean():
+            assert source is not None and target is not None
+            count = math.prod(layer.input_shape[:2])
+            factor = mean_factor(source.scale, target.scale, count)
+            _check_shift(layer, factor[1], LARGEST_RESCALING_SHIFT - count.bit_length(), LARGEST_RESCALING_SHIFT)
+            return [limits, np.array(factor, np.int32)]
+        case _:
+            return []
+
+
+def _int16_channel_constants(layer: CompiledLayer, step: CompiledStep, limits: NDArray[np.int16]) -> list[NDArray]:
+    assert step.bias is not None
+    bias: NDArray = step.bias
+    is_wide = bias.dtype == np.int64
+    if is_wide and int(np.abs(bias >> 32).max()) > LARGEST_HIGH_BIAS:
+        raise UsageError(f"Layer '{layer.name}' has a bias of more than 46 bits, which libreds does not take.")
+    numbers = _requantization(layer, step, LARGEST_WIDE_SHIFT if is_wide else LARGEST_SHIFT)
+    return channel_constants(limits, bias, numbers)
 
 
 def _conversion_constants(operation: Requantize | Quantize | Dequantize, step: CompiledStep) -> list[NDArray]:
@@ -606,24 +679,30 @@ def _slope_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int
 
 
 def _channel_constants(layer: CompiledLayer, step: CompiledStep) -> list[NDArray]:
+    assert step.bias is not None
+    numbers = _requantization(layer, step, LARGEST_SHIFT)
+    bias = step.bias - zero_point_term(layer, step).astype(np.int32)
+    shifts = numbers.shifts.astype(np.int8)
+    return [bias, np.broadcast_to(numbers.multipliers, bias.shape), np.broadcast_to(shifts, bias.shape)]
+
+
+def _requantization(layer: CompiledLayer, step: CompiledStep, largest_shift: int) -> Requantization:
     assert step.input_quantization is not None and step.output_quantization is not None
-    assert step.weight_scales is not None and step.bias is not None
+    assert step.weight_scales is not None
     numbers = requantization(
         step.input_quantization.scale,
         step.weight_scales,
         step.output_quantization.scale,
         isinstance(layer.operation, Dense | MapDense),
     )
-    _check_shift(layer, max(numbers.shifts, default=0), LARGEST_SHIFT, LARGEST_SHIFT)
-    bias = step.bias - zero_point_term(layer, step).astype(np.int32)
-    shifts = numbers.shifts.astype(np.int8)
-    return [bias, np.broadcast_to(numbers.multipliers, bias.shape), np.broadcast_to(shifts, bias.shape)]
+    _check_shift(layer, max(numbers.shifts, default=0), largest_shift, largest_shift)
+    return numbers
 
 
 def _check_shift(layer: CompiledLayer, shift: int, largest: int, exponent: int) -> None:
     if shift > largest:
         raise UsageError(
-            f"Layer '{layer.name}' shrinks its values by more than int8 arithmetic can: its inputs are up to "
+            f"Layer '{layer.name}' shrinks its values by more than its arithmetic can: its inputs are up to "
             f"2**{exponent} times larger than its outputs. Scale the network's inputs to a magnitude near one."
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reds import cost, finetuning
-from reds.compiled import ElementType
+from reds.compiled import emitted_type
 from reds.datasets import Data, Dataset, as_dataset
 from reds.emitting import emit
 from reds.errors import UsageError
@@ -169,7 +169,7 @@ def _keep_the_best(
     if not path.exists():
         x, y = dataset.validation.features()
         accuracies = [finetuning.accuracy(trained, index, x, y) for index in range(len(candidates.subnetworks))]
-        table = choose(candidates, accuracies, ElementType(settings.type).dtype.itemsize)
+        table = choose(candidates, accuracies, emitted_type(settings.type).dtype.itemsize)
         write_atomically(path, (json.dumps([asdict(one) for one in table], indent=2) + "\n").encode())
     measured = json.loads(path.read_text(encoding="utf-8"))
     for one in measured:
@@ -292,7 +292,7 @@ def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[s
         "kernels": settings.kernels,
         "multiple": settings.multiple,
         "order": settings.order,
-        "element_bytes": ElementType(settings.type).dtype.itemsize,
+        "element_bytes": emitted_type(settings.type).dtype.itemsize,
         "seed": settings.seed,
         "progress": progress,
     }

@@ -16,6 +16,7 @@ from reds.compiled import (
     CompiledStep,
     CompiledSubnetwork,
     ElementType,
+    emitted_type,
 )
 from reds.disjoint_sets import DisjointSets
 from reds.errors import UsageError
@@ -132,7 +133,7 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
             weights or what the network makes of them are not finite, or if a subnetwork narrows a map whose exit's head
             needs all of its channels.
     """
-    element_type = ElementType(type)
+    element_type = emitted_type(type)
     check_narrowed_exits(supernet.family)
     _check_weights(supernet)
     branches = _branches(supernet)

@@ -38,7 +38,8 @@ def run_tflite_micro(model: bytes, inputs: NDArray) -> NDArray:
 def _arena_bytes(model: bytes) -> int:
     """Room for all that TFLite Micro can need at once."""
     subgraph = tflite.ModelT.InitFromPackedBuf(model).subgraphs[0]
-    elements = sum(math.prod(int(size) for size in tensor.shape) for tensor in subgraph.tensors)
+    shapes = (() if tensor.shape is None else tensor.shape for tensor in subgraph.tensors)
+    elements = sum(math.prod(int(size) for size in shape) for shape in shapes)
     return BYTES_OF_ARENA_PER_ELEMENT * elements + BYTES_OF_ARENA_PER_MODEL_BYTE * len(model)
 
 

@@ -168,21 +168,28 @@ class SumScaling:
     """Multiplier and shift of the first input, of the second, and of the output."""
 
 
-def sum_scaling(first_scale: np.float32, second_scale: np.float32, output_scale: np.float32) -> SumScaling:
+def sum_scaling(
+    first_scale: np.float32,
+    second_scale: np.float32,
+    output_scale: np.float32,
+    *,
+    left_shift: int = conventions.SUM_LEFT_SHIFT,
+) -> SumScaling:
     """Constants that bring two inputs to twice the larger of their scales and their sum to the output's.
 
     Args:
         first_scale: scale of the first input tensor.
         second_scale: scale of the second.
         output_scale: scale of the output tensor.
+        left_shift: by which both are shifted, which leaves int8 values 32 bits.
     """
     common = 2.0 * max(float(first_scale), float(second_scale))
     factors = (
         float(first_scale) / common,
         float(second_scale) / common,
-        common / ((1 << conventions.SUM_LEFT_SHIFT) * float(output_scale)),
+        common / ((1 << left_shift) * float(output_scale)),
     )
-    return _sum_scaling(factors)
+    return _sum_scaling(factors, left_shift)
 
 
 def difference_scaling(first_scale: np.float32, second_scale: np.float32, output_scale: np.float32) -> SumScaling:
@@ -195,12 +202,13 @@ def difference_scaling(first_scale: np.float32, second_scale: np.float32, output
     """
     common = np.float32(2) * max(first_scale, second_scale)
     unit = np.float32(1 << conventions.SUM_LEFT_SHIFT) * output_scale
-    return _sum_scaling((float(first_scale / common), float(second_scale / common), float(common / unit)))
+    factors = (float(first_scale / common), float(second_scale / common), float(common / unit))
+    return _sum_scaling(factors, conventions.SUM_LEFT_SHIFT)
 
 
-def _sum_scaling(factors: tuple[float, float, float]) -> SumScaling:
+def _sum_scaling(factors: tuple[float, float, float], left_shift: int) -> SumScaling:
     first, second, output = (quantize_multiplier(factor) for factor in factors)
-    return SumScaling(conventions.SUM_LEFT_SHIFT, (first, second, output))
+    return SumScaling(left_shift, (first, second, output))
 
 
 def slope_factors(

@@ -155,7 +155,12 @@ class Runtime:
 
     def _view(self, tensor: Any, port: schema.Port) -> NDArray:
         functions = self._library.functions
-        dtypes = {functions.REDS_FLOAT32: np.float32, functions.REDS_INT8: np.int8, functions.REDS_UINT8: np.uint8}
+        dtypes = {
+            functions.REDS_FLOAT32: np.float32,
+            functions.REDS_INT8: np.int8,
+            functions.REDS_INT16: np.int16,
+            functions.REDS_UINT8: np.uint8,
+        }
         memory = self._library.ffi.buffer(tensor.data, tensor.bytes)
         return np.frombuffer(memory, dtypes[tensor.type]).reshape(tuple(port.ShapeAsNumpy())[1:])
 

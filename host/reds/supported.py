@@ -19,12 +19,14 @@ def supported_layers_page() -> str:
         "`python -m reds.supported docs/supported.md`.\n\n"
         "| layer | needs | note |\n|---|---|---|\n" + _layers() + "\n"
         "## TFLite operators\n\n"
-        "`reds adopt MODEL.tflite -o OUT.tflite` takes a model that another tool made of these operators, in int8 or\n"
-        "float32 throughout, with one input and one output, constant weights and, but for the batch, fixed shapes.\n"
-        "The input and the output of an int8 model may be float32, which is the converter's default, or uint8.\n"
+        "`reds adopt MODEL.tflite -o OUT.tflite` takes a model that another tool made of these operators, in int8,\n"
+        "int16 or float32 throughout, with one input and one output, constant weights and, but for the batch, fixed\n"
+        "shapes. The input and the output of an int8 or int16 model may be float32, which is the converter's default,\n"
+        "and those of an int8 model uint8. An int16 model has int16 activations, whose zero points are 0, and int8\n"
+        "weights, as the converter makes them for `EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8`.\n"
         "int8 weights have zero points of 0, and one scale or one for each output channel. An inference runs one\n"
         "sample: convert a model of a larger batch with a batch of 1, and call reds_invoke once for each sample.\n\n"
-        "| operator | needs |\n|---|---|\n" + _operators() + "\n"
+        "| operator | needs | int16 too |\n|---|---|---|\n" + _operators() + "\n"
         f"{', '.join(_names(RESHAPING))} cost nothing: what reads them reads the same bytes in another shape. So does\n"
         "a TRANSPOSE that only moves dimensions of one, and a PACK or UNPACK of one tensor. What computes the shape\n"
         "of a RESHAPE (SHAPE, STRIDED_SLICE, PACK) is left out, since shapes are fixed.\n"
@@ -44,8 +46,11 @@ def _layers() -> str:
 
 
 def _operators() -> str:
-    rows = sorted((BUILTIN_NAMES[code], supported.needs or "anything") for code, supported in OPERATORS.items())
-    return "".join(f"| {name} | {needs} |\n" for name, needs in rows)
+    rows = sorted(
+        (BUILTIN_NAMES[code], supported.needs or "anything", "yes" if supported.in_int16 else "")
+        for code, supported in OPERATORS.items()
+    )
+    return "".join(f"| {name} | {needs} | {in_int16} |\n" for name, needs, in_int16 in rows)
 
 
 def _names(codes: tuple[int, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reds import int16
 from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, ElementType
 from reds.emitting import extract
 from reds.errors import VerificationError
@@ -39,7 +40,7 @@ from reds_bench.emulator import boot
 FLOAT_TOLERANCE = 1e-5
 """Largest difference of float32 outputs, relative to the largest magnitude of the output."""
 
-ROUNDED = 1 + 2.0**-20
+ROUNDED = 1 + 2.0**-7
 """By what factor a whole number of units may seem larger between dequantised outputs, which float32 rounds."""
 
 FLOAT_TABLE_ERROR = 1e-3
@@ -164,34 +165,41 @@ def _unit(network: CompiledNetwork, subnetwork: int) -> float | None:
 
 
 def _litert_units(network: CompiledNetwork) -> int:
-    """Units by which LiteRT's int8 output may differ from TFLite Micro's.
+    """Units by which LiteRT's quantised output may differ from TFLite Micro's.
 
-    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off. LiteRT makes
-    the factors of a difference in double precision, and computes sigmoid and tanh in floating point; every other
-    operation is equal on equal inputs. From there on each layer passes differences on, see `_units_passed_on`.
+    LiteRT's fully connected kernel rounds once, TFLite Micro's twice, so its output may be one unit off; so may that of
+    an int16 softmax. LiteRT makes the factors of a difference in double precision, and computes sigmoid and tanh in
+    floating point; every other operation is equal on equal inputs. From there on each layer passes differences on, see
+    `_units_passed_on`.
     """
-    if network.element_type is not ElementType.INT8:
+    if network.element_type is ElementType.FLOAT32:
         return 0
     units = {INPUT: 0}
     for step in network.subnetworks[0].steps:
         layer = network.layers[step.layer]
-        units[step.layer] = _units_after(layer, step, [units[source] for source in layer.inputs])
+        units[step.layer] = _units_after(layer, step, [units[source] for source in layer.inputs], network.element_type)
     return units[network.subnetworks[0].steps[-1].layer]
 
 
-def _units_after(layer: CompiledLayer, step: CompiledStep, units: Sequence[int]) -> int:
+def _units_after(layer: CompiledLayer, step: CompiledStep, units: Sequence[int], element_type: ElementType) -> int:
     """Units by which an operation's outputs may differ for the given differences of its inputs."""
     if isinstance(layer.operation, Quantize | Dequantize):
         return units[0]
     if isinstance(layer.operation, Activation) and layer.operation.function in TABLED:
         assert step.input_quantization is not None and step.output_quantization is not None
         return largest_table_difference(layer.operation, step.input_quantization, step.output_quantization, units[0])
-    passed_on = _units_passed_on(layer, step, units)
-    rounding = 1 if any(units) or isinstance(layer.operation, Dense | MapDense) else 0
-    return min(math.ceil(passed_on) + rounding, INT8_MAXIMUM - INT8_MINIMUM)
+    is_int16 = element_type is ElementType.INT16
+    left_shift = conventions.SUM_LEFT_SHIFT_INT16 if is_int16 else conventions.SUM_LEFT_SHIFT
+    passed_on = _units_passed_on(layer, step, units, left_shift)
+    rounds_differently = (
+        isinstance(layer.operation, Dense | MapDense) or step.output_quantization == int16.SOFTMAX_OUTPUT
+    )
+    rounding = 1 if any(units) or rounds_differently else 0
+    limits = np.iinfo(element_type.dtype)
+    return min(math.ceil(passed_on) + rounding, limits.max - limits.min)
 
 
-def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[int]) -> float:
+def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[int], left_shift: int) -> float:
     """Largest difference of an output, in its units and before it is rounded, for the given ones of the inputs.
 
     A weighted layer multiplies it by at most the largest sum of the magnitudes of an output's weights, a softmax by
@@ -210,7 +218,7 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     if step.bias is not None:
         return units[0] * scales[0] / output_scale * _largest_weight_sum(layer, step)
     if isinstance(layer.operation, Add):
-        fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
+        fixed_point = 2 * max(scales) / (1 << left_shift)
         return (
             sum(unit * scale + 2 * fixed_point if unit else 0.0 for unit, scale in zip(units, scales, strict=True))
             / output_scale

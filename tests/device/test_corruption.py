@@ -14,7 +14,7 @@ import pytest
 from model_builder import LayerSpec, NetworkBuilder, network_with_views
 from random_networks import random_supernet_with_exit
 
-from reds.compiled import CompiledNetwork, ElementType
+from reds.compiled import EMITTED_TYPES, CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.graph import (
     Activation,
@@ -139,14 +139,34 @@ def other_ports(element_type: ElementType) -> CompiledNetwork:
     return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs)
 
 
+def words(element_type: ElementType) -> CompiledNetwork:
+    specs = [
+        LayerSpec(Quantize("float32")),
+        LayerSpec(Conv2D((3, 2), (2, 1), "same"), 4, "relu6"),
+        LayerSpec(DepthwiseConv2D((2, 2), padding="same")),
+        LayerSpec(Pool2D("max", (2, 2), (1, 1), "same")),
+        LayerSpec(Requantize()),
+        LayerSpec(Add(), inputs=(4, 4)),
+        LayerSpec(Concatenate(), inputs=(5, 5)),
+        LayerSpec(Conv2D((1, 1), groups=2), 4),
+        LayerSpec(Mean()),
+        LayerSpec(Dense(), 3),
+        LayerSpec(Activation("softmax")),
+        LayerSpec(Dequantize("float32")),
+    ]
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs)
+
+
 CASES = [
     *(
         (make, element_type)
         for make in (weights_and_sums, pairs_and_resizing, rearranging, views, exits)
-        for element_type in ElementType
+        for element_type in EMITTED_TYPES
     ),
     (ports, ElementType.INT8),
     (other_ports, ElementType.INT8),
+    (words, ElementType.INT16),
+    (views, ElementType.INT16),
 ]
 
 

@@ -99,7 +99,7 @@ def compare(
                 runtime.select(subnetwork)
                 expected = runtime.invoke(x).reshape(SAMPLES, -1)
                 outputs = run_batch(bench, subnetwork, x, runtime.output.dtype).outputs
-                if network.element_type is ElementType.INT8:
+                if network.element_type is not ElementType.FLOAT32:
                     np.testing.assert_array_equal(outputs, expected, board)
                 else:
                     np.testing.assert_allclose(outputs, expected, 1e-5, 1e-5 * np.abs(expected).max(), err_msg=board)
@@ -184,6 +184,19 @@ def test_tabled_activations_and_borders(folder: Path, seed: int) -> None:
         specs += [LayerSpec(draw.pad()), LayerSpec(draw.tabled()), LayerSpec(PRelu()), LayerSpec(Requantize())]
     specs += [LayerSpec(Conv2D((1, 1)), 3)]
     check(folder / "model", (*draw.pair(8, 8), draw.size(3)), specs, narrow(draw, specs), seed)
+
+
+@examples
+@given(seed=seeds)
+def test_int16(folder: Path, seed: int) -> None:
+    draw = Draw(seed)
+    convolution = Conv2D(draw.pair(5, 4), draw.pair(3, 3), "same")
+    specs = [LayerSpec(Quantize("float32")), LayerSpec(convolution, draw.size(9), draw.activation())]
+    specs += [LayerSpec(DepthwiseConv2D(draw.pair(4, 4), padding="same"))]
+    specs += [LayerSpec(Requantize()), LayerSpec(Add(), inputs=(3, 2)), LayerSpec(Mean()), LayerSpec(Dense(), 4)]
+    specs += [LayerSpec(Activation("softmax")), LayerSpec(Dequantize("float32"))]
+    widths = [[0, draw.size(specs[1].channels), 0, 0, 0, 0, 4, 0, 0]]
+    check(folder / "model", (*draw.pair(9, 9), 2), specs, widths, seed, element_type=ElementType.INT16)
 
 
 @examples

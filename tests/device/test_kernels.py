@@ -1,7 +1,7 @@
 """Every operation in libreds equals TFLite Micro's on the extracted stand-alone subnetwork."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from layer_drawing import Draw
 from model_builder import LayerSpec, NetworkBuilder, output_shape
 
-from reds.compiled import ElementType
+from reds.compiled import EMITTED_TYPES, ElementType
 from reds.emitting import encode, extract
 from reds.graph import (
     INPUT,
@@ -94,7 +94,7 @@ def drawn_map(draw: Draw, spec: LayerSpec, channels: int) -> tuple[int, int]:
 examples = settings(max_examples=60, deadline=None, derandomize=True)
 
 
-@pytest.mark.parametrize("element_type", ElementType)
+@pytest.mark.parametrize("element_type", EMITTED_TYPES)
 class TestOperation:
     @examples
     @given(seed=seeds)
@@ -397,3 +397,110 @@ def test_real_values_become_the_nearest_integers() -> None:
     beyond = np.array([[[3e38, np.inf, 1e30, -3e38, -np.inf, -1e30, np.nan, -np.nan, np.nan]]], np.float32)
     np.testing.assert_array_equal(runtime.invoke(beyond)[..., :3], largest[..., :3])
     np.testing.assert_array_equal(runtime.invoke(beyond)[..., 3:], smallest[..., 3:])
+
+
+HIDDEN_IN_INT16: dict[str, Callable[[Draw], DeviceOperation]] = {
+    "conv2d": lambda draw: draw.convolution(Conv2D),
+    "depthwise_conv2d": lambda draw: draw.convolution(DepthwiseConv2D),
+    "average_pool2d": lambda draw: draw.pool("average"),
+    "max_pool2d": lambda draw: draw.pool("max"),
+    "mean": lambda draw: Mean(),
+    "relu": lambda draw: Activation("relu"),
+    "requantize": lambda draw: Requantize(),
+    "softmax": lambda draw: Activation("softmax"),
+    "pad": lambda draw: draw.pad(),
+    "crop": lambda draw: draw.crop(),
+    "upsample": lambda draw: Upsample(draw.pair(3, 2)),
+    "resize": lambda draw: Resize(draw.pair(9, 9), *draw.choice((False, False), (True, False), (False, True))),
+}
+
+
+class TestInt16:
+    """Int16 activations with int8 weights, and biases of 32 and 64 bits."""
+
+    @pytest.mark.parametrize("name", HIDDEN_IN_INT16)
+    @examples
+    @given(seed=seeds)
+    def test_hidden(self, name: str, seed: int) -> None:
+        draw = Draw(seed)
+        operation = HIDDEN_IN_INT16[name](draw)
+        multiplier = draw.choice(1, 1, 2, 3) if isinstance(operation, DepthwiseConv2D) else 1
+        check_hidden(ElementType.INT16, draw, operation, seed, multiplier)
+
+    @examples
+    @given(seed=seeds)
+    def test_loud_convolutions(self, seed: int) -> None:
+        """Whose outputs are clipped and whose factors are above 1."""
+        draw = Draw(seed)
+        specs = [LayerSpec(draw.convolution(Conv2D), draw.size(9), draw.activation()), LayerSpec(Conv2D((1, 1)), 3)]
+        shape = (*drawn_map(draw, specs[0], 2), 2)
+        check(ElementType.INT16, shape, specs, [draw.size(specs[0].channels), 3], seed, draw.choice(30.0, 1e3))
+
+    @examples
+    @given(seed=seeds)
+    def test_grouped_conv2d(self, seed: int) -> None:
+        draw = Draw(seed)
+        operation = draw.grouped_convolution()
+        before, after = (operation.groups * draw.size(6) for _ in range(2))
+        specs = [LayerSpec(Conv2D((1, 1)), before), LayerSpec(operation, after, draw.activation())]
+        shape = (*drawn_map(draw, specs[1], before), 2)
+        check(ElementType.INT16, shape, [*specs, LayerSpec(Conv2D((1, 1)), 3)], [before, after, 3], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_fully_connected(self, seed: int) -> None:
+        draw = Draw(seed)
+        inputs, hidden, outputs = draw.size(40), draw.size(40), draw.size(40)
+        specs = [LayerSpec(Dense(), hidden, draw.activation()), LayerSpec(Dense(), outputs)]
+        check(ElementType.INT16, (1, 1, inputs), specs, [draw.size(hidden), outputs], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_softmax_of_many_classes(self, seed: int) -> None:
+        draw = Draw(seed)
+        classes = draw.size(300)
+        specs = [LayerSpec(Dense(), classes), LayerSpec(Activation("softmax"))]
+        check(ElementType.INT16, (1, 1, 5), specs, [classes, classes], seed, draw.choice(0.3, 1.0, 30.0))
+
+    @examples
+    @given(seed=seeds)
+    def test_sums(self, seed: int) -> None:
+        draw = Draw(seed)
+        channels = draw.size(11)
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Conv2D((1, 1)), channels, inputs=draw.choice((INPUT,), (0,))),
+            LayerSpec(Add(), activation=draw.activation(), inputs=draw.choice((0, 1), (1, 0))),
+            LayerSpec(Mean()),
+            LayerSpec(Add(spread=True), inputs=(2, 3)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        widths = [draw.size(channels)] * 5 + [3]
+        check(ElementType.INT16, (*draw.pair(5, 5), 2), specs, widths, seed, draw.choice(0.3, 1.0))
+
+    @examples
+    @given(seed=seeds)
+    def test_joined_slices(self, seed: int) -> None:
+        draw = Draw(seed)
+        first, others, rest = draw.size(9) - 1, draw.size(9), draw.size(9)
+        channels = first + others + rest
+        specs = [
+            LayerSpec(Conv2D((1, 1)), channels),
+            LayerSpec(Slice(first), others),
+            LayerSpec(Slice(first + others), rest, inputs=(0,)),
+            LayerSpec(Concatenate(), inputs=(2, 1)),
+            LayerSpec(Conv2D((1, 1)), 3),
+        ]
+        check(ElementType.INT16, (*draw.pair(5, 5), 2), specs, [channels, 0, 0, 0, 3], seed)
+
+    @examples
+    @given(seed=seeds)
+    def test_converted_ports(self, seed: int) -> None:
+        draw = Draw(seed)
+        outputs = draw.size(5)
+        specs = [
+            LayerSpec(Quantize("float32")),
+            LayerSpec(Conv2D((1, 1)), outputs),
+            LayerSpec(Dequantize("float32")),
+        ]
+        check(ElementType.INT16, (*draw.pair(5, 5), draw.size(4)), specs, [0, outputs, 0], seed)

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as tflite
 from model_builder import LayerSpec, NetworkBuilder, network_with_views
 from numpy.typing import NDArray
 
-from reds.compiled import CompiledNetwork, ElementType
+from reds.compiled import EMITTED_TYPES, CompiledNetwork, ElementType
 from reds.emitting import encode, extract
 from reds.emitting.standard import AlignedBuffer, pack
 from reds.graph import (
@@ -659,6 +659,58 @@ def test_broken_rule_of_ports(rule: str) -> None:
     assert Opening.of(with_plan(model, change)).open()[0] == REDS.REDS_ERROR_PLAN
 
 
+WORDS = encode(
+    NetworkBuilder(ElementType.INT16, (4, 3, 2), seed=3).build(
+        [
+            LayerSpec(DepthwiseConv2D((1, 1))),
+            LayerSpec(Pool2D("max", (1, 1), (1, 1))),
+            LayerSpec(Requantize()),
+            LayerSpec(Add(), inputs=(2, 1)),
+            LayerSpec(Mean()),
+            LayerSpec(Dense(), 3),
+            LayerSpec(Activation("softmax")),
+        ]
+    )
+)
+WIDE, POOLED, RESCALED, SUMMED, AVERAGED, NORMALISED = 0, 1, 2, 3, 4, 6
+NO_RANGE = 0x80007FFF
+BROKEN_WORDS = {
+    "operation of other types": change_layer(RESCALED, operation=schema.Operation.HardSwish),
+    "zero point of a tensor": change_tensor(RESCALED, zeroPoint=1),
+    "zero point of a port": change_port("output", zeroPoint=1),
+    "bytes at a port": change_port("input", type=2, bytes=24),
+    "range of a convolution": change_constant(WIDE, 0, NO_RANGE),
+    "range of a pool": change_constant(POOLED, 0, NO_RANGE),
+    "range of another quantisation": change_constant(RESCALED, 0, NO_RANGE),
+    "range of a sum": change_constant(SUMMED, 8, NO_RANGE),
+    "range of a mean": change_constant(AVERAGED, 0, NO_RANGE),
+    "high bias": change_constant(WIDE, 4, 1 << 14),
+    "low bias": change_constant(WIDE, 5, (1 << 32) - (1 << 14) - 1),
+    "left shift of a wide sum": change_constant(WIDE, 8, 0x0008),
+    "right shift of a wide sum": change_constant(WIDE, 8, 0x00E0),
+    "constants of a convolution behind the end": lambda plan: change_step(WIDE, constants=len(plan.constants) - 8)(
+        plan
+    ),
+    "first words of a convolution behind the end": lambda plan: change_step(WIDE, constants=len(plan.constants) - 1)(
+        plan
+    ),
+    "constants of a pool behind the end": lambda plan: change_step(POOLED, constants=len(plan.constants))(plan),
+    "left shift of another quantisation": change_constant(RESCALED, 2, 31),
+    "left shift of a mean": change_constant(AVERAGED, 2, 31),
+    "left shift of a sum": change_constant(SUMMED, 1, 16),
+    "left shift of an input": change_constant(SUMMED, 3, 1),
+    "left shift of a difference to the maximum": change_constant(NORMALISED, 1, 31),
+    "negative exponential": change_constant(NORMALISED, 2, 0x8000),
+    "no exponential of the maximum": change_constant(NORMALISED, 2 + 256, 0),
+    "tables behind the end": lambda plan: change_step(NORMALISED, constants=len(plan.constants) - 515)(plan),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_WORDS)
+def test_broken_rule_of_int16(rule: str) -> None:
+    assert Opening.of(with_plan(WORDS, BROKEN_WORDS[rule])).open()[0] == REDS.REDS_ERROR_PLAN
+
+
 def test_ports_are_described_in_their_own_type() -> None:
     for port, type in (("float32", REDS.REDS_FLOAT32), ("uint8", REDS.REDS_UINT8)):
         opening = Opening.of(CONVERTED[port])
@@ -669,7 +721,7 @@ def test_ports_are_described_in_their_own_type() -> None:
             assert (tensor.scale, tensor.zero_point) == (0, 0) if port == "float32" else tensor.scale > 0
 
 
-@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED, VIEWS, SPREAD, REAL, *CONVERTED.values()])
+@pytest.mark.parametrize("model", [MODEL, BRANCHES, BORDERED, GROUPED, VIEWS, SPREAD, REAL, WORDS, *CONVERTED.values()])
 def test_unbroken_rules(model: bytes) -> None:
     """What the broken rules are made from."""
     assert Opening.of(with_plan(model, lambda plan: None)).open()[0] == REDS.REDS_OK
@@ -774,7 +826,7 @@ class TestStep:
 
 
 class TestMemory:
-    @pytest.mark.parametrize("element_type", ElementType)
+    @pytest.mark.parametrize("element_type", EMITTED_TYPES)
     @pytest.mark.parametrize("subnetwork", range(3))
     def test_peak_is_used_to_the_byte(self, element_type: ElementType, subnetwork: int) -> None:
         network, inputs = make_network(element_type)

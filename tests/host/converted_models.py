@@ -15,8 +15,14 @@ from reds import zoo
 
 TYPES = ("int8", "float32")
 
-PORT_TYPES = {"int8": tf.int8, "int8 of float32": tf.float32, "int8 of uint8": tf.uint8}
-"""Types of inputs and outputs of int8 models; the converter's default is float32."""
+PORT_TYPES = {
+    "int8": tf.int8,
+    "int8 of float32": tf.float32,
+    "int8 of uint8": tf.uint8,
+    "int16": tf.int16,
+    "int16 of float32": tf.float32,
+}
+"""Types of inputs and outputs of quantised models; the converter's default is float32."""
 
 
 def plain() -> keras.Model:
@@ -258,6 +264,23 @@ def averaged_series() -> keras.Model:
     return keras.Model(source, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
 
 
+_OPERATIONS = {
+    "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
+
+
+def summed() -> keras.Model:
+    """A sum, what is joined with another quantisation, a ReLU that stands alone, an average over the map."""
+    x = source = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    x = layers.Add()([x, layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)])
+    x = layers.AveragePooling2D(2)(x)
+    x = layers.Concatenate()([x, layers.Conv2D(4, 1, use_bias=False, activation="relu6")(x)])
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    return keras.Model(source, layers.Dense(5, activation="softmax")(x))
+
+
 MODELS: Mapping[str, Callable[[], keras.Model]] = {
     maker.__name__: maker
     for maker in (
@@ -282,6 +305,7 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
         scaled,
         stacked,
         divided,
+        summed,
     )
 }
 
@@ -314,7 +338,7 @@ def convert(model: keras.Model, type: str, **options: object) -> bytes:
         shape = (1, *model.input_shape[1:])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([generator.standard_normal(shape, np.float32)] for _ in range(20))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.target_spec.supported_ops = [_OPERATIONS[type.split()[0]]]
         converter.inference_input_type = converter.inference_output_type = PORT_TYPES[type]
     for name, value in options.items():
         setattr(converter, name, value)

@@ -58,6 +58,24 @@ extern const reds_operation reds_quantize_int8;
 extern const reds_operation reds_dequantize_int8;
 
 // Not in a libreds for int8 alone.
+extern const reds_operation reds_conv_2d_int16;
+extern const reds_operation reds_grouped_conv_2d_int16;
+extern const reds_operation reds_depthwise_conv_2d_int16;
+extern const reds_operation reds_fully_connected_int16;
+extern const reds_operation reds_average_pool_2d_int16;
+extern const reds_operation reds_max_pool_2d_int16;
+extern const reds_operation reds_relu_int16;
+extern const reds_operation reds_softmax_int16;
+extern const reds_operation reds_add_int16;
+extern const reds_operation reds_concatenation_int16;
+extern const reds_operation reds_pad_int16;
+extern const reds_operation reds_mean_int16;
+extern const reds_operation reds_requantize_int16;
+extern const reds_operation reds_resize_nearest_neighbor_int16;
+extern const reds_operation reds_strided_slice_int16;
+extern const reds_operation reds_quantize_int16;
+extern const reds_operation reds_dequantize_int16;
+
 extern const reds_operation reds_conv_2d_float32;
 extern const reds_operation reds_grouped_conv_2d_float32;
 extern const reds_operation reds_depthwise_conv_2d_float32;

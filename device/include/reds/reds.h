@@ -15,8 +15,8 @@
 //   const int8_t *scores = reds_output(&network).data;
 //
 // The caller owns the model's bytes (never written, may lie in flash), the arena and the context. There is no
-// heap, no global state, no recursion and no floating point in an int8 network but where its input or output is
-// float32. Several contexts may be open at once.
+// heap, no global state, no recursion and no floating point in an int8 or int16 network but where its input or
+// output is float32. Several contexts may be open at once.
 
 #ifndef REDS_REDS_H
 #define REDS_REDS_H
@@ -70,6 +70,7 @@ enum {
 typedef enum reds_type {
   REDS_FLOAT32 = 0,
   REDS_INT8 = 1,
+  REDS_INT16 = 2,
   REDS_UINT8 = 3,
 } reds_type;
 
@@ -218,7 +219,7 @@ reds_status reds_step(reds_context* context);
 // Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, REDS_ERROR_ARENA if the arena is too
 // small for it, or REDS_ERROR_CONTINUE if no inference has begun, if the subnetwork begins with another
 // operation or has none left to run, if it needs a tensor that has fewer channels now or is overwritten
-// already, or needs more than 16 at the same time.
+// already, or needs more than 16 at the same time, or if the model computes in int16.
 reds_status reds_continue_in(reds_context* context, uint32_t subnetwork);
 
 // Lets the inference that was begun last go on in the most accurate subnetwork whose remaining operations have

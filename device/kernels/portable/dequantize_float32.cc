@@ -14,5 +14,6 @@ void RunAll(const Dequantize<Element>& dequantize) {
 }  // namespace
 
 void Run(const Dequantize<int8_t>& dequantize) { RunAll(dequantize); }
+void Run(const Dequantize<int16_t>& dequantize) { RunAll(dequantize); }
 
 }  // namespace reds

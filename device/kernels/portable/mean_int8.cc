@@ -3,7 +3,7 @@
 
 namespace reds {
 
-void Run(const Mean& mean) {
+void Run(const Mean<int8_t>& mean) {
   for (int32_t channel = 0; channel < mean.channels; ++channel) {
     const int8_t* element = mean.input + channel;
     int32_t sum = 0;

@@ -30,5 +30,6 @@ void RunAll(const Quantize<Element>& quantize) {
 }  // namespace
 
 void Run(const Quantize<int8_t>& quantize) { RunAll(quantize); }
+void Run(const Quantize<int16_t>& quantize) { RunAll(quantize); }
 
 }  // namespace reds

@@ -39,7 +39,7 @@ def adopt(
     its layers; the model computes what it did, in int8 byte for byte. Either way any interpreter runs it as before.
 
     Args:
-        source: a .tflite file in int8 or float32 of supported operators (docs/supported.md).
+        source: a .tflite file in int8, int16 or float32 of supported operators (docs/supported.md).
         path: the file to write; it is whole or absent.
         pruning: which subnetworks to search; none beside the model itself if not given.
         progress: called with a line per subnetwork.

@@ -81,6 +81,8 @@ class _Reader:
         supported = OPERATORS.get(site.code)
         if supported is None:
             _refuse_unsupported(site)
+        if self._type == tflite.TensorType.INT16 and not supported.in_int16:
+            site.refuse("libreds runs it in int8 and float32, but not in int16")
         self._check_type(site)
         self._append(site, supported.read(site))
 
@@ -172,7 +174,7 @@ def _computing_type(graph: TfliteGraph, source: TfliteTensor) -> int:
     if first is not None and first.code == tflite.BuiltinOperator.QUANTIZE:
         type = first.output.type
     if type not in ELEMENT_TYPE_OF_TENSOR:
-        graph.refuse(f"it computes in {TYPE_NAMES[type]}; convert the model for int8 or float32")
+        graph.refuse(f"it computes in {TYPE_NAMES[type]}; convert the model for int8, int16 or float32")
     return type
 
 

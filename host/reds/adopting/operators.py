@@ -10,6 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
+from reds import int16
 from reds.adopting.tflite_graph import OperatorSite, TfliteTensor
 from reds.compiled import ElementType
 from reds.graph import (
@@ -90,6 +91,8 @@ class SupportedOperator:
     read: Callable[[OperatorSite], ReadOperator]
     needs: str = ""
     """What must hold for it, beside constant weights and known shapes."""
+    in_int16: bool = False
+    """Whether libreds also runs it on int16 activations."""
 
 
 FUSED_ACTIVATIONS = {
@@ -139,11 +142,9 @@ def _require_symmetric(site: OperatorSite, tensor: TfliteTensor, what: str) -> N
 
 def _constant(site: OperatorSite, tensor: TfliteTensor, what: str) -> NDArray:
     """The values of weights, which must have the type of the activations."""
-    expected = site.element_type.name
+    expected = site.element_type.weights_dtype.name.upper()
     if tensor.type_name != expected:
-        site.refuse(
-            f"its {what} are {tensor.type_name}, not {expected} like its output; hybrid models are not supported"
-        )
+        site.refuse(f"its {what} are {tensor.type_name}, not {expected}; hybrid models are not supported")
     values = tensor.constant
     if values is None:
         site.refuse(f"its {what} are not constant")
@@ -153,13 +154,25 @@ def _constant(site: OperatorSite, tensor: TfliteTensor, what: str) -> NDArray:
 
 def _bias(site: OperatorSite, tensor: TfliteTensor | None, channels: int) -> NDArray:
     """Its bias; zeros where it has none."""
-    dtype = np.dtype(np.int32 if site.element_type is ElementType.INT8 else np.float32)
+    dtypes = _bias_types(site)
     if tensor is None:
-        return np.zeros(channels, dtype)
+        return np.zeros(channels, dtypes[0])
     values = tensor.constant
-    if values is None or values.dtype != dtype or values.size != channels:
-        site.refuse(f"its bias must be {channels} constant values of type {dtype}")
+    if values is None or values.dtype not in dtypes or values.size != channels:
+        types = " or ".join(dtype.name for dtype in dtypes)
+        site.refuse(f"its bias must be {channels} constant values of type {types}")
     return values.reshape(channels)
+
+
+def _bias_types(site: OperatorSite) -> list[np.dtype]:
+    """The types that TFLite Micro takes, first the one in which it sums where there is no bias."""
+    if site.element_type is ElementType.FLOAT32:
+        return [np.dtype(np.float32)]
+    if site.element_type is ElementType.INT8:
+        return [np.dtype(np.int32)]
+    if site.code == tflite.BuiltinOperator.CONV_2D:
+        return [np.dtype(np.int32), np.dtype(np.int64)]
+    return [np.dtype(np.int64)]
 
 
 # Windows
@@ -359,6 +372,10 @@ def _with_constant(
     """On a map and its constant input `position`, of one value, one for each channel, or one for each element."""
     operand, source = site.input(position), site.input(1 - position)
     site.require(
+        site.element_type is not ElementType.INT16,
+        f"its input '{operand.name}' is constant; in int16 libreds takes two computed ones",
+    )
+    site.require(
         source.map == site.output.map,
         f"its output has the shape {site.output.shape}; libreds spreads constants over a computed input, not the "
         "reverse",
@@ -443,30 +460,35 @@ def _quantize(site: OperatorSite) -> ReadOperator:
         site.refuse(f"it makes {target.type_name} of {source.type_name}; libreds takes {CONVERSIONS}")
     site.require(source.shape == target.shape, "it changes the shape")
     before, after = source.quantization, target.quantization
-    if before is not None and after is not None:
+    if before is not None and after is not None and target.type != _INT16:
         gain = float(before.scale) / float(after.scale)
         site.require(bool(gain <= _LARGEST_REQUANTIZATION), "its output's scale is too small")
     return ReadOperator(operation, site.inputs[:1], source.map, source.map)
 
 
 _FLOAT32, _INT8, _UINT8 = tflite.TensorType.FLOAT32, tflite.TensorType.INT8, tflite.TensorType.UINT8
+_INT16 = tflite.TensorType.INT16
 _CONVERSIONS: Mapping[tuple[int, int], Requantize | Quantize | Dequantize] = {
     (_INT8, _INT8): Requantize(),
     (_FLOAT32, _INT8): Quantize("float32"),
     (_UINT8, _INT8): Quantize("uint8"),
     (_INT8, _UINT8): Dequantize("uint8"),
+    (_INT16, _INT16): Requantize(),
+    (_FLOAT32, _INT16): Quantize("float32"),
 }
-"""By the types of input and output. Only the model's input and output may be other than INT8."""
+"""By the types of input and output. Only the model's input and output may be FLOAT32 or UINT8."""
 
-CONVERSIONS = "int8 to int8, float32 or uint8 to int8 at the input, int8 to uint8 at the output"
+CONVERSIONS = (
+    "int8 to int8 and int16 to int16, at the input float32 to either and uint8 to int8, at the output int8 to uint8"
+)
 
 
 def _dequantize(site: OperatorSite) -> ReadOperator:
     source, target = site.input(0), site.output
-    if (source.type, target.type) != (_INT8, _FLOAT32):
+    if source.type not in (_INT8, _INT16) or target.type != _FLOAT32:
         site.refuse(
-            f"it makes {target.type_name} of {source.type_name}; libreds takes INT8 to FLOAT32 at the output, and no "
-            "weights of another type than FLOAT32 or INT8"
+            f"it makes {target.type_name} of {source.type_name}; libreds takes INT8 or INT16 to FLOAT32 at the output, "
+            "and no weights of another type than FLOAT32 or INT8"
         )
     site.require(source.shape == target.shape, "it changes the shape")
     return ReadOperator(Dequantize("float32"), site.inputs[:1], source.map, source.map)
@@ -758,7 +780,8 @@ def _relu6(site: OperatorSite) -> ReadOperator:
 def _softmax(site: OperatorSite) -> ReadOperator:
     beta = site.options(tflite.SoftmaxOptionsT).beta
     site.require(beta == 1.0, f"its beta is {beta}, not 1")
-    return _function(site, Activation("softmax"), SOFTMAX_OUTPUT)
+    output = int16.SOFTMAX_OUTPUT if site.element_type is ElementType.INT16 else SOFTMAX_OUTPUT
+    return _function(site, Activation("softmax"), output)
 
 
 def _function(site: OperatorSite, operation: Activation, output: Quantization | None) -> ReadOperator:
@@ -775,9 +798,9 @@ def _function(site: OperatorSite, operation: Activation, output: Quantization | 
 
 
 def _limit_scales(site: OperatorSite, operation: Activation) -> None:
-    """Refuses int8 scales with which TFLite Micro's fixed point would overflow."""
+    """Refuses int8 scales with which TFLite Micro's fixed point would overflow; `encode_plan` does so in int16."""
     source, target = site.input(0).quantization, site.output.quantization
-    if source is None or target is None:
+    if source is None or target is None or site.element_type is ElementType.INT16:
         return
     if operation.function in ("softmax", "sigmoid", "tanh"):
         site.require(float(source.scale) > SMALLEST_EXPONENTIAL_SCALE, "its input's scale is too small")
@@ -799,15 +822,15 @@ def _words(quantization: Quantization) -> str:
 
 
 _WINDOW_NEEDS = f"padding SAME or VALID, {FUSED_NEEDS}"
-_ONE_QUANTIZATION = "in int8, one quantisation of input and output"
-_FIXED_QUANTIZATION = "in int8, the quantisation that TFLite fixes for the output"
-_CONSTANT_NEEDS = "or a constant one with one value, one for each channel or one for each element"
+_ONE_QUANTIZATION = "in int8 and int16, one quantisation of input and output"
+_FIXED_QUANTIZATION = "in int8 and int16, the quantisation that TFLite fixes for the output"
+_CONSTANT_NEEDS = "or, but in int16, a constant one with one value, one for each channel or one for each element"
 _PAIR_NEEDS = f"two computed inputs of one shape, or one of them one position for all, {_CONSTANT_NEEDS}; {FUSED_NEEDS}"
 
 OPERATORS: Mapping[int, SupportedOperator] = {
-    tflite.BuiltinOperator.ADD: SupportedOperator(_pair(Add, tflite.AddOptionsT), _PAIR_NEEDS),
+    tflite.BuiltinOperator.ADD: SupportedOperator(_pair(Add, tflite.AddOptionsT), _PAIR_NEEDS, True),
     tflite.BuiltinOperator.AVERAGE_POOL_2D: SupportedOperator(
-        _pool("average"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"
+        _pool("average"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}", True
     ),
     tflite.BuiltinOperator.BATCH_MATMUL: SupportedOperator(
         _batch_matmul, "two computed inputs with as many matrices, or one second matrix for all that are not transposed"
@@ -815,40 +838,46 @@ OPERATORS: Mapping[int, SupportedOperator] = {
     tflite.BuiltinOperator.CONCATENATION: SupportedOperator(
         _concatenation,
         f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs, no fused activation; {_ONE_QUANTIZATION}",
+        True,
     ),
-    tflite.BuiltinOperator.CONV_2D: SupportedOperator(_conv_2d, _WINDOW_NEEDS),
-    tflite.BuiltinOperator.DEQUANTIZE: SupportedOperator(_dequantize, "int8 to float32 at the output"),
-    tflite.BuiltinOperator.DEPTHWISE_CONV_2D: SupportedOperator(_depthwise_conv_2d, _WINDOW_NEEDS),
-    tflite.BuiltinOperator.FULLY_CONNECTED: SupportedOperator(_fully_connected, f"weights in rows, {FUSED_NEEDS}"),
+    tflite.BuiltinOperator.CONV_2D: SupportedOperator(_conv_2d, _WINDOW_NEEDS, True),
+    tflite.BuiltinOperator.DEQUANTIZE: SupportedOperator(_dequantize, "int8 or int16 to float32 at the output", True),
+    tflite.BuiltinOperator.DEPTHWISE_CONV_2D: SupportedOperator(_depthwise_conv_2d, _WINDOW_NEEDS, True),
+    tflite.BuiltinOperator.FULLY_CONNECTED: SupportedOperator(
+        _fully_connected, f"weights in rows, {FUSED_NEEDS}", True
+    ),
     tflite.BuiltinOperator.HARD_SWISH: SupportedOperator(_activation(Activation("hard_swish"))),
     tflite.BuiltinOperator.LEAKY_RELU: SupportedOperator(_leaky_relu),
     tflite.BuiltinOperator.LOGISTIC: SupportedOperator(
         _activation(Activation("sigmoid"), SIGMOID_OUTPUT), _FIXED_QUANTIZATION
     ),
-    tflite.BuiltinOperator.MAX_POOL_2D: SupportedOperator(_pool("max"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}"),
-    tflite.BuiltinOperator.MEAN: SupportedOperator(_mean, "all rows and columns"),
+    tflite.BuiltinOperator.MAX_POOL_2D: SupportedOperator(_pool("max"), f"{_WINDOW_NEEDS}; {_ONE_QUANTIZATION}", True),
+    tflite.BuiltinOperator.MEAN: SupportedOperator(_mean, "all rows and columns", True),
     tflite.BuiltinOperator.MUL: SupportedOperator(_pair(Multiply, tflite.MulOptionsT), _PAIR_NEEDS),
     tflite.BuiltinOperator.PACK: SupportedOperator(
         _pack, f"up to {conventions.MAXIMUM_CONCATENATION_INPUTS} inputs; {_ONE_QUANTIZATION}"
     ),
-    tflite.BuiltinOperator.PAD: SupportedOperator(_pad, f"constant rows and columns; {_ONE_QUANTIZATION}"),
+    tflite.BuiltinOperator.PAD: SupportedOperator(_pad, f"constant rows and columns; {_ONE_QUANTIZATION}", True),
     tflite.BuiltinOperator.PADV2: SupportedOperator(
-        _pad, f"constant rows and columns, zero as the border; {_ONE_QUANTIZATION}"
+        _pad, f"constant rows and columns, zero as the border; {_ONE_QUANTIZATION}", True
     ),
     tflite.BuiltinOperator.PRELU: SupportedOperator(_prelu, "a slope for each channel, in int8 one scale for all"),
-    tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, CONVERSIONS),
+    tflite.BuiltinOperator.QUANTIZE: SupportedOperator(_quantize, CONVERSIONS, True),
     tflite.BuiltinOperator.REDUCE_MAX: SupportedOperator(_reduce_max, f"all rows and columns; {_ONE_QUANTIZATION}"),
-    tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu"))),
+    tflite.BuiltinOperator.RELU: SupportedOperator(_activation(Activation("relu")), in_int16=True),
     tflite.BuiltinOperator.RELU6: SupportedOperator(_relu6, _ONE_QUANTIZATION),
-    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(_resize_nearest_neighbor, _ONE_QUANTIZATION),
+    tflite.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR: SupportedOperator(
+        _resize_nearest_neighbor, _ONE_QUANTIZATION, True
+    ),
     tflite.BuiltinOperator.SOFTMAX: SupportedOperator(
-        _softmax, f"a beta of 1, up to {conventions.MAXIMUM_SOFTMAX_CHANNELS} classes; {_FIXED_QUANTIZATION}"
+        _softmax, f"a beta of 1, up to {conventions.MAXIMUM_SOFTMAX_CHANNELS} classes; {_FIXED_QUANTIZATION}", True
     ),
     tflite.BuiltinOperator.SPLIT: SupportedOperator(_split(1, 0), f"a constant axis; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.SPLIT_V: SupportedOperator(_split(0, 2), f"a constant axis; {_ONE_QUANTIZATION}"),
     tflite.BuiltinOperator.STRIDED_SLICE: SupportedOperator(
         _strided_slice,
         f"strides of 1, constant rows and columns or channels, all dimensions kept; {_ONE_QUANTIZATION}",
+        True,
     ),
     tflite.BuiltinOperator.SUB: SupportedOperator(
         _pair(Subtract, tflite.SubOptionsT),

@@ -12,7 +12,7 @@ from reds.adopting.importance import Importance, falling_orders, fluctuations, m
 from reds.adopting.network import AdoptedNetwork, read_network
 from reds.adopting.permuting import permute_channels
 from reds.adopting.statistics import ActivationStatistics, measure_activations
-from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork
+from reds.compiled import CompiledLayer, CompiledNetwork, CompiledStep, CompiledSubnetwork, ElementType
 from reds.errors import UsageError
 from reds.graph import INPUT, Dense, Family, Graph, MapDense, Ranked, Subnetwork
 from reds.solving import solve
@@ -70,10 +70,14 @@ def prune_adopted(
         The network of the permuted model.
 
     Raises:
-        UsageError: if the model is not made of supported operators, has nothing to narrow, a budget cannot be met, or
-            the samples do not fit.
+        UsageError: if the model is not made of supported operators, computes in int16, has nothing to narrow, a budget
+            cannot be met, or the samples do not fit.
     """
     adopted = _read(model, source)
+    if adopted.network.element_type is ElementType.INT16:
+        raise UsageError(
+            f"'{source}' computes in int16; `prune` narrows models in int8 and float32. Adopt it without `prune`."
+        )
     graph = graph_of(adopted.network)
     if not graph.groups:
         raise UsageError(

@@ -36,6 +36,7 @@ CONSTANT_TYPES: Mapping[int, np.dtype] = {
 QUANTIZED_TYPES: Mapping[int, np.dtype] = {
     tflite.TensorType.INT8: np.dtype(np.int8),
     tflite.TensorType.UINT8: np.dtype(np.uint8),
+    tflite.TensorType.INT16: np.dtype(np.int16),
 }
 """Types of activations with a quantisation."""
 
@@ -214,6 +215,8 @@ class TfliteTensor:
         zero_point = int(self.zero_points[0])
         if not np.iinfo(dtype).min <= zero_point <= np.iinfo(dtype).max:
             self.graph.refuse(f"tensor '{self.name}' has the zero point {zero_point}, which no {dtype} is")
+        if zero_point != 0 and self.type == tflite.TensorType.INT16:
+            self.graph.refuse(f"the int16 tensor '{self.name}' has the zero point {zero_point}, not 0")
         return Quantization(np.float32(self.scales[0]), zero_point)
 
 

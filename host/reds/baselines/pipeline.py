@@ -10,7 +10,7 @@ import numpy as np
 
 from reds.baselines.networks import standalone, with_fresh_weights
 from reds.baselines.table import mean_table, merged_table
-from reds.compiled import ElementType
+from reds.compiled import emitted_type
 from reds.cost import full_widths
 from reds.datasets import Data, Dataset, as_dataset
 from reds.errors import RedsError, UsageError
@@ -192,7 +192,7 @@ def _joint_family(source: _Source, dataset: Dataset, folder: Path, progress: Cal
     settings, family = source.settings, source.family
     match source.kind:
         case "uniform":
-            element_bytes = ElementType(settings.type).dtype.itemsize
+            element_bytes = emitted_type(settings.type).dtype.itemsize
             rules = Rules(multiple=settings.multiple, minimum=settings.minimum, element_bytes=element_bytes)
             return with_uniform_widths(family, rules)
         case "from_scratch":

@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Searches."""
-    from reds.compiled import ElementType
+    from reds.compiled import emitted_type
     from reds.solving import report, solve
 
-    element_bytes = ElementType(arguments.type).dtype.itemsize
+    element_bytes = emitted_type(arguments.type).dtype.itemsize
     family = solve(
         _ranked(arguments),
         arguments.budgets,

@@ -51,7 +51,9 @@ _TENSOR_TYPES: Mapping[np.dtype, int] = {
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
     np.dtype(np.int8): tflite.TensorType.INT8,
     np.dtype(np.uint8): tflite.TensorType.UINT8,
+    np.dtype(np.int16): tflite.TensorType.INT16,
     np.dtype(np.int32): tflite.TensorType.INT32,
+    np.dtype(np.int64): tflite.TensorType.INT64,
 }
 _DTYPES: Mapping[int, np.dtype] = {code: dtype for dtype, code in _TENSOR_TYPES.items()}
 
@@ -263,6 +265,8 @@ class SubgraphBuilder:
             inputs.reverse()
         target = self.add_activation(layer.name, batch_shape, self._output_dtype(layer), step.output_quantization)
         builtin, options_type, options = _operator(layer)
+        if self._network.element_type is ElementType.INT16:
+            _set_int16(options, step)
         self._add_operator(builtin, inputs, target, options_type, options, _version(builtin, layer))
         self.outputs[step.layer] = target
         return target
@@ -338,7 +342,7 @@ class SubgraphBuilder:
         weights = layer.sliced_weights(step.input_channels, step.output_channels)
         axis = 3 if isinstance(layer.operation, DepthwiseConv2D) else 0
         weight_parameters = bias_parameters = None
-        if self._network.element_type is ElementType.INT8:
+        if self._network.element_type is not ElementType.FLOAT32:
             assert step.input_quantization is not None
             weight_parameters = _symmetric_parameters(step.weight_scales, axis)
             bias_parameters = _symmetric_parameters(step.weight_scales * step.input_quantization.scale, 0)
@@ -465,6 +469,15 @@ def _parameters(scales: NDArray, zero_points: NDArray, axis: int) -> tflite.Quan
     parameters.zeroPoint = zero_points.astype(np.int64)
     parameters.quantizedDimension = axis
     return parameters
+
+
+def _set_int16(options: object, step: CompiledStep) -> None:
+    """What only LiteRT asks for, where activations are int16."""
+    if isinstance(options, tflite.AddOptionsT):
+        options.potScaleInt16 = False
+    if isinstance(options, tflite.Conv2DOptionsT | tflite.FullyConnectedOptionsT):
+        assert step.bias is not None
+        options.quantizedBiasType = _TENSOR_TYPES[step.bias.dtype]
 
 
 def _version(builtin: int, layer: CompiledLayer) -> int:

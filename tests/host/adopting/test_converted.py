@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from converted_models import MODELS, PORT_TYPES, TYPES, converted
+import tensorflow as tf
+from converted_models import MODELS, PORT_TYPES, TYPES, convert, converted
+from keras import layers
 
 from reds.adopting import adopt, with_plan
 from reds.inspecting import inspect
@@ -34,6 +37,28 @@ def test_converted_inputs_and_outputs(tmp_path: Path, name: str, type: str) -> N
     report = inspect(tmp_path / "adopted.tflite")
     dtype = PORT_TYPES[type].name
     assert (report.element_type, report.input_type, report.output_type) == ("int8", dtype, dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "type"),
+    [
+        ("plain", "int16"),
+        *((name, "int16 of float32") for name in ("separable", "vectors", "reshaped", "series", "detector")),
+        *((name, "int16 of float32") for name in ("sliced", "enlarged", "summed")),
+    ],
+)
+def test_int16_with_int8_weights(tmp_path: Path, name: str, type: str) -> None:
+    test_every_proof_holds(tmp_path, name, type)
+    assert inspect(tmp_path / "adopted.tflite").element_type == "int16"
+
+
+def test_int16_with_biases_of_32_bits(tmp_path: Path) -> None:
+    source = keras.Input((6, 5, 2))
+    model = keras.Model(source, layers.Conv2D(3, 3)(layers.Conv2D(4, 3, padding="same", activation="relu6")(source)))
+    content = convert(model, "int16", _experimental_full_integer_quantization_bias_type=tf.int32)
+    (tmp_path / "foreign.tflite").write_bytes(content)
+    path = adopt(tmp_path / "foreign.tflite", tmp_path / "adopted.tflite")
+    verify(path, random_inputs(path, SAMPLES)).require()
 
 
 @pytest.mark.parametrize("name", ["ds_cnn_s", "mobilenet_v1_025"])

@@ -24,7 +24,7 @@ from reds.adopting.importance import Importance, fluctuations, magnitudes
 from reds.adopting.network import read_network
 from reds.adopting.pruning import over_maps
 from reds.adopting.statistics import ActivationStatistics, measure_activations
-from reds.compiled import CompiledNetwork, ElementType
+from reds.compiled import EMITTED_TYPES, CompiledNetwork, ElementType
 from reds.emitting import encode, extract
 from reds.emitting.standard import pack_again
 from reds.errors import UsageError
@@ -165,6 +165,11 @@ def test_what_cannot_be_adopted_is_named(tmp_path: Path) -> None:
         reds.adopt(tmp_path / "foreign.tflite", tmp_path / "out.tflite", ANY_WIDTH)
 
 
+def test_models_in_int16_are_not_narrowed() -> None:
+    with pytest.raises(UsageError, match=r"'model' computes in int16; `prune` narrows .*without `prune`"):
+        with_plan(converted("summed", "int16"), ANY_WIDTH)
+
+
 def test_a_budget_that_cannot_be_met() -> None:
     with pytest.raises(UsageError, match=r"`budgets` cannot be met: no subnetwork needs less than \d+ macs"):
         with_plan(converted("functions", "int8"), ANY_WIDTH)
@@ -247,7 +252,7 @@ def test_every_proof_holds_with_samples(tmp_path: Path, name: str, type: str) ->
     check_costs(pruned)
 
 
-@pytest.mark.parametrize("type", ElementType)
+@pytest.mark.parametrize("type", EMITTED_TYPES)
 @pytest.mark.parametrize("last", [Conv2D((1, 1)), Conv2D((3, 4)), Dense()])
 def test_channels_that_never_change_are_not_missed(type: ElementType, last: DeviceOperation) -> None:
     """Three of six channels are constant. Without them, but with their means in the biases, outputs are the same."""

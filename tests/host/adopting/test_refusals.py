@@ -370,6 +370,23 @@ REFUSED = {
         set_quantization(SPLIT, -1, zeroPoint=np.array([5], np.int64)),
         "the same for both",
     ),
+    "an operator that int16 has not": (
+        "summed",
+        "int16",
+        set_code(tflite.BuiltinOperator.RELU, tflite.BuiltinOperator.LOGISTIC),
+        "not in int16",
+    ),
+    "a constant of a sum in int16": (
+        "summed",
+        "int16",
+        lambda model: vars(operators(model, ADD)[0]).update(
+            inputs=np.array([operators(model, ADD)[0].inputs[0], operators(model, CONV)[0].inputs[2]], np.int32)
+        ),
+        "two computed",
+    ),
+    "a zero point of int16": ("plain", "int16", set_quantization(CONV, -1, zeroPoint=np.array([3])), "zero point 3"),
+    "a bias that is too short": ("separable", "int16", set_tensor(DEPTHWISE, 2, type=tflite.TensorType.INT32), "bytes"),
+    "weights of int16": ("plain", "int16", set_tensor(CONV, 1, type=tflite.TensorType.INT16), "not INT8"),
     "no options": (
         "plain",
         "int8",
@@ -467,6 +484,7 @@ BRANCHED = {
         "divided",
     )
 }
+BRANCHED["words"] = converted("summed", "int16 of float32")
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
