@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,6 +44,9 @@ INDIRECT_CALL = "__indirect_call"
 """What the compiler names where a call goes through a pointer."""
 
 BOARD = "qemu:cortex-m4"
+IN_FLIGHT = ("reds_continue_in", "reds_continue_within", "reds_is_confident")
+"""What only a firmware calls that changes a running inference."""
+
 ARCHITECTURE = "ds_cnn_s"
 QUARTER = 0.25
 WIDTH_MULTIPLE = 4
@@ -116,10 +119,17 @@ def flash(archive: Archive) -> dict[str, int]:
     return _sections("-Wl,--whole-archive", str(archive.path))
 
 
-def flash_alone(core: str, archive: Archive, operations: Path) -> int:
-    """Bytes of all functions of reds.h and of the operations in a list that `write_operations` wrote."""
+def flash_alone(core: str, archive: Archive, operations: Path, without: Collection[str] = ()) -> int:
+    """Bytes of the functions of reds.h and of the operations in a list that `write_operations` wrote.
+
+    Args:
+        core: the archive's.
+        archive: libreds.
+        operations: the list.
+        without: functions that the firmware does not call.
+    """
     symbols = _said_by("arm-none-eabi-nm", "--defined-only", "--extern-only", str(archive.path))
-    functions = re.findall(r" T (reds_\w+)$", symbols, flags=re.MULTILINE)
+    functions = set(re.findall(r" T (reds_\w+)$", symbols, flags=re.MULTILINE)) - set(without)
     with tempfile.TemporaryDirectory() as folder:
         compiled = f"{folder}/operations.o"
         flags = (f"-mcpu={core}", "-mthumb", f"-mfloat-abi={FLOAT_ABI[core]}", "-Idevice/include")
@@ -260,8 +270,10 @@ def measure() -> Footprint:
         for types in TYPES:
             for core, archive in build(types).items():
                 costs |= {f"{core} {types} {section} B": size for section, size in flash(archive).items()}
-                if types == "all":
-                    costs[f"{core} {ARCHITECTURE} alone B"] = flash_alone(core, archive, operations)
+                if types == "int8":
+                    costs[f"{core} {ARCHITECTURE} alone B"] = flash_alone(core, archive, operations, IN_FLIGHT)
+                    costs[f"{core} {ARCHITECTURE} with changes B"] = flash_alone(core, archive, operations)
+                else:
                     costs |= {f"{core} stack of {name} B": size for name, size in stack(archive)}
         costs[CONTEXT] = context_bytes()
         costs |= {f"cortex-m4 {ARCHITECTURE} {name} instructions": count for name, count in instructions(model)}
@@ -304,7 +316,8 @@ def _table(footprint: Footprint) -> Iterator[str]:
         "code, int8 and float32": "all text",
         "code, int8 alone (`scons types=int8`)": "int8 text",
         "tables": "all rodata",
-        "both, of what DS-CNN S in int8 needs": f"{ARCHITECTURE} alone",
+        "int8 code and tables that DS-CNN S needs": f"{ARCHITECTURE} alone",
+        "with changes in flight": f"{ARCHITECTURE} with changes",
         "deepest stack of `reds_invoke`": "stack of reds_invoke",
         "of `reds_open`": "stack of reds_open",
     }
