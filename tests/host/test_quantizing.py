@@ -114,8 +114,9 @@ def test_statistics_that_are_not_finite() -> None:
 
 def test_wrong_arguments() -> None:
     supernet = random_supernet(1)
-    with pytest.raises(UsageError, match="`type` must be"):
-        quantize(supernet, "int4")
+    for type in ("int4", "int16"):
+        with pytest.raises(UsageError, match="`type` must be"):
+            quantize(supernet, type)
     with pytest.raises(UsageError, match="`calibration` must hold input samples"):
         quantize(supernet, "int8")
     with pytest.raises(UsageError, match="`calibration` must hold input samples"):
