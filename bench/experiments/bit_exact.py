@@ -12,7 +12,6 @@ everything in it, so that any case can be made again.
 
 import argparse
 import json
-import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from unittest.mock import patch
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
 from foreign_models import FOREIGN, inputs_of
-from layer_drawing import Draw
+from layer_drawing import Draw, product_of_matrices
 from model_builder import LayerSpec, NetworkBuilder, output_shape
 from numpy.typing import NDArray
 from tflite_micro import runtime as tflm
@@ -42,7 +41,6 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
-    BatchMatMul,
     Concatenate,
     Conv2D,
     Dense,
@@ -226,17 +224,8 @@ def transpose(draw: Draw) -> Drawn:
 
 def batch_matmul(draw: Draw) -> Drawn:
     """Of all channels, which are elements of the matrices."""
-    pairs, depth, rows, columns = (draw.size(most) for most in (4, 11, 7, 9))
-    operation = BatchMatMul(draw.choice(False, True), draw.choice(False, True))
-    first = (pairs, depth, rows) if operation.transpose_first else (pairs, rows, depth)
-    second = (pairs, columns, depth) if operation.transpose_second else (pairs, depth, columns)
-    specs = [
-        LayerSpec(Dense(), math.prod(first)),
-        LayerSpec(Dense(), math.prod(second), inputs=(INPUT,)),
-        LayerSpec(operation, inputs=(0, 1), reads=first),
-        LayerSpec(Conv2D((1, 1)), 3),
-    ]
-    widths = [(math.prod(first), math.prod(second), 0, 3)]
+    specs = product_of_matrices(draw)
+    widths = [tuple(spec.channels for spec in specs)]
     return Drawn((1, 1, draw.size(5)), specs, 2, widths, draw.choice(0.3, 1.0, 30.0))
 
 

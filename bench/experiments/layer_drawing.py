@@ -1,10 +1,26 @@
 """Draws random layers."""
 
+import math
 from typing import Any, Literal
 
 import numpy as np
+from model_builder import LayerSpec
 
-from reds.graph import Activation, Conv2D, Conv2DTranspose, Crop, DepthwiseConv2D, Pad, Pool2D, Transpose
+from reds.graph import (
+    INPUT,
+    Activation,
+    BatchMatMul,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    DepthwiseConv2D,
+    Pad,
+    Pool2D,
+    Slice,
+    Transpose,
+)
 
 
 class Draw:
@@ -58,3 +74,29 @@ class Draw:
     def tabled(self) -> Activation:
         function = self.choice("leaky_relu", "sigmoid", "tanh", "hard_swish")
         return Activation(function, float(np.float32(self._random.uniform(0, 1))) if function == "leaky_relu" else 0.0)
+
+
+def product_of_matrices(draw: Draw) -> list[LayerSpec]:
+    """Two vectors read as matrices, their product, and a layer behind it."""
+    pairs, depth, rows, columns = (draw.size(most) for most in (4, 11, 7, 9))
+    operation = BatchMatMul(draw.choice(False, True), draw.choice(False, True))
+    first = (pairs, depth, rows) if operation.transpose_first else (pairs, rows, depth)
+    second = (pairs, columns, depth) if operation.transpose_second else (pairs, depth, columns)
+    return [
+        LayerSpec(Dense(), math.prod(first)),
+        LayerSpec(Dense(), math.prod(second), inputs=(INPUT,)),
+        LayerSpec(operation, inputs=(0, 1), reads=first),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]
+
+
+def joined_slices(draw: Draw) -> list[LayerSpec]:
+    """Two parts of a layer's channels, joined in the other order, and a layer behind them."""
+    first, others, rest = draw.size(9) - 1, draw.size(9), draw.size(9)
+    return [
+        LayerSpec(Conv2D((1, 1)), first + others + rest),
+        LayerSpec(Slice(first), others),
+        LayerSpec(Slice(first + others), rest, inputs=(0,)),
+        LayerSpec(Concatenate(), inputs=(2, 1)),
+        LayerSpec(Conv2D((1, 1)), 3),
+    ]

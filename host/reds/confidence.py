@@ -11,10 +11,9 @@ from reds.compiled import CompiledNetwork
 from reds.emitting import encode
 from reds.errors import UsageError
 from reds.files import write_atomically
-from reds.model_file import decode, read_model_file, text
-from reds.plan import Measurements, TargetCosts
+from reds.model_file import decode, read_model_file
+from reds.plan import measurements_in
 from reds.runtime import Runtime
-from reds.schema import reds_generated as schema
 
 NEVER = 2.0
 """A threshold that no probability reaches."""
@@ -110,19 +109,8 @@ def calibrate_exits(
         max(one.lowest_threshold(loss) for one in answers if network.subnetworks[one.subnetwork].exit == exit_)
         for exit_ in range(1, len(network.exits))
     ]
-    write_atomically(path, encode(_with_thresholds(network, thresholds), _measurements(file.plan)))
+    write_atomically(path, encode(_with_thresholds(network, thresholds), measurements_in(file.plan)))
     return tuple(_calibrated(network, one, thresholds) for one in answers)
-
-
-def _measurements(plan: schema.PlanT) -> Measurements:
-    """What the plan knows of its subnetworks."""
-    return Measurements(
-        tuple(None if subnetwork.accuracy < 0 else float(subnetwork.accuracy) for subnetwork in plan.subnetworks),
-        tuple(
-            TargetCosts(text(target.name), bool(target.measured), tuple(int(count) for count in target.instructions))
-            for target in plan.targets or []
-        ),
-    )
 
 
 def _with_thresholds(network: CompiledNetwork, thresholds: Sequence[float]) -> CompiledNetwork:

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reds.model_file import PORT_TYPE_NAMES, ModelFile, read_model_file, text
+from reds.model_file import PORT_TYPE_NAMES, ModelFile, read_model_file
+from reds.plan import text
 
 COUNTED_IN_CYCLES = frozenset({"rp2040"})
 """Targets whose counts are cycles."""

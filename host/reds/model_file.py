@@ -49,7 +49,7 @@ from reds.graph import (
     Transpose,
     Upsample,
 )
-from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, zero_point_term
+from reds.plan import ACTIVATIONS, ELEMENT_TYPES, FUNCTIONS, text, zero_point_term
 from reds.requantize import Quantization, Requantization, recover_weight_scales
 from reds.schema import conventions
 from reds.schema import reds_generated as schema
@@ -265,11 +265,6 @@ def decode(file: ModelFile) -> CompiledNetwork:
         exits=tuple(CompiledExit(text(exit.name), exit.tap, exit.threshold) for exit in plan.exits),
         subnetworks=tuple(_decode_subnetwork(plan, layers, element_type, s) for s in plan.subnetworks),
     )
-
-
-def text(value: str | bytes) -> str:
-    """A FlatBuffers string, whether it was just set or read from a file; what is no UTF-8 is replaced."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[CompiledLayer, ...]:

@@ -136,6 +136,17 @@ class Measurements:
     targets: tuple[TargetCosts, ...] = ()
 
 
+def measurements_in(plan: schema.PlanT) -> Measurements:
+    """What a plan knows of its subnetworks."""
+    return Measurements(
+        tuple(None if subnetwork.accuracy < 0 else float(subnetwork.accuracy) for subnetwork in plan.subnetworks),
+        tuple(
+            TargetCosts(text(target.name), bool(target.measured), tuple(int(count) for count in target.instructions))
+            for target in plan.targets or ()
+        ),
+    )
+
+
 @dataclass
 class ConstantPool:
     """32-bit words that steps refer to; equal blocks are stored once."""
@@ -224,15 +235,16 @@ def apply_measurements(plan: schema.PlanT, measurements: Measurements) -> None:
     if measurements.accuracy is not None:
         for subnetwork, accuracy in zip(plan.subnetworks, measurements.accuracy, strict=True):
             subnetwork.accuracy = -1.0 if accuracy is None else float(accuracy)
-    by_name = {_text(target.name): target for target in plan.targets or []}
+    by_name = {text(target.name): target for target in plan.targets or []}
     for costs in measurements.targets:
         by_name[costs.name] = _target(costs)
     plan.targets = list(by_name.values())
     plan.ranking = _ranking(plan)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def text(value: str | bytes) -> str:
+    """A FlatBuffers string, whether it was just set or read from a file; what is no UTF-8 is replaced."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _target(costs: TargetCosts) -> schema.TargetT:

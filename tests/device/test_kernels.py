@@ -1,6 +1,5 @@
 """Every operation in libreds equals TFLite Micro's on the extracted stand-alone subnetwork."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_drawing import Draw
+from layer_drawing import Draw, joined_slices, product_of_matrices
 from model_builder import LayerSpec, NetworkBuilder, output_shape
 
 from reds.compiled import EMITTED_TYPES, ElementType
@@ -17,7 +16,6 @@ from reds.graph import (
     INPUT,
     Activation,
     Add,
-    BatchMatMul,
     Concatenate,
     Conv2D,
     Dense,
@@ -32,7 +30,6 @@ from reds.graph import (
     Requantize,
     Resize,
     Shape,
-    Slice,
     Subtract,
     Upsample,
 )
@@ -195,16 +192,8 @@ class TestOperation:
     @given(seed=seeds)
     def test_slices_of_channels(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
-        first, others, rest = draw.size(9) - 1, draw.size(9), draw.size(9)
-        channels = first + others + rest
-        specs = [
-            LayerSpec(Conv2D((1, 1)), channels),
-            LayerSpec(Slice(first), others),
-            LayerSpec(Slice(first + others), rest, inputs=(0,)),
-            LayerSpec(Concatenate(), inputs=(2, 1)),
-            LayerSpec(Conv2D((1, 1)), 3),
-        ]
-        check(element_type, (*draw.pair(5, 5), 2), specs, [channels, 0, 0, 0, 3], seed)
+        specs = joined_slices(draw)
+        check(element_type, (*draw.pair(5, 5), 2), specs, [specs[0].channels, 0, 0, 0, 3], seed)
 
     @examples
     @given(seed=seeds)
@@ -224,18 +213,8 @@ class TestOperation:
     @given(seed=seeds)
     def test_batch_matmul(self, element_type: ElementType, seed: int) -> None:
         draw = Draw(seed)
-        pairs, depth, rows, columns = (draw.size(most) for most in (4, 11, 7, 9))
-        operation = BatchMatMul(draw.choice(False, True), draw.choice(False, True))
-        first = (pairs, depth, rows) if operation.transpose_first else (pairs, rows, depth)
-        second = (pairs, columns, depth) if operation.transpose_second else (pairs, depth, columns)
-        specs = [
-            LayerSpec(Dense(), math.prod(first)),
-            LayerSpec(Dense(), math.prod(second), inputs=(INPUT,)),
-            LayerSpec(operation, inputs=(0, 1), reads=first),
-            LayerSpec(Conv2D((1, 1)), 3),
-        ]
-        widths = [math.prod(first), math.prod(second), 0, 3]
-        check(element_type, (1, 1, 5), specs, widths, seed, draw.choice(1.0, 30.0))
+        specs = product_of_matrices(draw)
+        check(element_type, (1, 1, 5), specs, [spec.channels for spec in specs], seed, draw.choice(1.0, 30.0))
 
     @examples
     @given(seed=seeds)
@@ -482,16 +461,8 @@ class TestInt16:
     @given(seed=seeds)
     def test_joined_slices(self, seed: int) -> None:
         draw = Draw(seed)
-        first, others, rest = draw.size(9) - 1, draw.size(9), draw.size(9)
-        channels = first + others + rest
-        specs = [
-            LayerSpec(Conv2D((1, 1)), channels),
-            LayerSpec(Slice(first), others),
-            LayerSpec(Slice(first + others), rest, inputs=(0,)),
-            LayerSpec(Concatenate(), inputs=(2, 1)),
-            LayerSpec(Conv2D((1, 1)), 3),
-        ]
-        check(ElementType.INT16, (*draw.pair(5, 5), 2), specs, [channels, 0, 0, 0, 3], seed)
+        specs = joined_slices(draw)
+        check(ElementType.INT16, (*draw.pair(5, 5), 2), specs, [specs[0].channels, 0, 0, 0, 3], seed)
 
     @examples
     @given(seed=seeds)

@@ -15,7 +15,8 @@ from reds.compiled import (
     CompiledSubnetwork,
 )
 from reds.graph import FULL_NAME, INPUT, Quantize
-from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING, text
+from reds.model_file import ELEMENT_TYPE_OF_TENSOR, RESHAPING
+from reds.plan import text
 
 _FIXED_BATCH = "Convert the model with a batch of 1, so that the converter writes a dilated convolution"
 _HINTS = {

@@ -19,8 +19,8 @@ from reds.model_file import (
     RESHAPING_ALONE,
     builtin_code,
     keeps_order,
-    text,
 )
+from reds.plan import text
 from reds.requantize import SMALLEST_SCALE, Quantization
 
 BUILTIN_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}

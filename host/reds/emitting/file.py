@@ -11,8 +11,8 @@ from reds.emitting.standard import ModelBuilder, add_exit_head, add_network, pac
 from reds.errors import UsageError
 from reds.files import write_atomically
 from reds.graph import Supernet
-from reds.model_file import decode, read_model_file, text, with_checksum
-from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, pack_plan
+from reds.model_file import decode, read_model_file, with_checksum
+from reds.plan import Measurements, TargetCosts, apply_measurements, encode_plan, measurements_in, pack_plan, text
 from reds.schema import conventions
 from reds.truncating import fitted, kept_in_order, truncated, widest_user
 
@@ -110,11 +110,12 @@ def truncate(source: Path | str | bytes, kept: Sequence[int]) -> bytes:
     file = read_model_file(source)
     network = decode(file)
     order = kept_in_order(network, kept)
-    known = [file.plan.subnetworks[index].accuracy for index in order]
-    accuracy = tuple(None if value < 0 else value for value in known)
+    known = measurements_in(file.plan)
+    assert known.accuracy is not None
+    accuracy = tuple(known.accuracy[index] for index in order)
     targets = tuple(
-        TargetCosts(text(target.name), False, tuple(int(target.instructions[index]) for index in order))
-        for target in file.plan.targets or ()
+        TargetCosts(target.name, False, tuple(target.instructions[index] for index in order))
+        for target in known.targets
     )
     return encode(truncated(network, kept), Measurements(accuracy, targets))
 
