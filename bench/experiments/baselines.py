@@ -10,16 +10,16 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from comparison import Task, complete, reds, tasks
+
 from reds.cli import options
 from reds.cli.demo import EPOCHS, FINETUNE_EPOCHS
-from reds.files import write_atomically
 from reds.run_folder import BASELINE_KINDS
 
 DATA = "speech_commands"
@@ -49,19 +49,6 @@ class Request:
         }
 
 
-@dataclass(frozen=True)
-class Task:
-    """One result to make."""
-
-    architecture: str
-    seed: int
-    kind: str
-
-    @property
-    def key(self) -> dict[str, Any]:
-        return {"architecture": self.architecture, "seed": self.seed, "kind": self.kind}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Makes what the record lacks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -83,67 +70,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen.finetuning_epochs,
         chosen.out,
     )
-    _complete(chosen.record, request)
+    wanted = tasks(request.architectures, request.seeds, request.kinds)
+    complete(chosen.record, request.settings(), wanted, lambda task: _measured(task, request), _summary)
 
 
-def _complete(path: Path, request: Request) -> None:
-    results = _recorded(path, request)
-    known = [{name: one[name] for name in ("architecture", "seed", "kind")} for one in results]
-    for task in _tasks(request):
-        if task.key not in known:
-            results.append({**task.key, "subnetworks": _measured(task, request)})
-            _record(path, request, results)
-
-
-def _tasks(request: Request) -> Iterator[Task]:
-    """All results; one seed of everything comes first, so that an unfinished record can be read early."""
-    for seed in request.seeds:
-        for architecture in request.architectures:
-            for kind in request.kinds:
-                yield Task(architecture, seed, kind)
-
-
-def _recorded(path: Path, request: Request) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["settings"] != request.settings():
-        sys.exit(f"{path} holds results of other settings, {record['settings']}: name another record.")
-    return record["results"]
-
-
-def _measured(task: Task, request: Request) -> list[dict[str, Any]]:
+def _measured(task: Task, request: Request) -> dict[str, Any]:
     folder = request.folder / f"{task.architecture}-{request.training_epochs}-{request.finetuning_epochs}"
     folder /= f"seed-{task.seed}"
     seed = ("--seed", str(task.seed))
     # The run is made first where it is missing; all of its stages are read again where it is not.
     if not (folder / "model.keras").exists():
         epochs = str(request.training_epochs)
-        _reds("train", task.architecture, "--data", DATA, "--epochs", epochs, *seed, "--out", folder)
+        reds("train", task.architecture, "--data", DATA, "--epochs", epochs, *seed, "--out", folder)
     epochs = str(request.finetuning_epochs)
     prune = ("prune", folder / "model.keras", "--data", DATA, "--budgets", request.budgets, "--epochs", epochs)
     if task.kind == FAMILY:
-        return _rows(_reds(*prune, *seed, "--out", folder, "--json"))
+        return _rows(reds(*prune, *seed, "--out", folder, "--json"))
     if not (folder / "table.json").exists():
-        _reds(*prune, *seed, "--out", folder, "--json")
-    return _rows(_reds("baseline", task.kind, "--run", folder, "--json"))
+        reds(*prune, *seed, "--out", folder, "--json")
+    return _rows(reds("baseline", task.kind, "--run", folder, "--json"))
 
 
-def _reds(*command: object) -> str:
-    """What a command prints on stdout; how far it is goes to stderr."""
-    program = [sys.executable, "-c", "import sys; from reds.cli import program; sys.exit(program())"]
-    words = [str(word) for word in command]
-    return subprocess.run([*program, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def _rows(output: str) -> list[dict[str, Any]]:
+def _rows(output: str) -> dict[str, Any]:
     names = ("name", "widths", "macs", "parameters", "flash_bytes", "arena_bytes", "accuracy")
-    return [{name: row[name] for name in names} for row in json.loads(output)["subnetworks"]]
-
-
-def _record(path: Path, request: Request, results: Sequence[Mapping[str, Any]]) -> None:
-    record = {"settings": request.settings(), "summary": _summary(results), "results": results}
-    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    return {"subnetworks": [{name: row[name] for name in names} for row in json.loads(output)["subnetworks"]]}
 
 
 def _summary(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,25 +8,29 @@ For every architecture and seed it trains a network and makes of it what each ki
 - joint: the most accurate exit and widths of each budget; joint_compact with another head.
 - width_labels, depth_unfrozen_labels, joint_labels: the same without distillation.
 
-It records what libreds measures of every subnetwork on the test split, and means and deviations over the seeds. What
-the record holds is not made again, and what an interruption left of the rest is in DIR. The record is written after
-every result.
+It records what libreds measures of every subnetwork on the test split and its instructions on a Cortex-M4, and means
+and deviations over the seeds. What the record holds is not made again, and what an interruption left of the rest is in
+DIR. The record is written after every result.
 """
 
 import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from comparison import Task, complete, reds, tasks
+
 from reds.cli import options
 from reds.cli.demo import EPOCHS, FINETUNE_EPOCHS
-from reds.files import write_atomically
+from reds.inspecting import inspect
+
+CORE = "cortex-m4"
+BOARD = f"qemu:{CORE}"
 
 NO_BUDGET = "1"
 """Only the full network meets it, so nothing is narrowed."""
@@ -81,19 +85,6 @@ class Request:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True)
-class Task:
-    """One result to make."""
-
-    architecture: str
-    seed: int
-    kind: str
-
-    @property
-    def key(self) -> dict[str, Any]:
-        return {"architecture": self.architecture, "seed": self.seed, "kind": self.kind}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Makes what the record lacks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -124,34 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen.exit_epochs,
         chosen.out,
     )
-    _complete(chosen.record, request)
-
-
-def _complete(path: Path, request: Request) -> None:
-    results = _recorded(path, request)
-    known = [{name: one[name] for name in ("architecture", "seed", "kind")} for one in results]
-    for task in _tasks(request):
-        if task.key not in known:
-            results.append({**task.key, **_measured(task, request)})
-            _record(path, request, results)
-
-
-def _tasks(request: Request) -> Iterator[Task]:
-    """All results; one seed of everything comes first, so that an unfinished record can be read early."""
-    for seed in request.seeds:
-        for architecture in request.architectures:
-            for kind in request.kinds:
-                yield Task(architecture, seed, kind)
-
-
-def _recorded(path: Path, request: Request) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["settings"] != request.settings():
-        sys.exit(f"{path} holds results of other settings, {record['settings']}: name another record.")
-    results: list[dict[str, Any]] = record["results"]
-    return results
+    wanted = tasks(request.architectures, request.seeds, request.kinds)
+    complete(chosen.record, request.settings(), wanted, lambda task: _measured(task, request), _summary)
 
 
 def _measured(task: Task, request: Request) -> dict[str, Any]:
@@ -159,11 +124,13 @@ def _measured(task: Task, request: Request) -> dict[str, Any]:
     model, folder = base / "model.keras", base / f"{task.kind}-{request.finetuning_epochs}"
     common = ("--data", request.data, "--seed", str(task.seed))
     if not model.exists():
-        _reds("train", task.architecture, *common, "--epochs", request.training_epochs, "--out", base)
-    output = _reds(*_prune(task, request, model), *common, "--out", folder, "--json")
+        reds("train", task.architecture, *common, "--epochs", request.training_epochs, "--out", base)
+    emitted = folder / "model.tflite"
+    reds(*_prune(task, request, model), *common, "--out", folder)
+    reds("bench", emitted, "--board", BOARD, "--record")
     candidates = folder / "candidates.json"
     found = json.loads(candidates.read_text(encoding="utf-8")) if candidates.exists() else []
-    return {"subnetworks": _rows(output), "candidates": found}
+    return {"subnetworks": _rows(emitted), "candidates": found}
 
 
 def _prune(task: Task, request: Request, model: Path) -> tuple[object, ...]:
@@ -187,21 +154,12 @@ def _blocks(architecture: str) -> str:
     return ",".join(tap for tap in taps if tap == "conv1" or tap.endswith("_pointwise"))
 
 
-def _reds(*command: object) -> str:
-    """What a command prints on stdout; how far it is goes to stderr."""
-    program = [sys.executable, "-c", "import sys; from reds.cli import program; sys.exit(program())"]
-    words = [str(word) for word in command]
-    return subprocess.run([*program, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def _rows(output: str) -> list[dict[str, Any]]:
+def _rows(emitted: Path) -> list[dict[str, Any]]:
     names = ("name", "exit", "widths", "macs", "parameters", "flash_bytes", "arena_bytes", "accuracy")
-    return [{name: row[name] for name in names} for row in json.loads(output)["subnetworks"]]
-
-
-def _record(path: Path, request: Request, results: Sequence[Mapping[str, Any]]) -> None:
-    record = {"settings": request.settings(), "summary": _summary(results), "results": results}
-    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    return [
+        {**{name: getattr(row, name) for name in names}, "instructions": row.targets[CORE].instructions}
+        for row in inspect(emitted).subnetworks
+    ]
 
 
 def _summary(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -218,6 +176,8 @@ def _summary(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "seeds": len(rows),
             "exits": sorted({row["exit"] for row in rows}),
             "macs": round(statistics.mean(row["macs"] for row in rows)),
+            "instructions": round(statistics.mean(row["instructions"] for row in rows)),
+            "arena_bytes": round(statistics.mean(row["arena_bytes"] for row in rows)),
             "accuracy": statistics.mean(row["accuracy"] for row in rows),
             "deviation": statistics.stdev(row["accuracy"] for row in rows) if len(rows) > 1 else None,
         }

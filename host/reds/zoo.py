@@ -6,7 +6,7 @@ Howard et al., "MobileNets", 2017, table 1 (MobileNetV1); Banbury et al., "MLPer
 width 0.25 for visual wake words, ResNet-8 for image classification, and the autoencoder for anomaly detection).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from reds.errors import UsageError
@@ -119,6 +119,16 @@ def mobilenet_v1_025() -> "keras.Model":
     return _mobilenet_v1("mobilenet_v1_025", width=0.25, use_bias=True)
 
 
+def mobilenet_v1_025_fashion_mnist() -> "keras.Model":
+    """The first eight blocks of MobileNetV1 of width 0.25 for images of 28 x 28 pixels, 8 to 128 filters.
+
+    The last blocks are left out: the map behind the eighth has 2 x 2 positions.
+    """
+    blocks = MOBILENET_BLOCKS[:8]
+    name = "mobilenet_v1_025_fashion_mnist"
+    return _mobilenet_v1(name, 0.25, use_bias=True, shape=FASHION_MNIST_SHAPE, blocks=blocks, classes=IMAGE_CLASSES)
+
+
 def mobilenet_v1_100() -> "keras.Model":
     """MobileNetV1 of width 1 for colour images of 96 x 96 pixels, 32 to 1024 filters without biases.
 
@@ -172,6 +182,7 @@ ARCHITECTURES: dict[str, Callable[[], "keras.Model"]] = {
         ds_cnn_s_fashion_mnist,
         ds_cnn_s_cifar10,
         mobilenet_v1_025,
+        mobilenet_v1_025_fashion_mnist,
         mobilenet_v1_100,
         resnet_8,
         autoencoder,
@@ -226,15 +237,22 @@ def _ds_cnn_for_images(name: str, shape: tuple[int, int, int], pool_size: tuple[
     return Model(inputs, _classifier(x, IMAGE_CLASSES), name=name)
 
 
-def _mobilenet_v1(name: str, width: float, use_bias: bool) -> "keras.Model":
+def _mobilenet_v1(
+    name: str,
+    width: float,
+    use_bias: bool,
+    shape: tuple[int, int, int] = VISUAL_WAKE_WORDS_SHAPE,
+    blocks: Sequence[tuple[int, int]] = MOBILENET_BLOCKS,
+    classes: int = PERSON_CLASSES,
+) -> "keras.Model":
     from keras import Model, layers
 
-    inputs = _input(VISUAL_WAKE_WORDS_SHAPE)
+    inputs = _input(shape)
     x = _convolution(inputs, "conv1", int(width * MOBILENET_STEM), (3, 3), (2, 2), "same", use_bias)
-    for number, (filters, stride) in enumerate(MOBILENET_BLOCKS, start=1):
+    for number, (filters, stride) in enumerate(blocks, start=1):
         x = _separable_block(x, number, int(width * filters), (stride, stride), use_bias)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    return Model(inputs, _classifier(x, PERSON_CLASSES), name=name)
+    return Model(inputs, _classifier(x, classes), name=name)
 
 
 def _separable_blocks(
