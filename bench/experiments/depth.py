@@ -4,7 +4,7 @@ For every architecture and seed it trains a network and makes of it what each ki
 
 - width: the widths that meet each budget, no exits.
 - depth: an exit with an auxiliary head behind every block, on the frozen network; depth_dense and depth_compact with
-  another head, depth_unfrozen with the network trained too.
+  another head, depth_unfrozen and depth_compact_unfrozen with the network trained too.
 - joint: the most accurate exit and widths of each budget; joint_compact with another head.
 - width_labels, depth_unfrozen_labels, joint_labels: the same without distillation.
 
@@ -56,6 +56,7 @@ KINDS = {
     "depth_dense": Kind("blocks", narrows=False, options=("--head", "dense")),
     "depth_compact": Kind("blocks", narrows=False, options=("--head", "compact")),
     "depth_unfrozen": Kind("blocks", narrows=False, options=UNFROZEN),
+    "depth_compact_unfrozen": Kind("blocks", narrows=False, options=("--head", "compact", *UNFROZEN)),
     "joint": Kind("auto", narrows=True, options=("--joint",)),
     "joint_compact": Kind("auto", narrows=True, options=("--joint", "--head", "compact")),
     "width_labels": Kind(None, narrows=True, options=LABELS_ONLY),

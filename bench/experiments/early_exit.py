@@ -1,132 +1,108 @@
-"""Leaves at an exit where its answer is sure enough: accuracy and mean instructions for several allowed losses.
+"""Asks exits in turn until one is sure enough: accuracy and instructions for several allowed losses.
 
-    python bench/experiments/early_exit.py MODEL.tflite DATA [--board qemu:cortex-m4]
+    python bench/experiments/early_exit.py RECORD.json DATA MODEL.tflite [OTHER.tflite ...] [--board qemu:cortex-m4]
 
-Thresholds are chosen on the validation split, as `reds thresholds` does; everything in the record is of the test split.
-An inference that is not sure at the exit goes on in the full network from the features that it has.
+Exits of MODEL and their thresholds are chosen on the validation split, as `reds thresholds` does; everything in the
+record is of the test split. Each is compared with the single subnetwork of any of the files, all without thresholds,
+that takes the fewest instructions and answers no fewer samples right.
 """
 
 import argparse
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.confidence import CalibratedExit, calibrate_exits
+from reds.confidence import Cascade, calibrate_exits, run_cascade
 from reds.datasets import load
 from reds.files import write_atomically
+from reds.measuring import measure_accuracy, measure_instructions
 from reds.runtime import Runtime
-from reds_bench.client import Bench
-from reds_bench.emulator import boot
+from reds.stop_costs import count_stops
 
-RECORD = Path(__file__).with_suffix(".json")
-LOSSES = (0.0, 0.01, 0.02, 0.05)
-FULL = 0
+LOSSES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One threshold on the test split."""
+class Single:
+    """A subnetwork that answers alone."""
 
-    loss: float
-    """Allowed on the validation split."""
-    threshold: float
-    left_early: float
+    file: str
+    name: str
     accuracy: float
-    instructions: float
-    """Mean of an inference."""
+    instructions: int
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Instructions on the board."""
-
-    full: int
-    """Of the full network."""
-    shallow: int
-    """From the input to the exit."""
-    going_on: int
-    """From the exit to the network's own output, the change included."""
-
-
-def count(board: str, path: Path, calibrated: CalibratedExit, sample: bytes) -> Costs:
-    """What the parts of an inference cost; the counts hardly depend on the sample."""
-    with boot(board, path) as url, Bench(url) as bench:
-        bench.upload(sample)
-        counts = []
-        operations = []
-        for subnetwork in (FULL, calibrated.subnetwork):
-            bench.select(subnetwork)
-            bench.infer()
-            counts.append(bench.stats().last_instructions)
-            operations.append(bench.operations())
-        shared = sum(one.layer == other.layer for one, other in zip(*operations, strict=False))
-        change = bench.continue_in(calibrated.deeper, len(operations[1]))
-        rest = sum(cost.instructions for cost in operations[0][shared:])
-    return Costs(counts[0], counts[1], change + rest)
+def singles(path: Path, board: str, x: NDArray, labels: NDArray) -> list[Single]:
+    """All subnetworks of a file, measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(path, folder))
+        accuracies = measure_accuracy(copy, x, labels)
+        runtime = Runtime(copy)
+        counts = measure_instructions(copy, board, runtime.quantize(x[0])).instructions
+    names = [info.name for info in runtime.subnetworks]
+    return [Single(path.parent.name, *row) for row in zip(names, accuracies, counts, strict=True)]
 
 
-def answer(path: Path, calibrated: CalibratedExit, inputs: NDArray) -> tuple[NDArray, NDArray]:
-    """The classes that libreds answers, and which inferences left early."""
-    runtime = Runtime(path)
-    runtime.select(calibrated.subnetwork)
-    classes, early = [], []
-    for sample in inputs:
-        runtime.invoke(sample)
-        early.append(runtime.is_confident)
-        if not runtime.is_confident:
-            runtime.continue_in(calibrated.deeper)
-            while runtime.step():
-                pass
-        classes.append(int(runtime.output.argmax()))
-    return np.array(classes), np.array(early)
+def rival(candidates: Sequence[Single], accuracy: float) -> Single | None:
+    """The cheapest that is at least so accurate."""
+    good = [one for one in candidates if one.accuracy >= accuracy]
+    return min(good, key=lambda one: one.instructions, default=None)
 
 
-def measure(model: Path, data: str, board: str) -> dict:
-    """The record of a model with one exit."""
+def cascade_on_test(path: Path, chosen: Cascade, board: str, x: NDArray, labels: NDArray) -> Cascade:
+    """What was chosen on the validation split, on the test split."""
+    subnetworks = [stop.subnetwork for stop in chosen.stops]
+    costs = count_stops(path, board, subnetworks, Runtime(path).quantize(x[0]))
+    return run_cascade(path, subnetworks, x, labels, costs)
+
+
+def measure(data: str, model: Path, others: Sequence[Path], board: str) -> dict:
+    """The record."""
     dataset = load(data)
-    x, labels = dataset.test.features()
-    runtime = Runtime(model)
-    inputs = runtime.quantize(x)
-    runtime.select(FULL)
-    full = runtime.invoke(inputs).argmax(axis=1)
+    shape = Runtime(model).input.shape
+    x, labels = dataset.test.with_input_shape(shape).features()
+    validation = dataset.validation.with_input_shape(shape).features()
+    alone = [one for path in (model, *others) for one in singles(path, board, x, labels)]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
         for loss in LOSSES:
-            shutil.copy(model, path)
-            (calibrated,) = calibrate_exits(path, *dataset.validation.features(), loss)
-            costs = count(board, path, calibrated, inputs[0].tobytes())
-            classes, early = answer(path, calibrated, inputs)
-            mean = costs.shallow + float(np.mean(~early)) * costs.going_on
-            rows.append(Row(loss, calibrated.threshold, float(early.mean()), float(np.mean(classes == labels)), mean))
-            print(rows[-1], flush=True)
-        arenas = [info.arena_bytes for info in Runtime(path).subnetworks]
+            path = Path(shutil.copy(model, folder))
+            chosen = calibrate_exits(path, *validation, loss, board)
+            found = cascade_on_test(path, chosen, board, x, labels)
+            best = rival(alone, found.accuracy)
+            costs = {"mean_cost": found.mean_cost, "worst_cost": found.worst_cost}
+            arena = max(Runtime(path).subnetworks[stop.subnetwork].arena_bytes for stop in found.stops)
+            rows.append({"loss": loss, **asdict(found), **costs, "arena_bytes": arena, "rival": best and asdict(best)})
+            print(
+                loss, [(stop.exit, round(stop.share, 3)) for stop in found.stops], found.accuracy, found.mean_cost, best
+            )
     return {
         "data": data,
-        "samples": len(inputs),
+        "samples": len(x),
+        "validation_samples": len(validation[0]),
         "board": board,
-        "exit": calibrated.exit,
-        "full_accuracy": float(np.mean(full == labels)),
-        "instructions": asdict(costs),
-        "arena_bytes": {"full": arenas[FULL], "shallow": arenas[calibrated.subnetwork]},
-        "rows": [asdict(row) for row in rows],
+        "singles": [asdict(one) for one in alone],
+        "rows": rows,
     }
 
 
 def main() -> None:
     """Writes the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("record", type=Path)
     parser.add_argument("data")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("others", type=Path, nargs="*")
     parser.add_argument("--board", default="qemu:cortex-m4")
     arguments = parser.parse_args()
-    record = measure(arguments.model, arguments.data, arguments.board)
-    write_atomically(RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    record = measure(arguments.data, arguments.model, arguments.others, arguments.board)
+    write_atomically(arguments.record, (json.dumps(record, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -232,6 +232,25 @@ class Bench:
         command = protocol.COMMAND_REDS_CONTINUE.format(operations, subnetwork)
         fields = self._fields_of(command, protocol.REPLY_REDS_CONTINUED, self._timeouts.inference)
         return self._integer(fields[1])
+
+    def cascade(self, subnetworks: Sequence[int]) -> tuple[int, int]:
+        """Runs one inference of the uploaded input that goes on where its answer is not sure enough.
+
+        It begins in the selected subnetwork.
+
+        Args:
+            subnetworks: where it goes on, in turn.
+
+        Returns:
+            The subnetwork that gave the answer, and the instructions of the inference; 0 on a board that does not count
+            them.
+
+        Raises:
+            DeviceError: if it cannot go on in one of them.
+        """
+        command = protocol.COMMAND_REDS_CASCADE.format(" ".join(map(str, subnetworks)))
+        fields = self._fields_of(command, protocol.REPLY_REDS_CASCADED, self._timeouts.inference)
+        return self._integer(fields[0]), self._integer(fields[1])
 
     def stats(self) -> Stats:
         """Returns the device's counters, and the costs of switching measured now."""

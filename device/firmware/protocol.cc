@@ -30,6 +30,7 @@ constexpr const char* kHelp[] = {
     "reds budget [macs=N] [arena=N] [us=N]",
     "                   run the most accurate subnetwork that fits from now on",
     "reds continue N I  run one inference that goes on in subnetwork I after N operations",
+    "reds cascade I ..  run one inference that goes on in subnetwork I, then in the next, until it is sure",
     "reds stats         counters and costs",
     "reds output        output of the last inference, byte by byte",
     "reds profile       run one inference and count each operation's instructions",
@@ -38,6 +39,7 @@ constexpr const char* kHelp[] = {
 constexpr char kNoBudgetInMicroseconds[] = "cannot limit us on this board";
 constexpr char kBudgetArguments[] = "takes macs=N arena=N us=N";
 constexpr char kContinueArguments[] = "takes a number of operations and the number of a subnetwork";
+constexpr char kCascadeArguments[] = "takes numbers of subnetworks";
 constexpr char kSelectArguments[] = "takes the number of a subnetwork";
 
 // Whether a line begins with the words that a command's format has before its first `{}`. If so, `arguments`
@@ -127,6 +129,7 @@ const Interpreter::Command Interpreter::kCommands[] = {
     {kCommandRedsSelect, &Interpreter::select, true},
     {kCommandRedsBudget, &Interpreter::budget, true},
     {kCommandRedsContinue, &Interpreter::continue_in, true},
+    {kCommandRedsCascade, &Interpreter::cascade, true},
     {kCommandRedsStats, &Interpreter::stats, true},
     {kCommandRedsOutput, &Interpreter::output, true},
     {kCommandRedsProfile, &Interpreter::profile_operations, true},
@@ -349,19 +352,53 @@ void Interpreter::continue_in(Tokens arguments) {
   running = running || status == REDS_OK;
   while (running) running = reds_step(&network_) == REDS_OK;
   ++inferences_;
-  switch (status) {
-    case REDS_OK:
-      writer_.line(kReplyRedsContinued, {subnetwork, instructions_between(begin, end)});
-      return;
-    case REDS_ERROR_ARENA:
-      writer_.line(kErrorRedsArena, {subnetwork});
-      return;
-    case REDS_ERROR_ARGUMENT:
-      writer_.line(kErrorRedsSelect, {subnetwork});
-      return;
-    default:
-      writer_.line(kErrorRedsContinue, {subnetwork, operations});
+  if (status == REDS_OK) {
+    writer_.line(kReplyRedsContinued, {subnetwork, instructions_between(begin, end)});
+  } else if (!report_unusable(status, subnetwork)) {
+    writer_.line(kErrorRedsContinue, {subnetwork, operations});
   }
+}
+
+// Where it cannot go on in the next subnetwork, the inference ends there.
+void Interpreter::cascade(Tokens arguments) {
+  load_input();
+  uint32_t answering = reds_selected(&network_);
+  uint64_t begin = instructions();
+  reds_invoke(&network_);
+  uint64_t spent = instructions_between(begin, instructions());
+  ++inferences_;
+  for (Text word = arguments.next(); word.size > 0 && !reds_is_confident(&network_);
+       word = arguments.next()) {
+    uint32_t next = 0;
+    if (!parse_number(word, &next)) {
+      writer_.line(kErrorRedsArgument, {"cascade", kCascadeArguments});
+      return;
+    }
+    begin = instructions();
+    const reds_status status = reds_continue_in(&network_, next);
+    while (status == REDS_OK && reds_step(&network_) == REDS_OK) {
+    }
+    spent += instructions_between(begin, instructions());
+    if (status != REDS_OK) {
+      if (!report_unusable(status, next)) writer_.line(kErrorRedsCascade, {next, answering});
+      return;
+    }
+    answering = next;
+  }
+  writer_.line(kReplyRedsCascaded, {answering, spent});
+}
+
+// Says what is wrong with a subnetwork whatever runs. Returns false if nothing is.
+bool Interpreter::report_unusable(reds_status status, uint32_t subnetwork) {
+  if (status == REDS_ERROR_ARENA) {
+    writer_.line(kErrorRedsArena, {subnetwork});
+    return true;
+  }
+  if (status == REDS_ERROR_ARGUMENT) {
+    writer_.line(kErrorRedsSelect, {subnetwork});
+    return true;
+  }
+  return false;
 }
 
 void Interpreter::stats(Tokens) {

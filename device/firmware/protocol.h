@@ -88,6 +88,7 @@ class Interpreter {
   void select(Tokens arguments);
   void budget(Tokens arguments);
   void continue_in(Tokens arguments);
+  void cascade(Tokens arguments);
   void stats(Tokens arguments);
   void output(Tokens arguments);
   void profile_operations(Tokens arguments);
@@ -101,6 +102,7 @@ class Interpreter {
   void report_results();
   void report_stat(const char* key, uint64_t value);
   void load_input();
+  bool report_unusable(reds_status status, uint32_t subnetwork);
   void run_inference();
   void measure_inference();
 

@@ -41,6 +41,8 @@ class SubnetworkReport:
     arena_bytes: int
     accuracy: float | None
     """Fraction of the test split answered right by libreds; None where it was not measured."""
+    threshold: float
+    """Confidence from which on the answer is taken where it leaves through an exit; 0 without one."""
     targets: dict[str, TargetReport]
 
 
@@ -101,6 +103,7 @@ def _row(file: ModelFile, index: int) -> SubnetworkReport:
         flash_bytes=subnetwork.flashBytes,
         arena_bytes=subnetwork.arenaBytes,
         accuracy=None if subnetwork.accuracy < 0 else subnetwork.accuracy,
+        threshold=float(file.plan.exits[subnetwork.exit].threshold),
         targets={
             text(target.name): TargetReport(
                 int(target.instructions[index]),

@@ -94,6 +94,13 @@ def test_an_inference_goes_on_in_another_subnetwork(bench: Bench) -> None:
     assert bench.stats().selected == 0
 
 
+def test_an_inference_that_is_sure_does_not_go_on(bench: Bench) -> None:
+    bench.upload(SAMPLE)
+    bench.select(2)
+    assert bench.cascade([0]) == (2, 0)
+    assert bench.cascade([]) == (2, 0)
+
+
 def test_operations_are_profiled(bench: Bench) -> None:
     assert bench.operations()[1] == OperationCost(step=1, layer=1, operation=3, instructions=0)
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_networks import random_supernet_with_exit
 
 from reds.emitting import encode
 from reds.graph import INPUT, Dense, Family, Graph, Node, Subnetwork, Supernet
@@ -85,6 +87,8 @@ def test_boot_greets_in_the_order_of_mlperf_tiny(start_firmware: StartFirmware, 
         ("reds continue 0 1", "e-[Subnetwork 1 cannot go on after 0 operations]\r\n"),
         ("reds continue 4294967295 2", "e-[Subnetwork 2 cannot go on after 4294967295 operations]\r\n"),
         ("reds continue 1 3", "e-[No subnetwork 3]\r\n"),
+        ("reds cascade", "m-reds-cascaded-[0,0]\r\n"),
+        ("reds cascade 1 2", "m-reds-cascaded-[0,0]\r\n"),
         ("reds budget us=1", "e-[Command 'reds budget' cannot limit us on this board]\r\n"),
         ("reds budget macs", "e-[Command 'reds budget' takes macs=N arena=N us=N]\r\n"),
         ("reds budget macs=", "e-[Command 'reds budget' takes macs=N arena=N us=N]\r\n"),
@@ -218,7 +222,35 @@ def test_a_small_arena_is_named_where_it_is_too_small(start_firmware: StartFirmw
     assert answer(board, "reds select 0") == "e-[The arena is too small for subnetwork 0]\r\n"
 
 
-REDS_VERBS = ("list", "select", "budget", "continue", "stats", "output", "profile")
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        ("", "m-reds-cascaded-[3,0]\r\n"),
+        ("0", "m-reds-cascaded-[0,0]\r\n"),
+        ("0 1", "m-reds-cascaded-[0,0]\r\n"),
+        ("1", "m-reds-cascaded-[1,0]\r\n"),
+        ("3 0", "e-[Subnetwork 3 cannot go on behind subnetwork 3]\r\n"),
+        ("9", "e-[No subnetwork 9]\r\n"),
+        ("x", "e-[Command 'reds cascade' takes numbers of subnetworks]\r\n"),
+    ],
+)
+def test_an_inference_that_is_never_sure_goes_on(start_firmware: StartFirmware, words: str, reply: str) -> None:
+    board = start_firmware(exit_that_is_never_sure())
+    board.exchange(b"")
+    answer(board, "reds select 3")
+    assert answer(board, f"reds cascade {words}") == reply
+
+
+def exit_that_is_never_sure() -> bytes:
+    """The last of its four subnetworks leaves through an exit; it has all channels, the second one has fewer."""
+    supernet = random_supernet_with_exit(seed=4)
+    shape = (8, *supernet.family.graph.input_shape)
+    network = quantize(supernet, "int8", np.random.default_rng(0).standard_normal(shape, np.float32))
+    own, early = network.exits
+    return encode(replace(network, exits=(own, replace(early, threshold=2.0))))
+
+
+REDS_VERBS = ("list", "select", "budget", "continue", "cascade", "stats", "output", "profile")
 MODEL_COMMANDS = ("infer", "results", *(f"reds {verb}" for verb in REDS_VERBS))
 
 

@@ -1,18 +1,28 @@
 """Thresholds of exits: what they lose is measured by libreds as a device would run them."""
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from random_networks import random_supernet, random_supernet_with_exit
 
-from reds.confidence import calibrate_exits
+from reds import cost
+from reds.confidence import Answers, Cascade, calibrate_exits, cheapest_choice
 from reds.emitting import annotate, emit
 from reds.errors import UsageError
-from reds.model_file import read_model_file
+from reds.exits import attach_exits
+from reds.graph import Family, Ranked, Subnetwork, Supernet
+from reds.model_file import decode, read_model_file
 from reds.plan import TargetCosts
 from reds.runtime import Runtime
+from reds.stop_costs import StopCosts, macs_of_stops
+from reds.tracing import trace
 
 SAMPLES = 60
 SEED = 4
@@ -36,44 +46,135 @@ def answers(path: Path, subnetwork: int) -> tuple[NDArray, NDArray]:
     return x, runtime.invoke(runtime.quantize(x)).reshape(SAMPLES, -1).argmax(axis=1)
 
 
-def run_as_a_device(path: Path, shallow: int, deeper: int, x: NDArray) -> tuple[NDArray, NDArray]:
-    """Answers, and which inferences left early."""
+def run_as_a_device(path: Path, subnetworks: Sequence[int], x: NDArray) -> tuple[NDArray, list[int]]:
+    """Answers, and the subnetworks that gave them."""
     runtime = Runtime(path)
-    runtime.select(shallow)
-    found, early = [], []
+    found, stopped = [], []
     for sample in runtime.quantize(x):
+        first, *deeper = subnetworks
+        runtime.select(first)
         runtime.invoke(sample)
-        early.append(runtime.is_confident)
-        if not runtime.is_confident:
-            runtime.continue_in(deeper)
+        last = first
+        while not runtime.is_confident:
+            last, *deeper = deeper
+            runtime.continue_in(last)
             while runtime.step():
                 pass
         found.append(int(runtime.output.argmax()))
-    return np.array(found), np.array(early)
+        stopped.append(last)
+    return np.array(found), stopped
+
+
+def stops_of(cascade: Cascade) -> list[int]:
+    return [stop.subnetwork for stop in cascade.stops]
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.1, 1.0])
 def test_a_device_loses_no_more_than_was_allowed(path: Path, loss: float) -> None:
     x, labels = answers(path, 0)
-    (calibrated,) = calibrate_exits(path, x, labels, loss)
-    found, early = run_as_a_device(path, calibrated.subnetwork, calibrated.deeper, x)
-    assert calibrated.deeper == 0
-    assert calibrated.deeper_accuracy == 1.0
-    assert calibrated.accuracy == pytest.approx(np.mean(found == labels))
-    assert calibrated.left_early == pytest.approx(np.mean(early))
-    assert calibrated.accuracy >= 1.0 - loss
-    assert read_model_file(path).plan.exits[1].threshold == np.float32(calibrated.threshold)
+    cascade = calibrate_exits(path, x, labels, loss)
+    found, stopped = run_as_a_device(path, stops_of(cascade), x)
+    assert cascade.stops[-1].subnetwork == 0
+    assert cascade.last_accuracy == 1.0
+    assert cascade.accuracy == pytest.approx(np.mean(found == labels))
+    assert [stop.share for stop in cascade.stops] == pytest.approx(
+        [stopped.count(stop.subnetwork) / SAMPLES for stop in cascade.stops]
+    )
+    assert cascade.accuracy >= 1.0 - loss
+    thresholds = [exit_.threshold for exit_ in read_model_file(path).plan.exits]
+    assert thresholds == [0.0, *(np.float32(stop.threshold) for stop in cascade.stops[:-1])] or not thresholds[1]
     if loss == 1.0:
-        assert early.all()
+        assert cascade.stops[0].share == 1.0
 
 
-def test_an_exit_that_is_never_right_is_not_taken(path: Path) -> None:
+def test_an_exit_that_is_never_right_is_not_asked(path: Path) -> None:
     x, wrong = answers(path, 3)
     _, right = answers(path, 0)
     differing = wrong != right
-    (calibrated,) = calibrate_exits(path, x[differing], right[differing], 0.0)
-    assert calibrated.left_early == 0.0
-    assert calibrated.accuracy == 1.0
+    cascade = calibrate_exits(path, x[differing], right[differing], 0.0)
+    assert stops_of(cascade) == [0]
+    assert (cascade.accuracy, cascade.mean_cost) == (1.0, cascade.last_cost)
+    assert read_model_file(path).plan.exits[1].threshold == 0.0
+
+
+@pytest.fixture(scope="module")
+def two_exits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chain of three convolutions with an exit behind each of the first two."""
+    model = keras.Sequential(
+        [
+            keras.layers.Input((6, 5, 2)),
+            *(keras.layers.Conv2D(8, 3, padding="same", activation="relu", name=f"conv{i}") for i in (1, 2, 3)),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4, activation="softmax"),
+        ]
+    )
+    graph = trace(model)
+    exits = attach_exits(Ranked(graph, (), "random"), ["conv1", "conv2"], head="dense").exits
+    full = cost.full_widths(graph)
+    subnetworks = tuple(Subnetwork(name, full, exit_) for exit_, name in enumerate(("full", "early", "late")))
+    supernet = Supernet(Family(graph, (), exits, subnetworks), ({},) * len(subnetworks))
+    path = tmp_path_factory.mktemp("two_exits") / "model.tflite"
+    return emit(supernet, path, "int8", inputs(graph.input_shape))
+
+
+@pytest.mark.parametrize("board", [None, "qemu:cortex-m4"])
+def test_exits_are_asked_in_turn(two_exits: Path, tmp_path: Path, board: str | None) -> None:
+    """With labels that make the first exit right where it is surest, and the second where it is."""
+    path = tmp_path / "model.tflite"
+    shutil.copy(two_exits, path)
+    (x, early), (_, late), (_, full) = (answers(path, subnetwork) for subnetwork in (1, 2, 0))
+    runtime = Runtime(path)
+    sure = {}
+    for subnetwork in (1, 2):
+        runtime.select(subnetwork)
+        sure[subnetwork] = runtime.invoke(runtime.quantize(x)).reshape(SAMPLES, -1).max(axis=1)
+    first, second = (sure[one] > np.quantile(sure[one], 0.6) for one in (1, 2))
+    labels = np.where(first, early, np.where(second, late, full))
+    cascade = calibrate_exits(path, x, labels, loss=0.6, board=board)
+    found, stopped = run_as_a_device(path, stops_of(cascade), x)
+    assert stops_of(cascade) in ([1, 2, 0], [1, 0], [2, 0])
+    assert cascade.accuracy == np.mean(found == labels)
+    assert cascade.mean_cost == pytest.approx(
+        np.mean([next(stop.cost for stop in cascade.stops if stop.subnetwork == one) for one in stopped])
+    )
+    assert cascade.mean_cost < cascade.last_cost < cascade.worst_cost
+
+
+def test_costs_of_stops(two_exits: Path) -> None:
+    """By hand: a head of 64, 32 and 4 units behind a map of 8 channels; convolutions of 9 taps at 30 positions."""
+    head = 8 * 64 + 64 * 32 + 32 * 4
+    first, other, classifier = 30 * 9 * 2 * 8, 30 * 9 * 8 * 8, 8 * 4
+    macs = macs_of_stops(decode(read_model_file(two_exits)), [1, 2, 0])
+    assert macs.first == (first + head, first + other + head, first + 2 * other + classifier)
+    assert macs.onward == ((0, other + head, 2 * other + classifier), (0, 0, other + classifier), (0, 0, 0))
+    assert macs.along == (first + head, first + other + 2 * head, first + 2 * other + 2 * head + classifier)
+    assert macs.of([1, 2]).along == (first + other + head, first + 2 * other + head + classifier)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1))
+def test_the_choice_is_allowed_and_near_the_cheapest(seed: int) -> None:
+    """Against all thresholds of two exits; the best of one exit alone is found exactly."""
+    generator = np.random.default_rng(seed)
+    samples, loss = int(generator.integers(1, 12)), float(generator.choice([0.0, 0.3, 0.8]))
+    found = Answers(generator.integers(1, 6, (3, samples)) / 6, generator.random((3, samples)) < 0.7)
+    head, trunk = (int(value) for value in generator.integers(1, 9, 2))
+    costs = StopCosts(
+        "macs",
+        (trunk + head, 2 * trunk + head, 3 * trunk),
+        ((0, trunk + head, 2 * trunk), (0, 0, trunk), (0, 0, 0)),
+    )
+
+    def mean_cost(asked: Sequence[int], thresholds: Sequence[float]) -> float:
+        return float(np.array(costs.of([*asked, 2]).along)[found.stopping(asked, thresholds)].mean())
+
+    asked, thresholds = cheapest_choice(found, costs, loss)
+    assert found.likely_loss(asked, thresholds) <= loss
+    for one in (0, 1):
+        for level in found.levels([one]):
+            if all(found.likely_loss([one], [other]) <= loss for other in found.levels([one]) if other >= level):
+                assert mean_cost(asked, thresholds) <= mean_cost([one], [level])
+    assert mean_cost(asked, thresholds) <= costs.first[-1]
 
 
 def test_measurements_stay(path: Path) -> None:

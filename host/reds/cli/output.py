@@ -62,6 +62,10 @@ def print_model(report: "ModelReport", switch_instructions: int | None = None) -
     columns += [f"{target}\n{units[target]}" for target in targets]
     columns += [] if switch_instructions is None else [f"switch\n{units[targets[0]]}"]
     rows = [_row(row, targets, switch_instructions) for row in report.subnetworks]
+    if any(row.threshold for row in report.subnetworks):
+        columns.append("threshold")
+        for cells, row in zip(rows, report.subnetworks, strict=True):
+            cells.insert(-1, f"{row.threshold:.4f}" if row.threshold else "-")
     types = report.element_type
     if {report.input_type, report.output_type} != {types}:
         types += f" from {report.input_type} to {report.output_type}"

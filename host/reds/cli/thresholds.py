@@ -1,4 +1,4 @@
-"""Chooses on validation data how sure an exit must be for its answer to be taken, and writes that into the file."""
+"""Chooses on validation data which exits to ask and how sure each must be, and writes that into the file."""
 
 import argparse
 from dataclasses import asdict
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="L",
         help="how much lower the accuracy may be than without leaving early, from 0 to 1; default 0.01",
     )
+    parser.add_argument("--board", metavar="BOARD", help="count on this emulated board; default multiply-accumulates")
     options.add_data(parser, required=True)
     options.add_seed(parser)
     options.add_json(parser)
@@ -30,22 +31,25 @@ def run(arguments: argparse.Namespace) -> None:
     shape = Runtime(arguments.model).input.shape
     dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed, arguments.download)
     x, y = dataset.validation.with_input_shape(shape).features()
-    calibrated = calibrate_exits(arguments.model, x, y, arguments.loss)
+    cascade = calibrate_exits(arguments.model, x, y, arguments.loss, arguments.board)
     if arguments.json:
-        output.print_json({"exits": [asdict(one) for one in calibrated]})
+        costs = {"mean_cost": cascade.mean_cost, "worst_cost": cascade.worst_cost}
+        output.print_json({**asdict(cascade), **costs})
         return
     subnetworks = Runtime(arguments.model).subnetworks
     rows = [
         [
-            subnetworks[one.subnetwork].name,
-            f"{one.threshold:.4f}",
-            subnetworks[one.deeper].name,
-            f"{one.left_early:.1%}",
-            f"{one.accuracy:.1%}",
-            f"{one.deeper_accuracy:.1%}",
-            f"{subnetworks[one.subnetwork].arena_bytes:,}",
+            subnetworks[stop.subnetwork].name,
+            f"{stop.threshold:.4f}" if stop.threshold else "-",
+            f"{stop.share:.1%}",
+            f"{stop.cost:,}",
+            f"{subnetworks[stop.subnetwork].arena_bytes:,}",
         ]
-        for one in calibrated
+        for stop in cascade.stops
     ]
-    columns = ["exit", "threshold", "goes on in", "left early", "accuracy", "if all go on", "arena B"]
+    columns = ["asked in turn", "threshold", "stop there", cascade.unit, "arena B"]
     output.print_table(columns, rows, f"{arguments.model}: on {len(x)} validation samples")
+    output.OUT.print(
+        f"Accuracy {cascade.accuracy:.1%} at {cascade.mean_cost:,.0f} {cascade.unit} on average; "
+        f"{cascade.last_accuracy:.1%} at {cascade.last_cost:,} where all go straight to the end."
+    )

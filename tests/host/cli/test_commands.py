@@ -13,7 +13,6 @@ from converted_models import converted
 
 from reds.emitting import extract
 from reds.graph import Family
-from reds.model_file import read_model_file
 from reds.runtime import Runtime
 from reds.store import load
 from reds_bench.rp2040 import EMULATOR, EMULATOR_PACKAGE, NODE
@@ -137,13 +136,18 @@ def test_a_board_that_counts_cycles_says_so(reds: Any, model: Path, inputs: Path
 def test_thresholds_are_written_into_the_file(reds: Any, model: Path, tmp_path: Path, pictures: str) -> None:
     path = tmp_path / "model.tflite"
     shutil.copy(model, path)
-    (calibrated,) = reds("thresholds", path, "--data", pictures, "--loss", 0.5, "--json").json["exits"]
-    assert calibrated["exit"] == "exit_depthwise"
-    assert calibrated["accuracy"] >= calibrated["deeper_accuracy"] - 0.5
-    assert read_model_file(path).plan.exits[1].threshold == np.float32(calibrated["threshold"]) > 0
-    answer = reds("thresholds", path, "--data", pictures)
+    cascade = reds("thresholds", path, "--data", pictures, "--loss", 0.5, "--json").json
+    *early, last = cascade["stops"]
+    assert last["subnetwork"] == 0
+    assert cascade["accuracy"] >= cascade["last_accuracy"] - 0.5
+    assert cascade["mean_cost"] <= cascade["last_cost"]
+    thresholds = [float(np.float32(stop["threshold"])) for stop in early]
+    assert [
+        row["threshold"] for row in reds("inspect", path, "--json").json["subnetworks"] if row["threshold"]
+    ] == thresholds
+    answer = reds("thresholds", path, "--data", pictures, "--board", "qemu:cortex-m4")
     assert (answer.code, answer.err) == (0, "")
-    assert all(word in answer.out for word in ("exit_depthwise", "100%", "goes on in"))
+    assert all(word in answer.out for word in ("stop there", "instructions", "on average"))
 
 
 def test_extract(reds: Any, model: Path, tmp_path: Path) -> None:
