@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from reds.confidence import Cascade, calibrate_exits, run_cascade
