@@ -2,9 +2,9 @@
 
     python bench/experiments/early_exit.py RECORD.json DATA MODEL.tflite [OTHER.tflite ...] [--board qemu:cortex-m4]
 
-Exits of MODEL and their thresholds are chosen on the validation split, as `reds thresholds` does; everything in the
-record is of the test split. Each is compared with the single subnetwork of any of the files, all without thresholds,
-that takes the fewest instructions and answers no fewer samples right.
+The files are those of runs of `depth.py`. Exits of MODEL and their thresholds are chosen on the validation split, as
+`reds thresholds` does; everything in the record is of the test split. Each is compared with the single subnetwork of
+any of the files, all without thresholds, that takes the fewest instructions and answers no fewer samples right.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from reds.confidence import Cascade, calibrate_exits, run_cascade
 from reds.datasets import load
 from reds.files import write_atomically
+from reds.inspecting import inspect
 from reds.measuring import measure_accuracy, measure_instructions
 from reds.runtime import Runtime
 from reds.stop_costs import count_stops
@@ -83,6 +84,9 @@ def measure(data: str, model: Path, others: Sequence[Path], board: str) -> dict:
             )
     return {
         "data": data,
+        "network": inspect(model).name,
+        "run": "/".join(model.parts[-4:-2]),
+        "kinds": [path.parent.name for path in (model, *others)],
         "samples": len(x),
         "validation_samples": len(validation[0]),
         "board": board,

@@ -14,6 +14,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from fronts import leads
+
 from reds.files import write_atomically
 
 HERE = Path(__file__).parent
@@ -228,35 +230,137 @@ def _changes(record: dict) -> str:
 
 
 def _early_exits(record: dict) -> str:
-    costs, arena = record["instructions"], record["arena_bytes"]
+    rows = [_early_exit(row) for row in record["rows"]]
+    saved = [1 - row["mean_cost"] / row["rival"]["instructions"] for row in record["rows"] if row["rival"]]
+    network, data = record["network"], record["data"]
+    text = paragraph(
+        f"{network} with a compact head behind every block, trained with the network. Which exits are asked in turn,",
+        f"and how sure each must be, is chosen on {record['validation_samples']:,} validation samples for the allowed",
+        f"loss (`reds thresholds`); all else is of the {record['samples']:,} test samples. Instructions on the",
+        "Cortex-M4, the changes from one subnetwork to the next included. The rival is the subnetwork with the fewest",
+        "instructions that is at least as accurate, of this file and of those searched for widths and for widths and",
+        "exits.",
+        f"Instructions saved against it: {min(saved):.0%} to {max(saved):.0%}.",
+        link(f"early_exit_{data}.json"),
+    )
+    header = (
+        "allowed loss",
+        "stop at each",
+        "accuracy",
+        "mean instructions",
+        "at worst",
+        "arena",
+        "rival",
+        "its accuracy",
+        "its instructions",
+        "saved",
+    )
+    runs = f"runs/depth/{record['run']}"
+    files = " ".join(f"{runs}/{kind}/model.tflite" for kind in record["kinds"])
+    command = f"python bench/experiments/early_exit.py early_exit_{data}.json {data} \\\n        {files}"
+    return f"## Exits by confidence: {data}\n\n    {command}\n\n{text}\n\n{table(header, rows)}"
+
+
+def _early_exit(row: dict) -> tuple[str, ...]:
+    shares = ", ".join(f"{stop['exit'].removeprefix('exit_')} {stop['share']:.0%}" for stop in row["stops"])
+    best = row["rival"]
+    against = ("none", "", "", "")
+    if best is not None:
+        saved = 1 - row["mean_cost"] / best["instructions"]
+        name = f"{best['name'].removeprefix('exit_')} ({FAMILIES[best['file'].partition('-')[0]]})"
+        against = (name, f"{best['accuracy']:.1%}", f"{best['instructions']:,}", f"{saved:.0%}")
+    return (
+        f"{row['loss']:.1%}",
+        shares,
+        f"{row['accuracy']:.1%}",
+        f"{row['mean_cost']:,.0f}",
+        f"{row['worst_cost']:,}",
+        f"{row['arena_bytes']:,}",
+        *against,
+    )
+
+
+FAMILIES = {
+    "width": "width",
+    "depth": "depth",
+    "joint": "both",
+    "depth_compact": "depth, compact heads",
+    "depth_dense": "depth, dense heads",
+    "depth_unfrozen": "depth, network trained too",
+    "depth_compact_unfrozen": "depth, compact heads, network trained too",
+    "joint_compact": "both, compact heads",
+    "width_labels": "width, without distillation",
+    "depth_unfrozen_labels": "depth, network trained too, without distillation",
+    "joint_labels": "both, without distillation",
+}
+"""What the kinds of `depth.py` are called."""
+
+COSTS = {"macs": "MACs", "instructions": "instructions", "arena_bytes": "arena"}
+
+
+def _width_and_depth(record: dict) -> str:
+    settings = record["settings"]
+    data, architecture = settings["data"], record["results"][0]["architecture"]
+    name = f"depth_{data}.json"
+    kinds = [kind for kind in FAMILIES if any(row["kind"] == kind for row in record["summary"])]
+    summary = sorted(record["summary"], key=lambda row: (kinds.index(row["kind"]), row["macs"]))
     rows = [
         (
-            f"{row['loss']:.0%}",
-            f"{row['threshold']:.3f}",
-            f"{row['left_early']:.1%}",
-            f"{row['accuracy']:.1%}",
-            f"{row['instructions']:,.0f}",
-            f"{row['instructions'] / costs['full']:.0%}",
+            FAMILIES[row["kind"]],
+            row["subnetwork"],
+            " ".join(exit_.removeprefix("exit_") for exit_ in row["exits"]),
+            f"{row['macs']:,}",
+            f"{row['instructions']:,}",
+            f"{row['arena_bytes']:,}",
+            _mean_and_deviation(row),
         )
-        for row in record["rows"]
+        for row in summary
     ]
+    seeds = len({result["seed"] for result in record["results"]})
     text = paragraph(
-        "DS-CNN S on real speech clips with an exit behind about half of its multiply-accumulates; BASELINE is the",
-        f"run above. An answer of `{record['exit']}` is taken where its confidence reaches the threshold, else the",
-        "inference goes on in the full network, whose accuracy on the",
-        f"{record['samples']} test clips is {record['full_accuracy']:.1%}. The loss is the one that was allowed on the",
-        "validation split (`reds thresholds`). To the exit the Cortex-M4 takes",
-        f"{costs['shallow']:,} instructions, from there on {costs['going_on']:,}, the change included; the full",
-        f"network {costs['full']:,}. The exit's plan needs {arena['shallow']:,} bytes of arena, because it keeps what",
-        f"its head has read; the full network's {arena['full']:,}. Where the validation split is easier than the test",
-        "split, as here, the loss is larger than allowed; and a head as costly as this one pays only where most",
-        "answers are taken early.",
-        link("early_exit.json"),
+        f"{architecture} on {data}: {settings['training_epochs']} epochs of the network,",
+        f"{settings['finetuning_epochs']} of its subnetworks, {settings['exit_epochs']} of exits behind the frozen",
+        "network. *Width*: widths for each budget. *Depth*: an exit behind every block. *Both*: of all exits and",
+        f"widths within a budget those with the best validation accuracy. Means over {seeds} seeds of the costs on the",
+        "Cortex-M4 and of the test accuracy of int8 by libreds, in percent with its deviation.",
+        link(name),
     )
-    header = ("allowed loss", "threshold", "left early", "accuracy", "mean instructions", "of full")
-    prune = f"reds prune BASELINE/model.keras --data {record['data']} --exits auto --epochs 12 --out RUN"
-    command = f"python bench/experiments/early_exit.py RUN/model.tflite {record['data']}"
-    return f"## Exits by confidence\n\n    {prune}\n    {command}\n\n{text}\n\n{table(header, rows)}"
+    header = ("kind", "subnetwork", "exits", "MACs", "instructions", "arena", "accuracy")
+    epochs = (
+        f"--training-epochs {settings['training_epochs']} --finetuning-epochs {settings['finetuning_epochs']} "
+        f"--exit-epochs {settings['exit_epochs']}"
+    )
+    command = (
+        f"REDS_DATA=DATA python bench/experiments/depth.py bench/experiments/{name} --data {data} \\\n        "
+        f"--architectures {architecture} --kinds {','.join(kinds)} \\\n        "
+        f"--budgets {settings['budgets']} {epochs}"
+    )
+    title = f"## Width, depth and both: {data}"
+    return f"{title}\n\n    {command}\n\n{text}\n\n{table(header, rows)}\n\n{_leads(record['results'])}"
+
+
+def _leads(results: Sequence[dict]) -> str:
+    rows, behind = [], 0
+    for metric, named in COSTS.items():
+        for other in ("width", "depth"):
+            found = leads(results, "joint", other, metric)
+            behind += sum(not one.holds for one in found)
+            rows += [
+                (
+                    named,
+                    f"{other} {one.name.removeprefix('exit_')}",
+                    f"{one.cost:,.0f}",
+                    f"{100 * one.accuracy:.1f}",
+                    f"{one.difference:+.1f}" + ("" if one.deviation is None else f" ± {one.deviation:.1f}"),
+                )
+                for one in found
+            ]
+    text = paragraph(
+        "*Both* against each of the others: how many points more accurate its best subnetwork is that costs no more,",
+        "for each subnetwork on the other's front; means and deviations over the seeds.",
+        f"Of {len(rows)} it is behind by more than the deviation at {behind}.",
+    )
+    return f"{text}\n\n{table(('cost', 'against', 'its cost', 'its accuracy', 'both, points'), rows)}"
 
 
 BASELINES = {
@@ -567,6 +671,8 @@ TRAINING_STEPS = ("training_step_tensorflow.json", "training_step_jax.json")
 
 VERIFY = "reds verify MODEL --samples 200 --board qemu:cortex-m4 --board qemu:cortex-m0plus --json"
 
+REAL_DATA = ("speech_commands", "fashion_mnist")
+
 SECTIONS = (
     Section(
         "demo_generated.json",
@@ -602,7 +708,7 @@ SECTIONS = (
         ),
     ),
     Section("change_in_flight.json", _changes),
-    Section("early_exit.json", _early_exits),
+    *(Section(f"early_exit_{data}.json", _early_exits) for data in REAL_DATA),
     Section("bit_exact.json", _bit_exact),
     Section("kernels.json", _kernels),
     Section("pico.json", _pico),
@@ -612,6 +718,7 @@ SECTIONS = (
     Section("objective.json", _objectives),
     Section("fashion_mnist.json", _fashion_mnist),
     Section("baselines.json", _baselines),
+    *(Section(f"depth_{data}.json", _width_and_depth) for data in REAL_DATA),
     Section("without_data.json", _without_training),
 )
 
