@@ -106,6 +106,7 @@ def calibrate_exits(
     y: NDArray[np.integer],
     loss: float = 0.01,
     board: str | None = None,
+    max_arena: int | None = None,
 ) -> Cascade:
     """Chooses on validation data which exits of a file to ask, and how sure each must be, and writes that into it.
 
@@ -121,13 +122,15 @@ def calibrate_exits(
         loss: how much lower the accuracy may be than if all inferences went on, as a fraction. Thresholds are taken
             that lose no more with 95 % certainty, so fewer samples make higher thresholds.
         board: an emulated board that counts what it costs, such as "qemu:cortex-m4"; None counts multiply-accumulates.
+        max_arena: bytes of arena that a subnetwork may need with what it keeps for others; an exit that needs more is
+            not asked. None means no limit.
 
     Returns:
         The chosen exits in the order in which they are asked, and at last the subnetwork of the network's own output.
 
     Raises:
-        UsageError: if the file has no exit, if no inference can go on behind one, if `loss` is not from 0 to 1, if
-            the samples do not fit, or if the board is unknown or does not count.
+        UsageError: if the file has no exit, if no inference can go on behind one within the arena, if `loss` is not
+            from 0 to 1, if the samples do not fit, or if the board is unknown or does not count.
         DeviceError: if the board fails.
     """
     if not 0 <= loss <= 1:
@@ -141,7 +144,7 @@ def calibrate_exits(
     asking_all = encode(_with_thresholds(network, dict.fromkeys(range(1, len(network.exits)), NEVER)))
     runtime = Runtime(asking_all)
     inputs = runtime.quantize(x)
-    chain = _chain(runtime, network, inputs[0])
+    chain = _chain(runtime, network, inputs[0], max_arena)
     costs = macs_of_stops(network, chain) if board is None else _counted(asking_all, board, chain, inputs[0])
     asked, thresholds = cheapest_choice(_answers(runtime, chain, inputs, y), costs, loss)
     chosen = {network.subnetworks[chain[place]].exit: limit for place, limit in zip(asked, thresholds, strict=True)}
@@ -214,9 +217,10 @@ def _counted(content: bytes, board: str, chain: Sequence[int], sample: NDArray) 
         return count_stops(path, board, chain, sample)
 
 
-def _chain(runtime: Runtime, network: CompiledNetwork, sample: NDArray) -> list[int]:
+def _chain(runtime: Runtime, network: CompiledNetwork, sample: NDArray, max_arena: int | None) -> list[int]:
     """Subnetworks that can be asked in turn, and the largest one of the network's own output behind them all."""
-    largest_first = sorted(range(len(network.subnetworks)), key=network.macs, reverse=True)
+    fitting = [info.id for info in runtime.subnetworks if max_arena is None or info.arena_bytes <= max_arena]
+    largest_first = sorted(fitting, key=network.macs, reverse=True)
     ends = [index for index in largest_first if network.subnetworks[index].exit == 0]
     for end in ends:
         widest: dict[int, int] = {}
@@ -226,7 +230,10 @@ def _chain(runtime: Runtime, network: CompiledNetwork, sample: NDArray) -> list[
         if widest:
             return [*_in_turn(runtime, network, end, list(widest.values()), sample), end]
     names = " and ".join(f"'{exit_.name}'" for exit_ in network.exits[1:])
-    raise UsageError(f"No inference can go on behind {names}: no subnetwork runs the same operations before an exit.")
+    within = "" if max_arena is None else f" within {max_arena} bytes of arena"
+    raise UsageError(
+        f"No inference can go on behind {names}{within}: no subnetwork runs the same operations before an exit."
+    )
 
 
 def _in_turn(

@@ -140,6 +140,17 @@ def test_exits_are_asked_in_turn(two_exits: Path, tmp_path: Path, board: str | N
     assert cascade.mean_cost < cascade.last_cost < cascade.worst_cost
 
 
+def test_an_exit_that_needs_too_much_arena_is_not_asked(two_exits: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    shutil.copy(two_exits, path)
+    x, labels = answers(path, 1)
+    assert [stop.share for stop in calibrate_exits(path, x, labels, 1.0).stops] == [1.0, 0.0]
+    needed = max(info.arena_bytes for info in Runtime(path).subnetworks)
+    assert stops_of(calibrate_exits(path, x, labels, 1.0, max_arena=needed))[0] == 1
+    with pytest.raises(UsageError, match=f"No inference can go on .* within {needed - 1} bytes"):
+        calibrate_exits(path, x, labels, 1.0, max_arena=needed - 1)
+
+
 def test_costs_of_stops(two_exits: Path) -> None:
     """By hand: a head of 64, 32 and 4 units behind a map of 8 channels; convolutions of 9 taps at 30 positions."""
     head = 8 * 64 + 64 * 32 + 32 * 4

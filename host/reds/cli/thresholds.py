@@ -18,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how much lower the accuracy may be than without leaving early, from 0 to 1; default 0.01",
     )
     parser.add_argument("--board", metavar="BOARD", help="count on this emulated board; default multiply-accumulates")
+    parser.add_argument(
+        "--max-arena",
+        type=options.positive,
+        metavar="BYTES",
+        help="ask no exit whose subnetwork needs more arena with what it keeps for going on",
+    )
     options.add_data(parser, required=True)
     options.add_seed(parser)
     options.add_json(parser)
@@ -31,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     shape = Runtime(arguments.model).input.shape
     dataset = options.load_dataset(arguments.data, arguments.data_dir, arguments.seed, arguments.download)
     x, y = dataset.validation.with_input_shape(shape).features()
-    cascade = calibrate_exits(arguments.model, x, y, arguments.loss, arguments.board)
+    cascade = calibrate_exits(arguments.model, x, y, arguments.loss, arguments.board, arguments.max_arena)
     if arguments.json:
         costs = {"mean_cost": cascade.mean_cost, "worst_cost": cascade.worst_cost}
         output.print_json({**asdict(cascade), **costs})
