@@ -28,8 +28,10 @@ from reds.ranking import Method, rank
 from reds.run_folder import (
     CALIBRATION_FILE,
     CANDIDATES_FILE,
+    CANDIDATES_FOLDER,
     CANDIDATES_SUPERNET_FILE,
     CANDIDATES_TABLE_FILE,
+    CONTENDERS_FILE,
     EPOCHS_FILE,
     FAMILY_FILE,
     MODEL_FILE,
@@ -38,11 +40,12 @@ from reds.run_folder import (
     SUPERNET_FILE,
 )
 from reds.solving import choose, solve, solve_with_exits
-from reds.solving.depth import with_subnetworks, with_taken_exits
+from reds.solving.depth import Candidate, contenders, with_subnetworks
 from reds.solving.emitted import verify_limits
 from reds.solving.family import Order
 from reds.solving.formulation import Objective
 from reds.stages import claimed, stage
+from reds.store import load
 from reds.tracing import trace
 
 if TYPE_CHECKING:
@@ -161,24 +164,57 @@ def prune(
 def _keep_the_best(
     candidates: Family, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
 ) -> Family:
-    """Trains all candidates and keeps the most accurate of each budget: the family, and its trained form."""
+    """Trains candidates and keeps the most accurate of each budget: the family, and its trained form."""
+    first_training = settings if settings.keep_all else replace(settings, quantization_aware=0)
     trained = stage(
-        folder / CANDIDATES_SUPERNET_FILE, Supernet, lambda: _finetune(candidates, dataset, folder, settings, progress)
+        folder / CANDIDATES_SUPERNET_FILE,
+        Supernet,
+        lambda: _finetune(candidates, dataset, folder / CANDIDATES_FOLDER, first_training, progress),
     )
     path = folder / CANDIDATES_TABLE_FILE
     if not path.exists():
-        x, y = dataset.validation.features()
-        accuracies = [finetuning.accuracy(trained, index, x, y) for index in range(len(candidates.subnetworks))]
-        table = choose(candidates, accuracies, emitted_type(settings.type).dtype.itemsize)
+        table = _measured_candidates(trained, dataset, folder, settings, progress)
         write_atomically(path, (json.dumps([asdict(one) for one in table], indent=2) + "\n").encode())
-    measured = json.loads(path.read_text(encoding="utf-8"))
+    measured = [Candidate(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     for one in measured:
-        kept = "kept" if one["kept"] or settings.keep_all else "left out"
-        progress(f"{one['name']}: {one['cost']} {settings.metric}, validation {one['accuracy']:.1%}, {kept}")
-    left = [index for index, one in enumerate(measured) if one["kept"] or settings.keep_all]
-    stage(folder / SUPERNET_FILE, Supernet, lambda: with_subnetworks(trained, left))
-    subnetworks = tuple(candidates.subnetworks[index] for index in left)
-    return stage(folder / FAMILY_FILE, Family, lambda: with_taken_exits(replace(candidates, subnetworks=subnetworks)))
+        kept = "kept" if one.kept or settings.keep_all else "left out"
+        progress(f"{one.name}: {one.cost} {settings.metric}, validation {one.accuracy:.1%}, {kept}")
+    if settings.keep_all:
+        left, last = list(range(len(measured))), trained
+    else:
+        left = [place for place, one in enumerate(one for one in measured if one.contends) if one.kept]
+        last = load(folder / CONTENDERS_FILE, Supernet)
+    supernet = stage(folder / SUPERNET_FILE, Supernet, lambda: with_subnetworks(last, left))
+    return stage(folder / FAMILY_FILE, Family, lambda: supernet.family)
+
+
+def _measured_candidates(
+    trained: Supernet, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
+) -> tuple[Candidate, ...]:
+    """Trains those on that contend for a place, and says of all how accurate they are and which are kept."""
+    element_bytes = emitted_type(settings.type).dtype.itemsize
+    accuracies = _validation_accuracies(trained, dataset)
+    first = choose(trained.family, accuracies, element_bytes)
+    if settings.keep_all:
+        return first
+    contending = contenders(trained.family, accuracies, element_bytes)
+    progress(f"training on {len(contending)} of {len(first)} candidates")
+    again = replace(settings, exit_epochs=0)
+    last = stage(
+        folder / CONTENDERS_FILE,
+        Supernet,
+        lambda: _finetune(with_subnetworks(trained, contending).family, dataset, folder, again, progress),
+    )
+    settled = iter(choose(last.family, _validation_accuracies(last, dataset), element_bytes))
+    return tuple(
+        next(settled) if index in contending else replace(one, kept=False, contends=False)
+        for index, one in enumerate(first)
+    )
+
+
+def _validation_accuracies(supernet: Supernet, dataset: Dataset) -> list[float]:
+    x, y = dataset.validation.features()
+    return [finetuning.accuracy(supernet, index, x, y) for index in range(len(supernet.family.subnetworks))]
 
 
 def complete(

@@ -58,13 +58,17 @@ def test_a_joint_search_keeps_the_most_accurate_of_each_budget(tmp_path: Path) -
     kept = [one["name"] for one in table if one["kept"]]
     assert [row.name for row in inspect(run.model).subnetworks] == kept
     assert [one.name for one in run.family.subnetworks] == kept
+    contending = [one for one in table if one["contends"]]
+    assert all(one["contends"] for one in table if one["kept"] or one["exit"] == "output")
     for budget in (0.6, 0.9):
-        within = [one for one in table[1:] if one["cost"] <= budget * table[0]["cost"]]
+        within = [one for one in contending[1:] if one["cost"] <= budget * table[0]["cost"]]
         best = max(one["accuracy"] for one in within)
         assert any(one["kept"] and one["accuracy"] == best for one in within)
     assert sum("left out" in line or ", kept" in line for line in lines) == len(table)
     content = run.model.read_bytes()
     assert prune(small_model(), small_dataset(), tmp_path, settings).model.read_bytes() == content
+    history = [json.loads((folder / "epochs.json").read_text()) for folder in (tmp_path / "candidates", tmp_path)]
+    assert [len(epochs[-1]["validation_accuracy"]) for epochs in history] == [len(table), len(contending)]
     everything = prune(small_model(), small_dataset(), tmp_path / "all", replace(settings, keep_all=True))
     assert [row.name for row in inspect(everything.model).subnetworks] == names
 

@@ -92,7 +92,7 @@ def train_heads(
     widths = [(member.exit, family.subnetworks[member.subnetwork].widths) for member in members]
     inputs = (precision, widths, *(array for graph in (family.graph, *heads) for array in arrays_of(graph)))
     everyone = tuple(range(len(branches)))
-    session.train(PHASE, model, schedule, lambda _: model.activate(everyone), inputs)
+    session.train(PHASE, model, schedule, lambda _: (everyone,), inputs)
 
     trained = [with_weights(head, model.weights_by_node()) for head in heads]
     measured: dict[int, BatchNorms] = {}

@@ -54,6 +54,8 @@ class BranchesModel(keras.Model):
         prepare: makes what the branches read, where that is not the batch itself.
     """
 
+    train_function: Any
+
     def __init__(
         self,
         branches: Sequence[Branch],
@@ -66,6 +68,7 @@ class BranchesModel(keras.Model):
         self._branches = tuple(branches)
         self._objective = objective
         self._active = tuple(range(len(branches)))
+        self._train_functions: dict[tuple[int, ...], Any] = {}
         nodes = {node.name: node for branch in branches for node in branch.graph.nodes if node.weights}
         self._shared = {name: self._variables(node.weights) for name, node in nodes.items()}
         self._statistics = [self._moving_statistics(branch) for branch in branches]
@@ -89,10 +92,16 @@ class BranchesModel(keras.Model):
         return tuple(known[id(variable)] for variable in self.trainable_variables)
 
     def activate(self, branches: Sequence[int]) -> None:
-        """Chooses the branches that train from the next epoch on."""
-        if tuple(branches) != self._active:
-            self._active = tuple(branches)
-            self.train_function = None
+        """Chooses the branches that train from the next step on."""
+        # What Keras traced for branches is kept for when they have their turn again.
+        self._train_functions[self._active] = self.train_function
+        self._active = tuple(branches)
+        self.train_function = self._train_functions.get(self._active)
+
+    def compile(self, *arguments: Any, **options: Any) -> None:
+        """Keras' own; what was traced before belongs to another optimizer."""
+        super().compile(*arguments, **options)
+        self._train_functions.clear()
 
     def measure_inactive(self, batches: Sequence[Tensor]) -> None:
         """Gives branches that do not train the statistics that the weights lead to now; they follow no training.

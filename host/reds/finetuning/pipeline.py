@@ -11,7 +11,7 @@ from reds.exits import check_narrowed_exits
 from reds.finetuning.heads import full_leavers, leavers, train_heads
 from reds.finetuning.model import BatchNormMode, Branch, BranchesModel, Precision
 from reds.finetuning.objectives import InPlaceDistillation, Objective, weighted_by_parameters
-from reds.finetuning.sampling import sandwich
+from reds.finetuning.sampling import turns
 from reds.finetuning.session import FIRST_STATISTICS_BATCHES, Session, first_inputs
 from reds.finetuning.statistics import BatchNorms, estimate_batch_norms, narrow_batch_norms
 from reds.finetuning.training import Dataset, Decay, Progress, Schedule
@@ -62,7 +62,8 @@ def finetune(
     """Trains the subnetworks of a family jointly, and its exit heads after them on the frozen network or with them.
 
     Training goes on from the family's weights, so what an earlier call returned can be trained further. Each step of
-    joint training sums the losses of the full network, the smallest subnetwork and up to two more. Afterwards the
+    joint training sums the losses of the full network, the smallest subnetwork and up to two more, which take turns in
+    each epoch. Afterwards the
     batch-norm statistics of every subnetwork are measured anew.
 
     With frozen exits, the first phase trains the subnetworks that end at the network's own output, and the second phase
@@ -161,8 +162,8 @@ def _train_subnetworks(family: Family, session: Session, joint: _Joint) -> Famil
         "subnetworks",
         model,
         joint.schedule,
-        lambda epoch: model.activate(sandwich(parameters, seed, epoch)),
-        (joint, [(chosen.exit, chosen.widths) for chosen in subnetworks], *arrays),
+        lambda epoch: turns(parameters, seed, epoch),
+        (joint, turns(parameters, seed, 0), [(chosen.exit, chosen.widths) for chosen in subnetworks], *arrays),
         settle=lambda: model.measure_inactive(first),
     )
     weights = model.weights_by_node()

@@ -15,7 +15,7 @@ from reds.finetuning.model import Branch, BranchesModel, Prepare
 from reds.finetuning.objectives import InPlaceDistillation, Objective, WeightedCrossEntropy
 from reds.finetuning.pipeline import check_dataset, check_family
 from reds.finetuning.rounding import grid_table, rounded_forward
-from reds.finetuning.sampling import sandwich
+from reds.finetuning.sampling import Turn, turns
 from reds.finetuning.session import Session
 from reds.finetuning.training import Dataset, Progress, Schedule
 from reds.finetuning.weights import arrays_of, weights_of, with_weights
@@ -185,9 +185,9 @@ class _Training:
         model = RoundedBranchesModel(branches, _objective(part), tables, prepare)
         parameters = [int(cost.parameters(part.graph(family), part.widths(family, member))) for member in part.members]
 
-        def begin(epoch: int) -> None:
+        def begin(epoch: int) -> Sequence[Turn]:
             model.set_tables(self._tables(part.with_weights(supernet, model.weights_by_node()), part))
-            model.activate(sandwich(parameters, seed, epoch))
+            return turns(parameters, seed, epoch)
 
         arrays = [array for graph in (family.graph, part.graph(family)) for array in arrays_of(graph)]
         widths = [chosen.widths for chosen in family.subnetworks]

@@ -1,4 +1,4 @@
-"""Which subnetworks train in an epoch."""
+"""Which subnetworks train in a step."""
 
 from collections.abc import Sequence
 
@@ -7,33 +7,27 @@ import numpy as np
 FEW = 4
 """So many subnetworks train all together; of more, the full, the smallest and a pair of others do."""
 
+Turn = tuple[int, ...]
+"""Subnetworks that train together, in rising order, so that 0 comes first."""
 
-def sandwich(parameters: Sequence[int], seed: int, epoch: int) -> tuple[int, ...]:
-    """Chooses the subnetworks of an epoch: the full network, the smallest, and others.
+
+def turns(parameters: Sequence[int], seed: int, epoch: int) -> tuple[Turn, ...]:
+    """Chooses the subnetworks of each part of an epoch: the full network, the smallest, and a pair of others.
 
     Args:
         parameters: of each subnetwork; entry 0 is the full network.
-        seed: of the draw.
-        epoch: each has a pair of its own. In as many epochs as there are others, each of them trains twice.
+        seed: of the pairs.
+        epoch: the turns are the same in every epoch, and begin with another one.
 
     Returns:
-        Indices in rising order, so that 0 comes first.
+        One per part of the epoch, parts of the same length. Each subnetwork that does not always train has as many.
     """
     everything = range(len(parameters))
     if len(parameters) <= FEW:
-        return tuple(everything)
+        return (tuple(everything),)
     smallest = min(everything, key=lambda index: parameters[index])
-    others = [index for index in everything if index not in (0, smallest)]
-    drawn = _pair(others, seed, epoch)
-    return tuple(sorted({0, smallest, *drawn}))
-
-
-def _pair(others: Sequence[int], seed: int, epoch: int) -> tuple[int, int]:
-    """Two different ones: neighbours in two random orders of all, one behind the other."""
-    turn, place = divmod(epoch, len(others))
-    generator = np.random.default_rng([seed, turn])
-    first, second = generator.permutation(others), generator.permutation(others)
-    if first[-1] == second[0]:
-        second = np.roll(second, 1)
-    order = np.concatenate([first, second])
-    return int(order[2 * place]), int(order[2 * place + 1])
+    others = np.random.default_rng(seed).permutation([index for index in everything if index not in (0, smallest)])
+    # Of an even number every other neighbours are a pair, of an odd number all of them in a circle.
+    pairs = list(zip(others, np.roll(others, -1), strict=True))[:: 2 - len(others) % 2]
+    first = epoch % len(pairs)
+    return tuple(tuple(sorted({0, smallest, *map(int, pair)})) for pair in pairs[first:] + pairs[:first])

@@ -1,6 +1,6 @@
 """What all trainings of one call of `finetune` share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Session:
         phase: str,
         model: BranchesModel,
         schedule: Schedule,
-        begin: Callable[[int], None],
+        begin: Callable[[int], Sequence[Sequence[int]]],
         inputs: tuple[object, ...],
         settle: Callable[[], None] = lambda: None,
     ) -> None:
@@ -39,7 +39,7 @@ class Session:
             phase: name of the training.
             model: the branches to train.
             schedule: how long and how fast.
-            begin: called before each epoch.
+            begin: called before each epoch; gives the branches that train in each part of it.
             inputs: what else the result depends on.
             settle: called after the steps of each epoch, before its accuracies are measured.
         """

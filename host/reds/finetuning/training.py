@@ -116,7 +116,7 @@ def train(
     dataset: Dataset,
     schedule: Schedule,
     phase: str,
-    begin: Callable[[int], None],
+    begin: Callable[[int], Sequence[Sequence[int]]],
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
     settle: Callable[[], None] = lambda: None,
@@ -128,7 +128,7 @@ def train(
         dataset: trains on its (augmented) train split, reports the accuracy on its validation split.
         schedule: how long and how fast.
         phase: name of this training in the reports.
-        begin: called before each epoch (from 0) and before the first report, to choose what trains.
+        begin: called before each epoch (from 0); gives the branches that train in each part of it.
         checkpoint: where to keep the state after each epoch and to resume from.
         progress: called with the state before training, and after each epoch.
         settle: called after the steps of each epoch, before its accuracies are measured.
@@ -140,18 +140,13 @@ def train(
     report = progress or _ignore
     if done == 0:
         started = time.perf_counter()
-        begin(0)
+        model.activate(begin(0)[0])
         loss, accuracy = _validate(model, dataset, schedule)
         report(EpochReport(phase, 0, schedule.epochs, loss, accuracy, time.perf_counter() - started))
         watch.begin(model, accuracy)
     for epoch in range(done, schedule.epochs):
         started = time.perf_counter()
-        begin(epoch)
-        batches = _batches(dataset.train, schedule, augment=True, epoch=epoch)
-        with warnings.catch_warnings():
-            # Heads of exits that do not train in this epoch have no gradients.
-            warnings.filterwarnings("ignore", "Gradients do not exist for variables")
-            loss = model.fit(batches, shuffle=False, verbose=0).history["loss"][-1]
+        loss = _fit(model, _batches(dataset.train, schedule, augment=True, epoch=epoch), begin(epoch))
         settle()
         _, accuracy = _validate(model, dataset, schedule)
         # The report comes first: an epoch that is saved is never trained, and so reported, again.
@@ -159,6 +154,21 @@ def train(
         watch.follow(model, accuracy)
         _save(model, checkpoint, epoch + 1, watch)
     watch.settle(model)
+
+
+def _fit(model: BranchesModel, batches: keras.utils.PyDataset, turns: Sequence[Sequence[int]]) -> float:
+    """Trains for an epoch, in each part of it other branches; gives the mean loss."""
+    bounds = [len(batches) * turn // len(turns) for turn in range(len(turns) + 1)]
+    loss = 0.0
+    with warnings.catch_warnings():
+        # Heads of exits that do not train have no gradients.
+        warnings.filterwarnings("ignore", "Gradients do not exist for variables")
+        for branches, first, end in zip(turns, bounds, bounds[1:], strict=False):
+            if end > first:
+                model.activate(branches)
+                history = model.fit(PartOfEpoch(batches, first, end), shuffle=False, verbose=0).history
+                loss += history["loss"][-1] * (end - first) / len(batches)
+    return loss
 
 
 class _Watch:
@@ -225,6 +235,28 @@ def _batches(split: Split, schedule: Schedule, augment: bool, epoch: int = 0) ->
     if spread.devices == 1:
         return batches
     return EqualShares(batches, len(split.labels) % schedule.batch_size, spread)
+
+
+class PartOfEpoch(keras.utils.PyDataset):
+    """Batches from one up to another.
+
+    Args:
+        batches: those of the whole epoch.
+        first: index of the first.
+        end: index behind the last.
+    """
+
+    def __init__(self, batches: keras.utils.PyDataset, first: int, end: int) -> None:
+        super().__init__()
+        self._batches = batches
+        self._first = first
+        self._count = end - first
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+        return self._batches[self._first + index]
 
 
 class EqualShares(keras.utils.PyDataset):

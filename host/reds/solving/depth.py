@@ -115,8 +115,10 @@ class Candidate:
     cost: int
     """In units of the metric that was searched by."""
     accuracy: float
-    """On validation data, in [0, 1]."""
+    """On validation data, in [0, 1], after the last training that it took part in."""
     kept: bool
+    contends: bool = True
+    """Whether it was trained on to the end."""
 
 
 def choose(family: Family, accuracies: Sequence[float], element_bytes: int = 1) -> tuple[Candidate, ...]:
@@ -150,6 +152,24 @@ def choose(family: Family, accuracies: Sequence[float], element_bytes: int = 1) 
         )
         for index, one in enumerate(family.subnetworks)
     )
+
+
+def contenders(family: Family, accuracies: Sequence[float], element_bytes: int = 1) -> tuple[int, ...]:
+    """The candidates to train on: the best of each budget, and those of the network's own output.
+
+    Where all candidates share a training, the deep and narrow ones are behind for longest, so those that a search for
+    width alone would have found stay to the end.
+
+    Args:
+        family: what `solve_with_exits` found, trained.
+        accuracies: of each subnetwork, on data that it was not trained with.
+        element_bytes: bytes of one weight or activation.
+
+    Returns:
+        Indices in rising order.
+    """
+    table = choose(family, accuracies, element_bytes)
+    return tuple(index for index, one in enumerate(family.subnetworks) if table[index].kept or one.exit == 0)
 
 
 def candidate_cost(family: Family, subnetwork: Subnetwork, metric: str, element_bytes: int = 1) -> int:
