@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from reds.ranking import permute, rank
     from reds.reporting import report
     from reds.runtime import Runtime
+    from reds.skipping import skippable_blocks
     from reds.solving import solve, solve_with_exits
     from reds.store import load, save
     from reds.tracing import trace
@@ -69,6 +70,7 @@ _HOMES = {
     "rank": "ranking",
     "report": "reporting",
     "save": "store",
+    "skippable_blocks": "skipping",
     "solve": "solving",
     "solve_with_exits": "solving",
     "trace": "tracing",
@@ -110,6 +112,7 @@ __all__ = [
     "rank",
     "report",
     "save",
+    "skippable_blocks",
     "solve",
     "solve_with_exits",
     "trace",

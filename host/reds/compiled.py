@@ -4,7 +4,8 @@
 be extracted from the file alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import takewhile
 
@@ -173,6 +174,35 @@ class CompiledSubnetwork:
     exit: int
     widths: tuple[int, ...]
     steps: tuple[CompiledStep, ...]
+    stand_ins: Mapping[int, int] = field(default_factory=dict)
+    """Per layer that it skips although others read it, the layer whose output they read instead."""
+
+    def sources(self, layer: CompiledLayer) -> tuple[int, ...]:
+        """The layers, or INPUT, whose outputs a layer takes in this subnetwork."""
+        return tuple(self.stand_ins.get(source, source) for source in layer.inputs)
+
+
+Sources = Mapping[int, tuple[int, ...]]
+"""Per layer those that it takes the outputs of, or INPUT."""
+
+
+def common_sources(of_subnetworks: Iterable[Sources]) -> dict[int, tuple[int, ...]]:
+    """What each layer takes where nothing is skipped, as far as some subnetwork has it.
+
+    Where one skips a block, a layer behind the block takes what is before it. So the last of different sources is that
+    of a subnetwork that skips the fewest.
+    """
+    common: dict[int, tuple[int, ...]] = {}
+    for sources in of_subnetworks:
+        for layer, own in sources.items():
+            common[layer] = tuple(max(pair) for pair in zip(common.get(layer, own), own, strict=True))
+    return common
+
+
+def stand_ins_of(own: Sources, common: Sources) -> dict[int, int]:
+    """Per source that a subnetwork's layers do not take, the one that they take instead."""
+    pairs = (pair for layer, sources in own.items() for pair in zip(common[layer], sources, strict=True))
+    return {usual: taken for usual, taken in pairs if usual != taken}
 
 
 @dataclass(frozen=True)
@@ -232,8 +262,9 @@ class CompiledNetwork:
         """Per step of a subnetwork the tensors that it takes: 0 is the network's input, i + 1 what step i writes."""
         tensors = {INPUT: 0}
         read = []
-        for index, step in enumerate(self.subnetworks[subnetwork].steps):
-            read.append(tuple(tensors[source] for source in self.layers[step.layer].inputs))
+        chosen = self.subnetworks[subnetwork]
+        for index, step in enumerate(chosen.steps):
+            read.append(tuple(tensors[source] for source in chosen.sources(self.layers[step.layer])))
             tensors[step.layer] = index + 1
         return tuple(read)
 

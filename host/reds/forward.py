@@ -174,6 +174,8 @@ def run_trunk(graph: Graph, x: Tensor, weights: Weights | None = None) -> Trunk:
 def trunk_of(trunk: Trunk, graph: Graph, other: Graph) -> Trunk:
     """What was run of one network as the trunk of another that has nodes of the same names.
 
+    Nodes that read another one than in the first network, since a block before them is skipped, have to be run again.
+
     Args:
         trunk: what `run_trunk` gave.
         graph: the network that it was run of.
@@ -181,9 +183,13 @@ def trunk_of(trunk: Trunk, graph: Graph, other: Graph) -> Trunk:
     """
     if other is graph:
         return trunk
-    by_name = {graph.nodes[index].name: output for index, output in trunk.outputs.items()}
-    known = {index: by_name[node.name] for index, node in enumerate(other.nodes) if node.name in by_name}
-    return Trunk(known, trunk.moments)
+    indices = {graph.nodes[index].name: index for index in trunk.outputs}
+    same = {INPUT: INPUT}
+    for index, node in enumerate(other.nodes):
+        first = indices.get(node.name)
+        if first is not None and tuple(same.get(source) for source in node.inputs) == graph.nodes[first].inputs:
+            same[index] = first
+    return Trunk({index: trunk.outputs[first] for index, first in same.items() if first != INPUT}, trunk.moments)
 
 
 def activations(

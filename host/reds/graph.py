@@ -409,7 +409,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Subnetwork:
-    """A narrower or shallower network inside the full one."""
+    """A narrower or shallower network inside the full one, perhaps without some of its blocks."""
 
     name: str
     widths: tuple[int, ...]
@@ -417,6 +417,8 @@ class Subnetwork:
     exit: int = 0
     """0: the network's own output; i: `exits[i - 1]`."""
     solution: Solution | None = None
+    skips: tuple[str, ...] = ()
+    """Names of the residual blocks that it leaves out, see `reds.skipping`."""
 
 
 @dataclass(frozen=True)

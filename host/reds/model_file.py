@@ -17,6 +17,9 @@ from reds.compiled import (
     CompiledStep,
     CompiledSubnetwork,
     ElementType,
+    Sources,
+    common_sources,
+    stand_ins_of,
 )
 from reds.errors import UsageError
 from reds.graph import (
@@ -255,7 +258,9 @@ def decode(file: ModelFile) -> CompiledNetwork:
     """
     plan = file.plan
     element_type = {code: kind for kind, code in ELEMENT_TYPES.items()}[plan.elementType]
-    layers = _decode_layers(file, element_type)
+    sources = [_sources(plan, subnetwork) for subnetwork in plan.subnetworks]
+    common = common_sources(sources)
+    layers = _decode_layers(file, element_type, common)
     return CompiledNetwork(
         name=text(file.model.description or ""),
         element_type=element_type,
@@ -263,14 +268,16 @@ def decode(file: ModelFile) -> CompiledNetwork:
         output_shape=tuple(int(size) for size in plan.output.shape[1:]),
         layers=layers,
         exits=tuple(CompiledExit(text(exit.name), exit.tap, exit.threshold) for exit in plan.exits),
-        subnetworks=tuple(_decode_subnetwork(plan, layers, element_type, s) for s in plan.subnetworks),
+        subnetworks=tuple(
+            _decode_subnetwork(plan, layers, element_type, subnetwork, stand_ins_of(own, common))
+            for subnetwork, own in zip(plan.subnetworks, sources, strict=True)
+        ),
     )
 
 
-def _decode_layers(file: ModelFile, element_type: ElementType) -> tuple[CompiledLayer, ...]:
+def _decode_layers(file: ModelFile, element_type: ElementType, inputs: Sources) -> tuple[CompiledLayer, ...]:
     operators = _layer_operators(file.model)
     exits = _layer_exits(file.plan)
-    inputs = _layer_inputs(file.plan)
     return tuple(
         CompiledLayer(
             name=operators[i].name,
@@ -343,17 +350,17 @@ def _layer_exits(plan: schema.PlanT) -> dict[int, int]:
     return exits
 
 
-def _layer_inputs(plan: schema.PlanT) -> dict[int, tuple[int, ...]]:
-    inputs: dict[int, tuple[int, ...]] = {}
-    for subnetwork in plan.subnetworks:
-        written = {step.output for step in subnetwork.steps}
-        writers, last_at = {0: INPUT}, {plan.input.offset: INPUT}
-        for step in subnetwork.steps:
-            read = _tensors_read(plan, step)
-            views = {tensor: last_at[subnetwork.tensors[tensor].offset] for tensor in read if tensor not in written}
-            inputs[step.layer] = tuple((views | writers)[tensor] for tensor in read)
-            writers[step.output] = last_at[subnetwork.tensors[step.output].offset] = step.layer
-    return inputs
+def _sources(plan: schema.PlanT, subnetwork: schema.SubnetworkT) -> Sources:
+    """What the layers of a subnetwork take."""
+    sources: dict[int, tuple[int, ...]] = {}
+    written = {step.output for step in subnetwork.steps}
+    writers, last_at = {0: INPUT}, {plan.input.offset: INPUT}
+    for step in subnetwork.steps:
+        read = _tensors_read(plan, step)
+        views = {tensor: last_at[subnetwork.tensors[tensor].offset] for tensor in read if tensor not in written}
+        sources[step.layer] = tuple((views | writers)[tensor] for tensor in read)
+        writers[step.output] = last_at[subnetwork.tensors[step.output].offset] = step.layer
+    return sources
 
 
 def _tensors_read(plan: schema.PlanT, step: schema.StepT) -> list[int]:
@@ -492,6 +499,7 @@ def _decode_subnetwork(
     layers: tuple[CompiledLayer, ...],
     element_type: ElementType,
     subnetwork: schema.SubnetworkT,
+    stand_ins: Mapping[int, int],
 ) -> CompiledSubnetwork:
     return CompiledSubnetwork(
         name=text(subnetwork.name),
@@ -500,6 +508,7 @@ def _decode_subnetwork(
         steps=tuple(
             _decode_step(plan, layers[step.layer], element_type, subnetwork.tensors, step) for step in subnetwork.steps
         ),
+        stand_ins=stand_ins,
     )
 
 

@@ -78,8 +78,11 @@ class PruneSettings:
     """What is put behind the taps."""
     joint: bool = False
     """Whether each budget may be met by any exit and any widths, of which the most accurate are kept."""
+    skip_blocks: tuple[str, ...] = ()
+    """Residual blocks, by the names of their sums, that a budget may be met without; ("auto",) stands for all that can
+    be skipped. They, and exits with them, are searched as exits are where `joint` is set."""
     keep_all: bool = False
-    """Whether all that a joint search found is kept."""
+    """Whether all that a search among exits or blocks found is kept."""
     exit_training: ExitTraining | None = None
     """How exits are trained; with the network where they are searched jointly, else behind the frozen one."""
     guard: float | None = None
@@ -100,6 +103,11 @@ class PruneSettings:
     """Epochs of training with the rounding of int8, after fine-tuning."""
     type: str = "int8"
     seed: int = 0
+
+    @property
+    def compares_candidates(self) -> bool:
+        """Whether several networks may meet a budget, of which the most accurate is kept."""
+        return self.joint or bool(self.skip_blocks)
 
 
 @dataclass(frozen=True)
@@ -154,9 +162,9 @@ def prune(
     identity = _Identity(settings, _hash_of_weights(model), dataset.name, hash_of_labels(dataset))
     with claimed(folder, asdict(identity), "Name another folder with --out, or remove this one."):
         ranked = stage(folder / RANKED_FILE, Ranked, lambda: rank_channels(graph, dataset, settings, progress))
-        found = folder / (CANDIDATES_FILE if settings.joint else FAMILY_FILE)
+        found = folder / (CANDIDATES_FILE if settings.compares_candidates else FAMILY_FILE)
         family = stage(found, Family, lambda: search_family(ranked, settings, progress))
-    if settings.joint:
+    if settings.compares_candidates:
         family = _keep_the_best(family, dataset, folder, settings, progress)
     return complete(family, dataset, folder, settings, progress)
 
@@ -332,8 +340,9 @@ def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[s
         "seed": settings.seed,
         "progress": progress,
     }
-    if settings.joint:
-        return solve_with_exits(_with_exits_to_search(ranked, settings), **search)
+    if settings.compares_candidates:
+        offered = _with_exits_to_search(ranked, settings)
+        return solve_with_exits(offered, skip_blocks=settings.skip_blocks, **search)
     family = solve(ranked, **search)
     if not settings.exits:
         return family
@@ -347,6 +356,8 @@ def search_family(ranked: Ranked, settings: PruneSettings, progress: Callable[[s
 
 
 def _with_exits_to_search(ranked: Ranked, settings: PruneSettings) -> Ranked:
+    if not settings.exits and settings.skip_blocks:
+        return ranked
     if not settings.exits:
         raise UsageError("`joint` searches among exits: name layers in `exits`, or say 'auto'. Received: exits=()")
     taps = settings.exits
@@ -384,7 +395,7 @@ def _finetune(
         batch_norm=settings.batch_norm,
         decay=settings.decay,
         precision=settings.precision,
-        exit_training=settings.exit_training or ("joint" if settings.joint else "frozen"),
+        exit_training=settings.exit_training or ("joint" if settings.compares_candidates else "frozen"),
         guard=settings.guard,
         seed=settings.seed,
         run_dir=folder,

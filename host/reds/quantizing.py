@@ -16,7 +16,9 @@ from reds.compiled import (
     CompiledStep,
     CompiledSubnetwork,
     ElementType,
+    Sources,
     emitted_type,
+    stand_ins_of,
 )
 from reds.disjoint_sets import DisjointSets
 from reds.errors import UsageError
@@ -48,6 +50,8 @@ from reds.graph import (
 from reds.lookup import LARGEST_GAINS, SIGMOID_OUTPUT, TANH_OUTPUT
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
 from reds.schema import conventions
+from reds.shallow import check_networks, shallow_network
+from reds.skipping import skipped
 
 INT8_WEIGHT_MAXIMUM = 127
 """Weights are symmetric: -127 to 127 (TFLite quantisation specification)."""
@@ -92,6 +96,7 @@ class _Branch:
     first_layer: int
     subgraph: int
     input_layer: int
+    """Of an exit's head the layer that it reads: the tapped one, or where all skip that, the last that stands in."""
 
     def layer(self, fused: int) -> int:
         """Index of a fused layer, or of INPUT, in the table of layers."""
@@ -130,10 +135,11 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
 
     Raises:
         UsageError: if `type` is unknown, if calibration samples are missing or do not fit the input, if they, the
-            weights or what the network makes of them are not finite, or if a subnetwork narrows a map whose exit's head
-            needs all of its channels.
+            weights or what the network makes of them are not finite, if a subnetwork narrows a map whose exit's head
+            needs all of its channels, or if it skips a block that cannot be skipped.
     """
     element_type = emitted_type(type)
+    check_networks(supernet.family)
     check_narrowed_exits(supernet.family)
     _check_weights(supernet)
     branches = _branches(supernet)
@@ -150,14 +156,19 @@ def quantize(supernet: Supernet, type: str = "int8", calibration: NDArray[np.flo
             _int8_subnetwork(s, r, q, weight_scales)
             for s, r, q in zip(supernet.family.subnetworks, runs, quantizations, strict=True)
         ]
+    layers = _layers(branches, weights)
+    usual = {index: layer.inputs for index, layer in enumerate(layers)}
     return CompiledNetwork(
         name=supernet.family.graph.name,
         element_type=element_type,
         input_shape=supernet.family.graph.input_shape,
         output_shape=supernet.family.graph.output_shape,
-        layers=_layers(branches, weights),
+        layers=layers,
         exits=_exits(supernet, branches),
-        subnetworks=tuple(subnetworks),
+        subnetworks=tuple(
+            replace(one, stand_ins=stand_ins_of(_sources(run_list), usual))
+            for one, run_list in zip(subnetworks, runs, strict=True)
+        ),
     )
 
 
@@ -227,9 +238,12 @@ def _branches(supernet: Supernet) -> list[_Branch]:
     graph = supernet.family.graph
     backbone = _Branch(graph, fuse(graph), 0, 0, INPUT)
     branches = [backbone]
-    for index, exit in enumerate(supernet.family.exits):
+    for number, exit in enumerate(supernet.family.exits, start=1):
         first = branches[-1].first_layer + len(branches[-1].fused)
-        branches.append(_Branch(exit.head, fuse(exit.head), first, index + 1, _tap_layer(backbone, exit.tap)))
+        users = [one for one in supernet.family.subnetworks if one.exit == number]
+        tapped = [skipped(graph, one.skips).stand_in(exit.tap) for one in users]
+        tap = max((node for node in tapped if node is not None), default=exit.tap)
+        branches.append(_Branch(exit.head, fuse(exit.head), first, number, _tap_layer(backbone, tap)))
     return branches
 
 
@@ -247,13 +261,27 @@ def _run_list(supernet: Supernet, branches: Sequence[_Branch], index: int) -> li
     subnetwork = supernet.family.subnetworks[index]
     tensors = {INPUT: 0}
     runs: list[_Run] = []
+    stand_ins = _stand_ins(branches[0], subnetwork)
     for branch, layers in _layers_that_run(branches, subnetwork):
         channels = _channels(branch, subnetwork, runs)
         for layer in layers:
-            inputs = tuple(tensors[branch.layer(source)] for source in branch.fused[layer].inputs)
+            sources = (branch.layer(source) for source in branch.fused[layer].inputs)
+            inputs = tuple(tensors[stand_ins.get(source, source)] for source in sources)
             runs.append(_run(branch, layer, inputs, channels, supernet.batch_norms[index]))
             tensors[branch.layer(layer)] = len(runs)
     return runs
+
+
+def _stand_ins(backbone: _Branch, subnetwork: Subnetwork) -> dict[int, int]:
+    """Per layer that ends a block which a subnetwork skips, the layer whose output is read instead."""
+    stand_ins = skipped(backbone.graph, subnetwork.skips).stand_ins
+    return {_tap_layer(backbone, end): _tap_layer(backbone, source) for end, source in stand_ins.items()}
+
+
+def _sources(runs: Sequence[_Run]) -> Sources:
+    """What the layers of a subnetwork take."""
+    written = [INPUT, *(run.layer for run in runs)]
+    return {run.layer: tuple(written[tensor] for tensor in run.inputs) for run in runs}
 
 
 def _channels(branch: _Branch, subnetwork: Subnetwork, before: Sequence[_Run]) -> dict[int, int]:
@@ -270,7 +298,8 @@ def _layers_that_run(branches: Sequence[_Branch], subnetwork: Subnetwork) -> lis
     """The fused layers of the network, and of the exit head where the subnetwork has one, in order."""
     backbone, head = branches[0], branches[subnetwork.exit]
     last = len(backbone.fused) - 1 if head is backbone else head.input_layer
-    needed = backbone.graph.ancestors(backbone.fused[last].last_node)
+    left_out = skipped(backbone.graph, subnetwork.skips).nodes
+    needed = set(backbone.graph.ancestors(backbone.fused[last].last_node)) - left_out
     layers = [index for index, fused in enumerate(backbone.fused) if fused.last_node in needed]
     return [(backbone, layers)] + ([] if head is backbone else [(head, list(range(len(head.fused))))])
 
@@ -381,12 +410,12 @@ def _fused_outputs(supernet: Supernet, branches: Sequence[_Branch], index: int, 
     subnetwork = supernet.family.subnetworks[index]
     outputs: list[Array] = []
     for branch, layers in _layers_that_run(branches, subnetwork):
-        widths = None if branch.subgraph else subnetwork.widths
+        network = shallow_network(branch.graph, skips=() if branch.subgraph else subnetwork.skips)
+        widths = None if branch.subgraph else network.narrow(subnetwork.widths)
         last_nodes = [branch.fused[layer].last_node for layer in layers]
         source = outputs[-1] if outputs else x
-        maps = activations(
-            branch.graph, source, widths=widths, batch_norm=supernet.batch_norms[index], until=last_nodes[-1]
-        )
+        until = network.places[last_nodes[-1]]
+        maps = activations(network.graph, source, widths=widths, batch_norm=supernet.batch_norms[index], until=until)
         outputs += [np.asarray(maps[branch.graph.nodes[node].name]) for node in last_nodes]
     return outputs
 

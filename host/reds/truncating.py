@@ -13,6 +13,9 @@ from reds.compiled import (
     CompiledStep,
     CompiledSubnetwork,
     ElementType,
+    Sources,
+    common_sources,
+    stand_ins_of,
 )
 from reds.errors import UsageError
 from reds.graph import INPUT
@@ -40,12 +43,18 @@ def truncated(network: CompiledNetwork, kept: Sequence[int]) -> CompiledNetwork:
     _check_contains_all(network, first, members)
     exits = list(dict.fromkeys(one.exit for one in members))
     places = _places(network, members, exits)
+    sources = [_moved_sources(network, one, places) for one in members]
+    common = common_sources(sources)
+    layers = [network.layers[layer] for layer in places if layer != INPUT]
     return fitted(
         replace(
             network,
-            layers=tuple(_moved_layer(network.layers[layer], exits, places) for layer in places if layer != INPUT),
-            exits=tuple(_moved_exit(network, first, exit, places) for exit in exits),
-            subnetworks=tuple(_moved_subnetwork(one, exits, places) for one in members),
+            layers=tuple(_moved_layer(layer, exits, common[place]) for place, layer in enumerate(layers)),
+            exits=tuple(_moved_exit(network, first, exit, members, places) for exit in exits),
+            subnetworks=tuple(
+                _moved_subnetwork(one, exits, places, stand_ins_of(own, common))
+                for one, own in zip(members, sources, strict=True)
+            ),
         )
     )
 
@@ -149,23 +158,36 @@ def _places(network: CompiledNetwork, members: Sequence[CompiledSubnetwork], exi
     return {layer: place for place, layer in enumerate(needed, start=INPUT)}
 
 
-def _moved_layer(layer: CompiledLayer, exits: Sequence[int], places: Mapping[int, int]) -> CompiledLayer:
-    inputs = tuple(places[source] for source in layer.inputs)
+def _moved_sources(network: CompiledNetwork, subnetwork: CompiledSubnetwork, places: Mapping[int, int]) -> Sources:
+    """What the layers of a subnetwork take, by their places."""
+    return {
+        places[step.layer]: tuple(places[source] for source in subnetwork.sources(network.layers[step.layer]))
+        for step in subnetwork.steps
+    }
+
+
+def _moved_layer(layer: CompiledLayer, exits: Sequence[int], inputs: tuple[int, ...]) -> CompiledLayer:
     return replace(layer, inputs=inputs, subgraph=exits.index(layer.subgraph) if layer.subgraph in exits else 0)
 
 
 def _moved_exit(
-    network: CompiledNetwork, first: CompiledSubnetwork, exit: int, places: Mapping[int, int]
+    network: CompiledNetwork,
+    first: CompiledSubnetwork,
+    exit: int,
+    members: Sequence[CompiledSubnetwork],
+    places: Mapping[int, int],
 ) -> CompiledExit:
-    tap = first.steps[-1].layer if exit == first.exit else network.exits[exit].tap
-    return CompiledExit(network.exits[exit].name, places[tap])
+    name, tap = network.exits[exit].name, network.exits[exit].tap
+    if exit == first.exit:
+        return CompiledExit(name, places[first.steps[-1].layer])
+    return CompiledExit(name, max(places[one.stand_ins.get(tap, tap)] for one in members if one.exit == exit))
 
 
 def _moved_subnetwork(
-    subnetwork: CompiledSubnetwork, exits: Sequence[int], places: Mapping[int, int]
+    subnetwork: CompiledSubnetwork, exits: Sequence[int], places: Mapping[int, int], stand_ins: Mapping[int, int]
 ) -> CompiledSubnetwork:
     steps = tuple(replace(step, layer=places[step.layer]) for step in subnetwork.steps)
-    return replace(subnetwork, exit=exits.index(subnetwork.exit), steps=steps)
+    return replace(subnetwork, exit=exits.index(subnetwork.exit), steps=steps, stand_ins=stand_ins)
 
 
 def _narrowed(layer: CompiledLayer, steps: Sequence[CompiledStep]) -> CompiledLayer:

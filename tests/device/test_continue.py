@@ -1,6 +1,6 @@
 """An inference that goes on in another subnetwork computes what that one makes of the narrowed, rescaled tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from model_builder import LayerSpec, NetworkBuilder
 from near_places import Place, placed
 from numpy.typing import NDArray
-from random_networks import random_supernet
+from random_networks import random_residual_supernet, random_supernet
 from test_libreds import with_plan
 
 from reds.compiled import EMITTED_TYPES, CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.errors import UsageError
-from reds.graph import INPUT, Add, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Mean
+from reds.graph import INPUT, Add, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Mean, Supernet
 from reds.lookup import requantization_table
 from reds.model_file import read_model_file
 from reds.quantizing import quantize
@@ -119,9 +119,11 @@ class Model:
         self._owner[self._place(tensor)] = tensor
 
 
-def compiled(seed: int, element_type: ElementType) -> tuple[CompiledNetwork, bytes, NDArray]:
+def compiled(
+    seed: int, element_type: ElementType, draw: Callable[[int], Supernet] = random_supernet
+) -> tuple[CompiledNetwork, bytes, NDArray]:
     """A random family with residual joins and exits, its file, and an input."""
-    supernet = random_supernet(seed)
+    supernet = draw(seed)
     generator = np.random.default_rng(seed)
     samples = generator.standard_normal((8, *supernet.family.graph.input_shape)).astype(np.float32)
     network = quantize(supernet, element_type, samples if element_type is ElementType.INT8 else None)
@@ -191,11 +193,13 @@ def test_a_change_after_any_step(element_type: ElementType, seed: int) -> None:
 
 @pytest.mark.parametrize("element_type", EMITTED_TYPES)
 @examples
-@given(seeds, st.booleans())
-def test_any_sequence_of_changes(element_type: ElementType, seed: int, are_scattered: bool) -> None:
+@given(seeds, st.booleans(), st.sampled_from([random_supernet, random_residual_supernet]))
+def test_any_sequence_of_changes(
+    element_type: ElementType, seed: int, are_scattered: bool, draw: Callable[[int], Supernet]
+) -> None:
     generator = np.random.default_rng(seed)
     with placed(scattered(generator)) if are_scattered else nullcontext():
-        network, file, sample = compiled(seed, element_type)
+        network, file, sample = compiled(seed, element_type, draw)
     count = len(network.subnetworks)
     for first in range(count):
         changes = {step: generator.integers(0, count, generator.integers(0, 4)).tolist() for step in range(1, 60)}

@@ -41,6 +41,7 @@ from reds.graph import (
     as_map,
 )
 from reds.grouping import MAKES_CHANNELS, narrowing_obstacle, with_groups
+from reds.skipping import AUTO, sets_to_skip, skippable_blocks
 
 ANY_RANGE = ("relu", "relu6", "leaky_relu", "hard_swish")
 FIXED_RANGE = ("sigmoid", "tanh")
@@ -208,6 +209,18 @@ class GraphBuilder:
         self.append(operation(), self.shape_of(last), {}, tuple(int(node) for node in pair))
         self.activate()
 
+    def residual(self) -> None:
+        """What it reads added to what layers make of it, another such sum perhaps among them."""
+        source, shape = self.source, self.shape
+        self.branch(shape[2], (1, 1))
+        if self.generator.random() < 0.3:
+            self.residual()
+        inputs = self.generator.permutation([source, self.source])
+        self.append(Add(), shape, {}, tuple(int(node) for node in inputs))
+        function = self.generator.choice(["relu", "relu6", "none"], p=[0.6, 0.1, 0.3])
+        if function != "none":
+            self.append(Activation(function), shape, {})
+
     def gate(self) -> None:
         """Squeeze and excitation: what all positions say of each channel scales, shifts or offsets it."""
         source, shape = self.source, self.shape
@@ -325,6 +338,39 @@ def random_supernet(seed: int) -> Supernet:
     importance = tuple(np.ones(size) for size in full)
     family = Family(graph, importance, exits, tuple(subnetworks))
     return Supernet(family, tuple(_batch_norm(generator, family, s) for s in subnetworks))
+
+
+def random_residual_supernet(seed: int) -> Supernet:
+    """A family like those of `random_supernet`, of which some subnetworks skip residual blocks."""
+    return next(supernet for supernet in map(_residual_supernet, count(seed)) if supernet.family.subnetworks[-1].skips)
+
+
+def _residual_supernet(seed: int) -> Supernet:
+    generator = np.random.default_rng(seed)
+    shape = (int(generator.integers(2, 9)), int(generator.integers(2, 9)), int(generator.integers(1, 4)))
+    builder = GraphBuilder(generator, "layer", shape, ANY_RANGE)
+    builder.convolution(depthwise=False)
+    builder.append(Activation("relu"), builder.shape, {})
+    for _ in range(builder.upto(3)):
+        builder.residual()
+        if generator.random() < 0.3:
+            _append_any(builder, branches=True)
+    inner = len(builder.nodes)
+    builder.classifier(3, "softmax")
+    graph = builder.graph(3)
+    tap = int(generator.choice([layer.last_node for layer in fuse(graph) if layer.last_node < inner]))
+    exits = (_exit(generator, graph, tap, 3, "softmax"),) if generator.random() < 0.7 else ()
+    full = tuple(group.size for group in graph.groups)
+    subnetworks = [Subnetwork("full", full)]
+    for number, leave in enumerate((None, *exits)):
+        sets = sets_to_skip(graph, AUTO, leave) if skippable_blocks(graph) else ((),)
+        for index, skips in enumerate(generator.permutation(np.array([*sets, None], object)[:-1])[:4]):
+            whole = index == 0 or (leave is not None and narrowing_obstacle(leave.head) is not None)
+            widths = full if whole else tuple(int(generator.integers(1, size + 1)) for size in full)
+            subnetworks.append(Subnetwork(f"{number}.{index}", widths, number, skips=skips))
+    subnetworks.sort(key=lambda one: (bool(one.skips), one.exit))
+    family = Family(graph, tuple(np.ones(size) for size in full), exits, tuple(subnetworks))
+    return Supernet(family, tuple(_batch_norm(generator, family, one) for one in subnetworks))
 
 
 def random_supernet_with_exit(seed: int) -> Supernet:

@@ -1,5 +1,6 @@
 """A network and data that the whole pipeline goes through in seconds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -46,6 +47,34 @@ def small_model(seed: int = 0) -> keras.Model:
         ],
         name="small",
     )
+
+
+def small_residual_model(blocks: int = 2, stages: Sequence[int] = (8, 12)) -> keras.Model:
+    """ResNet-8 with smaller maps and any number of blocks, with seeded weights.
+
+    Args:
+        blocks: residual blocks per stage. The sum of the second one of the first stage is called "add_1b".
+        stages: channels of each stage; all but the first begin with a block that halves the map.
+    """
+    keras.utils.set_random_seed(0)
+
+    def normalized(x: keras.KerasTensor, name: str, channels: int, stride: int = 1) -> keras.KerasTensor:
+        x = layers.Conv2D(channels, 3, stride, padding="same", use_bias=False, name=f"conv_{name}")(x)
+        return layers.BatchNormalization(name=f"norm_{name}")(x)
+
+    source = layers.Input(SHAPE)
+    x = layers.ReLU(name="relu")(normalized(source, "stem", stages[0]))
+    for stage, channels in enumerate(stages, start=1):
+        for block in range(blocks):
+            name = f"{stage}{chr(ord('a') + block)}"
+            stride = 2 if stage > 1 and block == 0 else 1
+            inner = layers.ReLU(name=f"relu_{name}1")(normalized(x, f"{name}1", channels, stride))
+            inner = normalized(inner, f"{name}2", channels)
+            around = layers.Conv2D(channels, 1, stride, name=f"shortcut_{name}")(x) if stride > 1 else x
+            x = layers.ReLU(name=f"relu_{name}")(layers.Add(name=f"add_{name}")([around, inner]))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    scores = layers.Dense(len(CLASSES), activation="softmax", name="classes")(x)
+    return keras.Model(source, scores, name="residual")
 
 
 def save_small_model(path: Path, seed: int = 0) -> Path:

@@ -7,13 +7,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from small_run import CLASSES, SETTINGS, SHAPE, small_dataset, small_model
+from small_run import CLASSES, SETTINGS, SHAPE, small_dataset, small_model, small_residual_model
 
 from reds.datasets import Dataset
 from reds.errors import UsageError, VerificationError
+from reds.finetuning import accuracy
 from reds.inspecting import inspect
 from reds.pruning import CALIBRATION_SAMPLES, calibration_samples, prune
+from reds.reporting import report
 from reds.solving.emitted import verify_limits
+from reds.verifying import random_inputs, verify
 
 QUICK = replace(SETTINGS, exits=(), epochs=0, importance="l1")
 
@@ -71,6 +74,35 @@ def test_a_joint_search_keeps_the_most_accurate_of_each_budget(tmp_path: Path) -
     assert [len(epochs[-1]["validation_accuracy"]) for epochs in history] == [len(table), len(contending)]
     everything = prune(small_model(), small_dataset(), tmp_path / "all", replace(settings, keep_all=True))
     assert [row.name for row in inspect(everything.model).subnetworks] == names
+
+
+def test_a_search_among_blocks_keeps_the_most_accurate_of_each_budget(tmp_path: Path) -> None:
+    settings = replace(QUICK, budgets=(0.4, 0.8), skip_blocks=("add_1b", "add_2b"), epochs=1)
+    run = prune(small_residual_model(), small_dataset(), tmp_path, settings)
+    table = json.loads((tmp_path / "candidates.json").read_text())
+    assert {tuple(one["skips"]) for one in table} == {(), ("add_1b",), ("add_2b",), ("add_1b", "add_2b")}
+    kept = [one["name"] for one in table if one["kept"]]
+    assert [row.name for row in inspect(run.model).subnetworks] == kept
+    for budget in (0.4, 0.8):
+        within = [one for one in table[1:] if one["cost"] <= budget * table[0]["cost"]]
+        best = max(one["accuracy"] for one in within)
+        assert any(one["kept"] and one["accuracy"] == best for one in within)
+
+
+def test_all_of_a_run_skips_blocks(tmp_path: Path) -> None:
+    settings = replace(
+        QUICK, budgets=(0.8,), skip_blocks=("add_1b",), exits=("add_1b",), head="compact", joint=True, keep_all=True
+    )
+    settings = replace(settings, epochs=1, quantization_aware=1)
+    run = prune(small_residual_model(), small_dataset(), tmp_path / "run", settings)
+    assert [one.skips for one in run.family.subnetworks] == [(), (), ("add_1b",), (), ("add_1b",)]
+    checks = verify(run.model, random_inputs(run.model, 4))
+    assert checks.passed, [check for check in checks.checks if not check.passed]
+    labels = small_dataset().test.labels
+    floats = [accuracy(run.supernet, index, small_dataset().test.features()[0], labels) for index in range(5)]
+    np.testing.assert_allclose(run.accuracy, floats, atol=0.1)
+    page = report(tmp_path / "run", tmp_path / "report.html").page
+    assert "80%@exit_add_1b-add_1b" in page.read_text(encoding="utf-8")
 
 
 def test_a_joint_search_needs_exits(tmp_path: Path) -> None:

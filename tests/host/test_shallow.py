@@ -3,13 +3,29 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_networks import random_supernet
+from random_networks import random_residual_supernet, random_supernet
 
 from reds import cost
 from reds.finetuning import evaluate
 from reds.forward import predict
 from reds.graph import Ranked
 from reds.shallow import shallow_ranked, subnetwork_network
+
+
+@settings(derandomize=True, deadline=None, max_examples=15)
+@given(st.integers(0, 2**32 - 1))
+def test_it_gives_without_blocks_what_the_subnetwork_does(seed: int) -> None:
+    supernet = random_residual_supernet(seed)
+    family = supernet.family
+    x = np.random.default_rng(seed).normal(size=(5, *family.graph.input_shape)).astype(np.float32)
+    for index, subnetwork in enumerate(family.subnetworks):
+        network = subnetwork_network(family, subnetwork)
+        widths = network.narrow(subnetwork.widths)
+        given_by_it = predict(network.graph, x, widths=widths, batch_norm=supernet.batch_norms[index])
+        np.testing.assert_allclose(given_by_it, evaluate(supernet, index, x), rtol=1e-4, atol=1e-5)
+        assert network.widen(widths, subnetwork.widths) == subnetwork.widths
+        for node, place in network.places.items():
+            assert network.graph.shape_of(place) == family.graph.shape_of(node)
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)

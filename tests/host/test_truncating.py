@@ -1,5 +1,6 @@
 """Files with some of the subnetworks of another file."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_networks import random_supernet
+from random_networks import random_residual_supernet, random_supernet
 
 from reds import cost, zoo
 from reds.emitting import annotate, emit, encode, extract, truncate
@@ -32,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-def whole_file(seed: int, type: str) -> bytes:
-    supernet = random_supernet(seed)
+def whole_file(seed: int, type: str, draw: Callable[[int], Supernet] = random_supernet) -> bytes:
+    supernet = draw(seed)
     shape = (64, *supernet.family.graph.input_shape)
     return encode(quantize(supernet, type, np.random.default_rng(seed).standard_normal(shape, np.float32)))
 
@@ -60,9 +61,11 @@ def outputs(content: bytes, inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1))
-def test_a_part_gives_the_bytes_of_the_whole_and_is_a_file_as_good(folder: Path, seed: int) -> None:
-    content = whole_file(seed, "int8")
+@given(st.integers(0, 2**32 - 1), st.sampled_from([random_supernet, random_residual_supernet]))
+def test_a_part_gives_the_bytes_of_the_whole_and_is_a_file_as_good(
+    folder: Path, seed: int, draw: Callable[[int], Supernet]
+) -> None:
+    content = whole_file(seed, "int8", draw)
     part = some_of(content, seed)
     if part is None:
         return

@@ -9,6 +9,7 @@ from keras import initializers, ops
 from reds.cost import full_widths
 from reds.graph import INPUT, Array, DepthwiseConv2D, Family, Graph, Node, Shape
 from reds.grouping import FIXES_CHANNELS, MAKES_CHANNELS, with_groups
+from reds.shallow import shallow_network
 
 
 def standalone(family: Family, index: int) -> Graph:
@@ -23,8 +24,9 @@ def standalone(family: Family, index: int) -> Graph:
     """
     chosen = family.subnetworks[index]
     exit_ = None if chosen.exit == 0 else family.exits[chosen.exit - 1]
-    last = len(family.graph.nodes) - 1 if exit_ is None else exit_.tap
-    nodes = _append_narrowed((), family.graph, last, chosen.widths, family.graph.input_map)
+    network = shallow_network(family.graph, skips=chosen.skips)
+    last = len(network.graph.nodes) - 1 if exit_ is None else network.places[exit_.tap]
+    nodes = _append_narrowed((), network.graph, last, network.narrow(chosen.widths), family.graph.input_map)
     if exit_ is not None:
         end = len(exit_.head.nodes) - 1
         nodes = _append_narrowed(nodes, exit_.head, end, full_widths(exit_.head), nodes[-1].output_shape)

@@ -23,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let any exit and any widths meet a budget; train all candidates and keep the most accurate",
     )
+    parser.add_argument(
+        "--skip-blocks",
+        type=options.names,
+        default=(),
+        metavar="auto|NAMES",
+        help="let a budget be met without some of these residual blocks, named by their sums; implies --joint",
+    )
     parser.add_argument("--keep-all", action="store_true", help="keep all candidates of --joint")
     parser.add_argument(
         "--exit-training",
@@ -79,6 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         exits=arguments.exits,
         head=arguments.head,
         joint=arguments.joint,
+        skip_blocks=arguments.skip_blocks,
         keep_all=arguments.keep_all,
         exit_training=arguments.exit_training,
         guard=arguments.guard,

@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--importance", choices=options.IMPORTANCE, help="default: taylor with --data, else l1")
     options.add_data(parser)
     parser.add_argument("--multiple", type=options.positive, default=1, help="widths are multiples of it; default 1")
+    parser.add_argument(
+        "--skip",
+        type=options.names,
+        default=(),
+        metavar="auto|NAMES",
+        help="residual blocks, named by their sums, that all subnetworks leave out",
+    )
     parser.add_argument("--type", choices=options.TYPES, default="int8", help="of weights and maps; default int8")
     options.add_json(parser)
 
@@ -46,6 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
         order=arguments.order,
         element_bytes=element_bytes,
         kernels=arguments.kernels,
+        skip=arguments.skip,
         seed=arguments.seed,
         progress=output.Stages(),
     )

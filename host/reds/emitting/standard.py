@@ -215,9 +215,12 @@ def _archive(content: bytes) -> bytes:
 class SubgraphBuilder:
     """Appends the steps of one subgraph to a model, with the weights sliced to the steps' channels."""
 
-    def __init__(self, model: ModelBuilder, network: CompiledNetwork, name: str) -> None:
+    def __init__(
+        self, model: ModelBuilder, network: CompiledNetwork, name: str, stand_ins: Mapping[int, int] | None = None
+    ) -> None:
         self._model = model
         self._network = network
+        self._stand_ins = stand_ins or {}
         self._subgraph = tflite.SubGraphT()
         self._subgraph.name = name
         self._subgraph.tensors = []
@@ -277,7 +280,7 @@ class SubgraphBuilder:
 
     def _sources(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
         """The tensors that a step reads: vectors, or maps of the height and width that the layer reads."""
-        sources = [self.outputs[source] for source in layer.inputs]
+        sources = [self.outputs[self._stand_ins.get(source, source)] for source in layer.inputs]
         if isinstance(layer.operation, MapDense):
             return [self._as_vector(sources[0], f"{layer.name}/vector", step.input_quantization)]
         on_maps = isinstance(layer.operation, _ON_MAPS)
@@ -415,7 +418,7 @@ def add_network(model: ModelBuilder, network: CompiledNetwork, subnetwork: Compi
     Returns:
         The buffer index of each weighted layer's weights, where the subnetwork has all of them.
     """
-    subgraph = SubgraphBuilder(model, network, "main")
+    subgraph = SubgraphBuilder(model, network, "main", subnetwork.stand_ins)
     source = subgraph.add_activation(
         "input", (1, *network.input_shape), network.input_dtype, subnetwork.steps[0].input_quantization
     )

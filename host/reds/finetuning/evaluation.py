@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from reds.forward import predict
 from reds.graph import Supernet
+from reds.shallow import shallow_network
 
 
 def evaluate(supernet: Supernet, subnetwork: int, x: NDArray[np.float32], batch_size: int = 256) -> NDArray[np.float32]:
@@ -22,10 +23,13 @@ def evaluate(supernet: Supernet, subnetwork: int, x: NDArray[np.float32], batch_
     family = supernet.family
     chosen = family.subnetworks[subnetwork]
     batch_norm = supernet.batch_norms[subnetwork]
+    network = shallow_network(family.graph, skips=chosen.skips)
+    widths = network.narrow(chosen.widths)
     if chosen.exit == 0:
-        return predict(family.graph, x, widths=chosen.widths, batch_norm=batch_norm, batch_size=batch_size)
+        return predict(network.graph, x, widths=widths, batch_norm=batch_norm, batch_size=batch_size)
     exit_ = family.exits[chosen.exit - 1]
-    features = predict(family.graph, x, None, chosen.widths, batch_norm, until=exit_.tap, batch_size=batch_size)
+    tap = network.places[exit_.tap]
+    features = predict(network.graph, x, None, widths, batch_norm, until=tap, batch_size=batch_size)
     return predict(exit_.head, features, batch_norm=batch_norm, batch_size=batch_size)
 
 

@@ -14,6 +14,7 @@ from reds.finetuning.training import Schedule
 from reds.finetuning.weights import arrays_of, weights_of, with_weights
 from reds.forward import Tensor, maps_at
 from reds.graph import Exit, Family
+from reds.shallow import shallow_network
 
 PHASE = "exits"
 
@@ -23,7 +24,7 @@ class Leaver:
     """A subnetwork that trains the head of an exit."""
 
     subnetwork: int
-    """Index in the family; what leaves has its widths."""
+    """Index in the family; what leaves has its widths and its blocks."""
     exit: int
     """i: `exits[i - 1]`."""
     name: str
@@ -63,7 +64,7 @@ def train_heads(
 ) -> TrainedHeads:
     """Trains the heads of all exits on what frozen subnetworks give them.
 
-    Subnetworks of the same widths run once for all their exits.
+    Subnetworks of the same widths and blocks run once for all their exits.
 
     Args:
         family: the trained network.
@@ -89,7 +90,8 @@ def train_heads(
     ]
     model = BranchesModel(branches, WeightedCrossEntropy((1.0,) * len(branches)), precision=precision, prepare=prepare)
     heads = [leave.head for leave in family.exits]
-    widths = [(member.exit, family.subnetworks[member.subnetwork].widths) for member in members]
+    users = [(member.exit, family.subnetworks[member.subnetwork]) for member in members]
+    widths = [(exit, chosen.widths, chosen.skips) for exit, chosen in users]
     inputs = (precision, widths, *(array for graph in (family.graph, *heads) for array in arrays_of(graph)))
     everyone = tuple(range(len(branches)))
     session.train(PHASE, model, schedule, lambda _: (everyone,), inputs)
@@ -110,19 +112,22 @@ def train_heads(
 
 
 def _backbones(family: Family, members: Sequence[Leaver], batch_norms: Sequence[BatchNorms]) -> Prepare:
-    """From a batch to the tapped map of each member; members of the same widths are run at once."""
-    by_widths: dict[tuple[int, ...], list[int]] = {}
+    """From a batch to the tapped map of each member; members of the same widths and blocks are run at once."""
+    alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[int]] = {}
     for index, member in enumerate(members):
-        by_widths.setdefault(family.subnetworks[member.subnetwork].widths, []).append(index)
+        chosen = family.subnetworks[member.subnetwork]
+        alike.setdefault((chosen.widths, chosen.skips), []).append(index)
 
     def run(x: Tensor) -> list[Tensor]:
         maps: list[Tensor] = [None] * len(members)
-        for widths, together in by_widths.items():
-            taps = [family.exits[members[index].exit - 1].tap for index in together]
+        for (widths, skips), together in alike.items():
+            network = shallow_network(family.graph, skips=skips)
+            taps = [network.places[family.exits[members[index].exit - 1].tap] for index in together]
             norms: BatchNorms = {}
             for index in together:
                 norms |= batch_norms[members[index].subnetwork]
-            for index, tapped in zip(together, maps_at(family.graph, x, taps, widths, norms), strict=True):
+            outputs = maps_at(network.graph, x, taps, network.narrow(widths), norms)
+            for index, tapped in zip(together, outputs, strict=True):
                 maps[index] = ops.stop_gradient(tapped)
         return maps
 

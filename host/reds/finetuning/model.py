@@ -49,7 +49,7 @@ class BranchesModel(keras.Model):
     Args:
         branches: the networks, the widest first.
         objective: what training minimises.
-        batch_norm: whose statistics normalise; "shared" only where all branches are of one graph.
+        batch_norm: whose statistics normalise; "shared" only where the first branch has all nodes of the others.
         precision: a Keras dtype policy; the variables are float32 with each.
         prepare: makes what the branches read, where that is not the batch itself.
     """

@@ -17,7 +17,7 @@ from reds.finetuning.statistics import BatchNorms, estimate_batch_norms, narrow_
 from reds.finetuning.training import Dataset, Decay, Progress, Schedule
 from reds.finetuning.weights import arrays_of, weights_of, with_weights
 from reds.graph import Family, Graph, Subnetwork, Supernet
-from reds.shallow import subnetwork_network
+from reds.shallow import check_networks, shallow_network, subnetwork_network
 
 Loss = Literal["distillation", "weighted"]
 ExitTraining = Literal["frozen", "joint"]
@@ -163,7 +163,12 @@ def _train_subnetworks(family: Family, session: Session, joint: _Joint) -> Famil
         model,
         joint.schedule,
         lambda epoch: turns(parameters, seed, epoch),
-        (joint, turns(parameters, seed, 0), [(chosen.exit, chosen.widths) for chosen in subnetworks], *arrays),
+        (
+            joint,
+            turns(parameters, seed, 0),
+            [(chosen.exit, chosen.widths, chosen.skips) for chosen in subnetworks],
+            *arrays,
+        ),
         settle=lambda: model.measure_inactive(first),
     )
     weights = model.weights_by_node()
@@ -191,19 +196,18 @@ def _measured(family: Family, session: Session) -> Supernet:
 
 def _measure_batch_norms(family: Family, session: Session, batch_norm: BatchNormMode) -> list[BatchNorms]:
     """The statistics of each subnetwork's part of the network."""
-    graph = family.graph
-    weights = weights_of(graph)
-    if batch_norm == "shared":
-        full = estimate_batch_norms(graph, session.calibration, weights)
-        return [narrow_batch_norms(graph, full, one.widths, _last_node(family, one)) for one in family.subnetworks]
-    return [
-        estimate_batch_norms(graph, session.calibration, weights, one.widths, _last_node(family, one))
-        for one in family.subnetworks
-    ]
-
-
-def _last_node(family: Family, subnetwork: Subnetwork) -> int | None:
-    return None if subnetwork.exit == 0 else family.exits[subnetwork.exit - 1].tap
+    weights = weights_of(family.graph)
+    full = estimate_batch_norms(family.graph, session.calibration, weights) if batch_norm == "shared" else None
+    batch_norms = []
+    for subnetwork in family.subnetworks:
+        network = shallow_network(family.graph, skips=subnetwork.skips)
+        graph, widths = network.graph, network.narrow(subnetwork.widths)
+        last = network.places[family.exits[subnetwork.exit - 1].tap] if subnetwork.exit else None
+        if full is None:
+            batch_norms.append(estimate_batch_norms(graph, session.calibration, weights, widths, last))
+        else:
+            batch_norms.append(narrow_batch_norms(graph, full, widths, last))
+    return batch_norms
 
 
 def _check_arguments(
@@ -239,11 +243,13 @@ def _check_choices(**choices: tuple[str, Any]) -> None:
 
 
 def check_family(family: Family) -> None:
-    """Raises UsageError unless a family begins with the full network, names each subnetwork differently, and narrows
-    no map whose exit's head cannot be narrowed."""
+    """Raises UsageError unless a family begins with the full network, names each subnetwork differently, skips only
+    blocks that can be skipped, and narrows no map whose exit's head cannot be narrowed."""
     full = cost.full_widths(family.graph)
-    if not family.subnetworks or family.subnetworks[0].widths != full or family.subnetworks[0].exit:
+    first = family.subnetworks[0] if family.subnetworks else None
+    if first is None or first.widths != full or first.exit or first.skips:
         raise UsageError("The first subnetwork of a family must be the full network without an exit.")
+    check_networks(family)
     check_narrowed_exits(family)
     names = [chosen.name for chosen in family.subnetworks]
     if len(set(names)) < len(names):

@@ -22,6 +22,7 @@ from reds.finetuning.weights import arrays_of, weights_of, with_weights
 from reds.forward import Tensor, Weights
 from reds.graph import Array, BatchNormWeights, Family, Graph, Supernet
 from reds.quantizing import activation_grids
+from reds.shallow import ShallowNetwork, shallow_network
 
 PHASE = "quantization_aware"
 
@@ -131,13 +132,22 @@ class _Part:
         """Its operations and weights."""
         return family.exits[self.exit - 1].head if self.exit else family.graph
 
-    def source(self, family: Family) -> str | None:
-        """Name of the network's node that it reads; None for the input."""
-        return family.graph.nodes[family.exits[self.exit - 1].tap].name if self.exit else None
+    def source(self, family: Family, member: int) -> str | None:
+        """Name of the network's node that it reads for a member; None for the input."""
+        if not self.exit:
+            return None
+        network = _backbone(family, member)
+        return network.graph.nodes[network.places[family.exits[self.exit - 1].tap]].name
+
+    def graph_of(self, family: Family, member: int) -> Graph:
+        """What a member runs of it."""
+        return self.graph(family) if self.exit else _backbone(family, member).graph
 
     def widths(self, family: Family, member: int) -> tuple[int, ...]:
         """Active channels of a member in it."""
-        return cost.full_widths(self.graph(family)) if self.exit else family.subnetworks[member].widths
+        if self.exit:
+            return cost.full_widths(self.graph(family))
+        return _backbone(family, member).narrow(family.subnetworks[member].widths)
 
     def with_weights(self, supernet: Supernet, weights: Weights) -> Supernet:
         """The family with other weights in this part."""
@@ -149,6 +159,11 @@ class _Part:
         else:
             family = replace(family, graph=with_weights(family.graph, weights))
         return Supernet(family, tuple(_with_weights(batch_norm, weights) for batch_norm in supernet.batch_norms))
+
+
+def _backbone(family: Family, member: int) -> ShallowNetwork:
+    """The network without the blocks that a subnetwork skips."""
+    return shallow_network(family.graph, skips=family.subnetworks[member].skips)
 
 
 def _parts(family: Family) -> Iterator[_Part]:
@@ -183,28 +198,32 @@ class _Training:
         tables = self._tables(supernet, part)
         branches, prepare = self._branches(supernet, part), self._prepare(supernet, part)
         model = RoundedBranchesModel(branches, _objective(part), tables, prepare)
-        parameters = [int(cost.parameters(part.graph(family), part.widths(family, member))) for member in part.members]
+        parameters = [
+            int(cost.parameters(part.graph_of(family, member), part.widths(family, member))) for member in part.members
+        ]
 
         def begin(epoch: int) -> Sequence[Turn]:
             model.set_tables(self._tables(part.with_weights(supernet, model.weights_by_node()), part))
             return turns(parameters, seed, epoch)
 
         arrays = [array for graph in (family.graph, part.graph(family)) for array in arrays_of(graph)]
-        widths = [chosen.widths for chosen in family.subnetworks]
+        widths = [(chosen.widths, chosen.skips) for chosen in family.subnetworks]
         self.session.train(part.phase, model, self.schedule, begin, (widths, self.calibration, *arrays))
         return part.with_weights(supernet, model.weights_by_node())
 
     def _tables(self, supernet: Supernet, part: _Part) -> list[Array]:
         family = supernet.family
         grids = activation_grids(supernet, self.calibration)
-        return [grid_table(part.graph(family), grids[index], part.source(family)) for index in part.members]
+        return [
+            grid_table(part.graph_of(family, index), grids[index], part.source(family, index)) for index in part.members
+        ]
 
     def _branches(self, supernet: Supernet, part: _Part) -> list[Branch]:
         family = supernet.family
         nodes = {node.name for node in part.graph(family).nodes}
         return [
             Branch(
-                part.graph(family),
+                part.graph_of(family, index),
                 family.subnetworks[index].name,
                 part.widths(family, index),
                 {name: weights for name, weights in supernet.batch_norms[index].items() if name in nodes},
@@ -222,9 +241,10 @@ class _Training:
     def _backbone(self, supernet: Supernet, part: _Part, index: int) -> Callable[[Tensor], Tensor]:
         """The frozen, rounded subnetwork up to the part's tap."""
         family = supernet.family
-        graph, widths, batch_norm = family.graph, family.subnetworks[index].widths, supernet.batch_norms[index]
+        network, batch_norm = _backbone(family, index), supernet.batch_norms[index]
+        graph, widths = network.graph, network.narrow(family.subnetworks[index].widths)
         table = grid_table(graph, activation_grids(supernet, self.calibration)[index])
-        tap = family.exits[part.exit - 1].tap
+        tap = network.places[family.exits[part.exit - 1].tap]
 
         def run(x: Tensor) -> Tensor:
             return ops.stop_gradient(rounded_forward(graph, x, weights_of(graph), widths, batch_norm, table, tap))

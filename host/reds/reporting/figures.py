@@ -144,10 +144,11 @@ def _importance_plots(run: Run) -> Iterator[Plot]:
     family = run.family
     if family is None:
         return
-    own = [one for one in family.subnetworks if one.exit == 0]
-    for index in sorted(active_groups(family, 0)):
+    own = [(one, active_groups(family, one)) for one in family.subnetworks if one.exit == 0]
+    for index in sorted(active_groups(family, family.subnetworks[0])):
         group = family.graph.groups[index]
-        widths = sorted(((one.name, one.widths[index]) for one in own), key=lambda named: -named[1])
+        running = ((one.name, one.widths[index]) for one, active in own if index in active)
+        widths = sorted(running, key=lambda named: -named[1])
         yield _plot(
             f"importance-{index}-{_file_name(group.name)}",
             f"{group.name}: {group.size} channels",

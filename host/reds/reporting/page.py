@@ -226,7 +226,7 @@ def _widths(run: Run) -> str:
         Column("Channels"),
         *(Column(one.name, "active") for one in family.subnetworks),
     ]
-    active = [active_groups(family, one.exit) for one in family.subnetworks]
+    active = [active_groups(family, one) for one in family.subnetworks]
     rows = [_group(family, index, active) for index in sorted(active[0])]
     return section(
         "Widths",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reds.errors import UsageError
-from reds.graph import Family, Ranked
+from reds.graph import Family, Ranked, Subnetwork
 from reds.inspecting import ModelReport, SubnetworkReport, TargetReport, inspect, unit_of
 from reds.run_folder import (
     BASELINE_KINDS,
@@ -22,6 +22,7 @@ from reds.run_folder import (
     TABLE_FILE,
     TRACE_FILE,
 )
+from reds.shallow import shallow_network
 from reds.store import load
 from reds_bench.emulator import COUNTING_TARGETS
 from reds_bench.scenario import Budget, Record
@@ -138,17 +139,18 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def active_groups(family: Family, exit_index: int) -> frozenset[int]:
+def active_groups(family: Family, subnetwork: Subnetwork) -> frozenset[int]:
     """Channel groups that a subnetwork runs before it leaves the network.
 
     Args:
         family: the network and its exits.
-        exit_index: 0 for the network's own output, i for `family.exits[i - 1]`.
+        subnetwork: one of the family's.
     """
-    nodes = family.graph.nodes
-    node = len(nodes) - 1 if exit_index == 0 else family.exits[exit_index - 1].tap
-    groups = {nodes[index].output_group for index in family.graph.ancestors(node)}
-    return frozenset(group for group in groups if group is not None)
+    network = shallow_network(family.graph, skips=subnetwork.skips)
+    nodes = network.graph.nodes
+    node = network.places[family.exits[subnetwork.exit - 1].tap] if subnetwork.exit else len(nodes) - 1
+    groups = {nodes[index].output_group for index in network.graph.ancestors(node)}
+    return frozenset(network.groups[group] for group in groups if group is not None)
 
 
 def _load(path: Path, kind: type[Value]) -> Value | None:

@@ -1,7 +1,8 @@
-"""Searches width and depth together: per exit the widths that meet each budget, and what is left of them once measured.
+"""Searches width and depth together: per exit and set of skipped blocks the widths that meet each budget, and what is
+left of them once measured.
 
-What a subnetwork keeps of the importance cannot be compared between exits, since each leaves out other layers. So the
-search gives one candidate per exit and budget, each the best of its exit, and measured accuracy decides between them.
+What a subnetwork keeps of the importance cannot be compared between networks of other layers. So the search gives one
+candidate per budget, exit and set of blocks, each the best of its layers, and measured accuracy decides between them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from reds import cost
 from reds.errors import UsageError
 from reds.graph import FULL_NAME, Exit, Family, Ranked, Subnetwork, Supernet
 from reds.shallow import shallow_ranked, subnetwork_network
+from reds.skipping import sets_to_skip
 from reds.solving.family import amount, budget_name, solve
 from reds.solving.metrics import ARENA, cost_at
 
@@ -26,12 +28,15 @@ def solve_with_exits(
     max_arena: int | None = None,
     element_bytes: int = 1,
     progress: Progress | None = None,
+    skip_blocks: Sequence[str] = (),
     **search: Any,
 ) -> Family:
-    """Searches one candidate per budget and exit: the widths that keep the most importance, the exit's head paid for.
+    """Searches one candidate per budget, exit and set of skipped blocks: the widths that keep the most importance, the
+    exit's head paid for.
 
-    Each exit is a network of its own, of which all costs are known exactly: multiply-accumulates, the flash of a file
-    with no other exit, the arena, instructions. Its candidates are nested; those of different exits need not be.
+    Each exit and each set is a network of its own, of which all costs are known exactly: multiply-accumulates, the
+    flash of a file with no other exit, the arena, instructions. Its candidates are nested; those of different networks
+    need not be. Of up to three blocks all sets are tried; of more, only the first ones named, from none to all.
 
     Args:
         ranked: the network with its exits.
@@ -41,15 +46,17 @@ def solve_with_exits(
         max_arena: the same as `limits={"arena": max_arena}`.
         element_bytes: see `solve`.
         progress: called with a line per candidate.
+        skip_blocks: names of residual blocks that candidates may skip, see `reds.skipping`; ("auto",) stands for all,
+            the last one first.
         **search: the other arguments of `solve`.
 
     Returns:
-        The full network, the candidates of its own output as `solve` names them, and those of each exit, named
-        "BUDGET@EXIT". One that is the best for several budgets is named by the smallest. Exits that meet no budget are
-        left out.
+        The full network, the candidates of all of its layers as `solve` names them, and the others, named
+        "BUDGET@EXIT", "BUDGET-BLOCK" and "BUDGET@EXIT-BLOCK-BLOCK". One that is the best for several budgets is named
+        by the smallest. Exits that meet no budget are left out.
 
     Raises:
-        UsageError: see `solve`; but a budget need only be met by one exit, or by the network's own output.
+        UsageError: see `solve`; but a budget need only be met by one of the networks. Or if a block cannot be skipped.
     """
     solve(ranked, (), metric, element_bytes=element_bytes, **search)
     given = dict(limits or {}) | ({} if max_arena is None else {ARENA: max_arena})
@@ -58,7 +65,8 @@ def solve_with_exits(
     settings = {**search, "metric": metric, "limits": most, "element_bytes": element_bytes, "progress": progress}
     found: list[Subnetwork] = []
     for number, leave in enumerate((None, *ranked.exits)):
-        found += _candidates(ranked, number, leave, wanted, settings)
+        for skips in sets_to_skip(ranked.graph, skip_blocks, leave):
+            found += _candidates(ranked, _Layers(number, leave, skips), wanted, settings)
     met = {one.solution.budget for one in found if one.solution is not None}
     if wanted and min(wanted) < min(met, default=max(wanted) + 1):
         # Says what the network itself needs, in the words of the plain search.
@@ -67,25 +75,46 @@ def solve_with_exits(
     return with_taken_exits(Family(ranked.graph, ranked.importance, ranked.exits, (full, *found)))
 
 
+@dataclass(frozen=True)
+class _Layers:
+    """Where a subnetwork leaves the network, and what it leaves out."""
+
+    exit: int
+    leave: Exit | None
+    skips: tuple[str, ...]
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of their subnetworks; empty where they are the whole network."""
+        return ("" if self.leave is None else f"@{self.leave.name}") + "".join(f"-{name}" for name in self.skips)
+
+    @property
+    def words(self) -> str:
+        """What they are, for people."""
+        exit_ = [] if self.leave is None else [self.leave.name]
+        return " ".join(exit_ + ([f"without {', '.join(self.skips)}"] if self.skips else []))
+
+
 def _candidates(
-    ranked: Ranked, number: int, leave: Exit | None, wanted: Mapping[int, str], settings: Mapping[str, Any]
+    ranked: Ranked, layers: _Layers, wanted: Mapping[int, str], settings: Mapping[str, Any]
 ) -> list[Subnetwork]:
-    """What one exit has for the budgets that it can meet, by falling budget."""
+    """What some layers have for the budgets that they can meet, by falling budget."""
     full = cost.full_widths(ranked.graph)
-    own, network = shallow_ranked(ranked, leave)
+    own, network = shallow_ranked(ranked, layers.leave, layers.skips)
     minimum = settings.get("minimum", 1)
     if isinstance(minimum, Mapping):
         names = [group.name for group in own.graph.groups]
         minimum = {name: smallest for name, smallest in minimum.items() if name in names}
     progress = settings["progress"]
-    if progress is not None and leave is not None:
-        settings = {**settings, "progress": lambda line: progress(f"{leave.name}: {line}")}
+    if progress is not None and layers.words:
+        settings = {**settings, "progress": lambda line: progress(f"{layers.words}: {line}")}
     searched = _search(own, sorted(wanted), {**settings, "minimum": minimum})
     by_widths = {network.widen(one.widths, full): one for one in searched}
-    if leave is None:
+    if not layers.suffix:
         by_widths.pop(full, None)
     return [
-        replace(one, name=_name(wanted, one, leave), widths=widths, exit=number) for widths, one in by_widths.items()
+        replace(one, name=_name(wanted, one) + layers.suffix, widths=widths, exit=layers.exit, skips=layers.skips)
+        for widths, one in by_widths.items()
     ]
 
 
@@ -99,10 +128,9 @@ def _search(ranked: Ranked, rising: Sequence[int], settings: Mapping[str, Any]) 
     return ()
 
 
-def _name(wanted: Mapping[int, str], subnetwork: Subnetwork, leave: Exit | None) -> str:
+def _name(wanted: Mapping[int, str], subnetwork: Subnetwork) -> str:
     assert subnetwork.solution is not None
-    name = wanted[int(subnetwork.solution.budget)]
-    return name if leave is None else f"{name}@{leave.name}"
+    return wanted[int(subnetwork.solution.budget)]
 
 
 @dataclass(frozen=True)
@@ -112,6 +140,8 @@ class Candidate:
     name: str
     exit: str
     """Name of its exit; "output" for the network's own."""
+    skips: tuple[str, ...]
+    """Names of the residual blocks that it skips."""
     cost: int
     """In units of the metric that was searched by."""
     accuracy: float
@@ -146,6 +176,7 @@ def choose(family: Family, accuracies: Sequence[float], element_bytes: int = 1) 
         Candidate(
             one.name,
             family.exits[one.exit - 1].name if one.exit else "output",
+            one.skips,
             costs[index],
             accuracies[index],
             index in kept,
@@ -155,7 +186,7 @@ def choose(family: Family, accuracies: Sequence[float], element_bytes: int = 1) 
 
 
 def contenders(family: Family, accuracies: Sequence[float], element_bytes: int = 1) -> tuple[int, ...]:
-    """The candidates to train on: the best of each budget, and those of the network's own output.
+    """The candidates to train on: the best of each budget, and those that have all layers of the network.
 
     Where all candidates share a training, the deep and narrow ones are behind for longest, so those that a search for
     width alone would have found stay to the end.
@@ -169,11 +200,13 @@ def contenders(family: Family, accuracies: Sequence[float], element_bytes: int =
         Indices in rising order.
     """
     table = choose(family, accuracies, element_bytes)
-    return tuple(index for index, one in enumerate(family.subnetworks) if table[index].kept or one.exit == 0)
+    return tuple(
+        index for index, one in enumerate(family.subnetworks) if table[index].kept or not (one.exit or one.skips)
+    )
 
 
 def candidate_cost(family: Family, subnetwork: Subnetwork, metric: str, element_bytes: int = 1) -> int:
-    """What a subnetwork costs by a metric, its exit's head included."""
+    """What a subnetwork costs by a metric, its exit's head included and the blocks that it skips left out."""
     network = subnetwork_network(family, subnetwork)
     return cost_at(metric, network.graph, network.narrow(subnetwork.widths), element_bytes)
 

@@ -12,6 +12,8 @@ import numpy as np
 from reds import cost
 from reds.errors import UsageError, VerificationError
 from reds.graph import FULL_NAME, Family, JointSolution, Ranked, Solution, Subnetwork
+from reds.shallow import shallow_ranked
+from reds.skipping import blocks_named
 from reds.solving.formulation import Objective, Rules, formulate, narrowest
 from reds.solving.joint import JointBest, search_jointly
 from reds.solving.lagrangian import cheapest
@@ -41,6 +43,7 @@ def solve(
     limits: Mapping[str, float] | None = None,
     weights: Sequence[float] | None = None,
     kernels: bool = False,
+    skip: Sequence[str] = (),
 ) -> Family:
     """Searches one subnetwork per budget: the widths that keep the most importance, nested in each other.
 
@@ -70,30 +73,36 @@ def solve(
         weights: weight of each budget's value where the order is "joint"; all alike where None.
         kernels: value a pointwise convolution by the importance of the kernels between the kept channels of its input
             and its output, as REDS does, rather than by that of its filters.
+        skip: names of residual blocks that every subnetwork but the full network leaves out, see `reds.skipping`. What
+            is found can only be compared with what is found for the same blocks.
 
     Returns:
         The full network, named "100%", and one subnetwork per budget, falling. A fraction's is named by its
         percentage ("25%"), a whole number's by the metric ("macs=600000").
 
     Raises:
-        UsageError: if an argument is out of range or a budget cannot be met.
+        UsageError: if an argument is out of range, a block cannot be skipped or a budget cannot be met.
         VerificationError: if the result is not nested or exceeds a limit.
     """
     _check_arguments(ranked, objective, order, multiple, minimum, element_bytes)
     given = dict(limits or {}) | ({} if max_arena is None else {ARENA: max_arena})
     amounts = {name: amount(ranked, name, limit, element_bytes, "limits") for name, limit in given.items()}
     rules = Rules(objective, multiple, minimum, element_bytes, kernels, amounts)
-    _check_limits(ranked, rules)
+    skips = tuple(block.name for block in blocks_named(ranked.graph, skip)) if skip else ()
+    own, network = shallow_ranked(ranked, skips=skips)
+    _check_groups(own)
+    _check_limits(own, rules)
     wanted = _wanted(ranked, budgets, metric, rules, weights)
-    request = _Request(ranked, metric, rules, Effort(time_limit, seed), progress)
+    request = _Request(own, metric, rules, Effort(time_limit, seed), progress)
     full = Subnetwork(FULL_NAME, cost.full_widths(ranked.graph))
     joint = None
     if order == "joint":
         subnetworks, joint = _search_jointly(wanted, request)
     else:
         subnetworks = _search_in_turn(wanted, request, order)
-    _verify(ranked, subnetworks, rules)
-    return Family(ranked.graph, ranked.importance, ranked.exits, (full, *subnetworks), joint)
+    _verify(own, subnetworks, rules)
+    found = (replace(one, widths=network.widen(one.widths, full.widths), skips=skips) for one in subnetworks)
+    return Family(ranked.graph, ranked.importance, ranked.exits, (full, *found), joint)
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,13 @@ def _search(problem: Problem, one: _Wanted, request: _Request) -> Best:
     return best
 
 
+def _check_groups(ranked: Ranked) -> None:
+    if not ranked.graph.groups:
+        raise UsageError(
+            "`ranked` must have a layer besides its last one whose channels can be narrowed. Received: none."
+        )
+
+
 def _check_arguments(
     ranked: Ranked,
     objective: str,
@@ -185,10 +201,6 @@ def _check_arguments(
     minimum: float | Mapping[str, float],
     element_bytes: int,
 ) -> None:
-    if not ranked.graph.groups:
-        raise UsageError(
-            "`ranked` must have a layer besides its last one whose channels can be narrowed. Received: none."
-        )
     for name, value, choices in (("objective", objective, get_args(Objective)), ("order", order, get_args(Order))):
         if value not in choices:
             raise UsageError(f"`{name}` must be one of {', '.join(choices)}. Received: {name}={value!r}")

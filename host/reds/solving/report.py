@@ -6,7 +6,8 @@ import sys
 from dataclasses import asdict, dataclass
 
 from reds.graph import Family, Subnetwork
-from reds.solving.metrics import ARENA, cost_at
+from reds.solving.depth import candidate_cost
+from reds.solving.metrics import ARENA
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class BudgetReport:
     gap: float
     """(bound - value) / bound."""
     widths: tuple[int, ...]
+    """Per channel group; the full width where a subnetwork has none of its layers."""
+    skips: tuple[str, ...]
+    """Names of the residual blocks that it skips."""
     macs: int
     flash_bytes: int
     arena_bytes: int
@@ -94,7 +98,7 @@ def _budget_report(family: Family, subnetwork: Subnetwork, element_bytes: int) -
     solution = subnetwork.solution
     assert solution is not None
     costs = {
-        metric: cost_at(metric, family.graph, subnetwork.widths, element_bytes)
+        metric: candidate_cost(family, subnetwork, metric, element_bytes)
         for metric in {solution.metric, "macs", "flash", ARENA}
     }
     return BudgetReport(
@@ -107,6 +111,7 @@ def _budget_report(family: Family, subnetwork: Subnetwork, element_bytes: int) -
         bound=solution.bound,
         gap=solution.gap,
         widths=subnetwork.widths,
+        skips=subnetwork.skips,
         macs=costs["macs"],
         flash_bytes=costs["flash"],
         arena_bytes=costs[ARENA],

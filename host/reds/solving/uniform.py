@@ -38,7 +38,8 @@ def _uniform(family: Family, subnetwork: Subnetwork, rules: Rules) -> Subnetwork
     if solution is None:
         return subnetwork
     whole = Ranked(family.graph, family.importance, method="")
-    ranked, network = shallow_ranked(whole, family.exits[subnetwork.exit - 1] if subnetwork.exit else None)
+    leave = family.exits[subnetwork.exit - 1] if subnetwork.exit else None
+    ranked, network = shallow_ranked(whole, leave, subnetwork.skips)
     problem = formulate(ranked, solution.metric, int(solution.budget), replace(rules, limits=solution.limits))
     widths = _widest(problem, [group.size for group in ranked.graph.groups])
     if widths is None:
@@ -46,7 +47,7 @@ def _uniform(family: Family, subnetwork: Subnetwork, rules: Rules) -> Subnetwork
             f"No uniform width keeps the budget of '{subnetwork.name}', {solution.budget:.0f} {solution.metric}: "
             "raise the budget, or lower `multiple`."
         )
-    return Subnetwork(subnetwork.name, network.widen(widths, full_widths(family.graph)), subnetwork.exit)
+    return replace(subnetwork, widths=network.widen(widths, full_widths(family.graph)), solution=None)
 
 
 def _widest(problem: Problem, sizes: list[int]) -> tuple[int, ...] | None:

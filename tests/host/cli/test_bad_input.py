@@ -57,6 +57,8 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         ("solve dnn_s --limit flash=-3", "-3"),
         ("solve dnn_s --limit flash=300", "no subnetwork"),
         ("solve dnn_s --order sideways", "sideways"),
+        ("solve dnn_s --skip auto", "None can be skipped"),
+        ("solve resnet_8 --skip block2_add", "Those that can: block1_add"),
         ("solve dnn_s --minimum 0", "--minimum"),
         ("solve . --metric macs", "ranked.npz"),
         ("solve dnn_s --seed -1", "--seed"),

@@ -1,5 +1,6 @@
 """The model that trains many branches computes what each branch alone does."""
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,10 @@ from reds.finetuning.model import Branch, BranchesModel
 from reds.finetuning.objectives import WeightedCrossEntropy
 from reds.finetuning.statistics import estimate_batch_norms
 from reds.finetuning.weights import weights_of
-from reds.forward import forward, forward_with_moments, run_trunk
+from reds.forward import forward, forward_with_moments, predict, run_trunk, trunk_of
 from reds.graph import Family
+from reds.shallow import shallow_network
+from reds.tracing import trace
 
 WIDTHS = [(12, 16), (9, 10), (12, 7), (5, 16)]
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -82,6 +85,23 @@ def test_low_precision_is_close_and_gives_float32(family: Family, x: np.ndarray,
     assert actual.dtype == np.float32
     difference = np.abs(actual - expected).max() / np.abs(expected).max()
     assert 0 < difference < error
+
+
+def test_behind_a_skipped_block_the_trunk_is_run_again() -> None:
+    generator = np.random.default_rng(0)
+    source = keras.Input((4, 4, 3))
+    stem = keras.layers.ReLU()(keras.layers.DepthwiseConv2D(2, name="stem")(source))
+    total = keras.layers.Add(name="add")([stem, keras.layers.DepthwiseConv2D(3, padding="same")(stem)])
+    total = keras.layers.DepthwiseConv2D(2, name="behind")(keras.layers.ReLU()(total))
+    graph = trace(keras.Model(source, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(total))))
+    x = generator.normal(size=(5, 4, 4, 3)).astype(np.float32)
+    trunk = run_trunk(graph, x)
+    network = shallow_network(graph, skips=("add",)).graph
+    shared = trunk_of(trunk, graph, network)
+    names = {network.nodes[index].name for index in shared.outputs}
+    assert "stem" in names and "behind" not in names
+    actual, _ = forward_with_moments(network, x, training=False, trunk=shared)
+    np.testing.assert_allclose(actual, predict(network, x), **TOLERANCE)
 
 
 @settings(derandomize=True, deadline=None, max_examples=15)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from keras import layers
 
+from reds.baselines.networks import standalone
 from reds.datasets import Dataset
 from reds.emitting import emit
 from reds.errors import UsageError
 from reds.exits import attach_exits
 from reds.finetuning import EpochReport, accuracy, evaluate, finetune
+from reds.finetuning.model import BatchNormMode
+from reds.forward import predict
 from reds.graph import Family, Ranked, Subnetwork, Supernet
 from reds.ranking import rank
 from reds.runtime import Runtime
@@ -89,6 +92,33 @@ def test_a_subnetwork_may_be_narrowed_and_shallow_and_alone_at_its_exit(
     assert np.mean(answers == np.ravel(y)) > 0.85
     head = {node.name: node for node in supernet.family.exits[0].head.nodes}
     assert len(head["exit_conv_depthwise_1_batch_norm"].weights["moving_mean"]) == 12
+
+
+@pytest.mark.parametrize("batch_norm", ["own", "shared"])
+def test_frozen_exits_are_trained_behind_what_skips_blocks(dataset: Dataset, batch_norm: BatchNormMode) -> None:
+    source = layers.Input(dataset.input_shape)
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", name="stem")(source)))
+    for name in ("first", "second"):
+        inner = layers.BatchNormalization(name=f"{name}_norm")(layers.Conv2D(8, 3, padding="same")(x))
+        x = layers.ReLU()(layers.Add(name=name)([x, inner]))
+    model = keras.Model(source, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    ranked = attach_exits(rank(model, method="random"), ["first"], head="compact")
+    subnetworks = (
+        Subnetwork("full", (8,)),
+        Subnetwork("less", (6,), skips=("second",)),
+        Subnetwork("least", (6,), skips=("second", "first")),
+        Subnetwork("shallow", (8,), exit=1, skips=("first",)),
+        Subnetwork("shallow whole", (8,), exit=1),
+    )
+    family = Family(ranked.graph, ranked.importance, ranked.exits, subnetworks)
+    supernet = finetune(family, dataset, **ARGUMENTS, batch_norm=batch_norm)
+    norms = [{"first_norm", "second_norm"}.intersection(one) for one in supernet.batch_norms]
+    assert norms == [{"first_norm", "second_norm"}, {"first_norm"}, set(), set(), {"first_norm"}]
+    x, y = dataset.test.features()
+    for index in range(len(subnetworks)):
+        assert accuracy(supernet, index, x, y) > 0.6
+        alone = predict(standalone(supernet.family, index), x, batch_norm=supernet.batch_norms[index])
+        np.testing.assert_allclose(alone, evaluate(supernet, index, x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

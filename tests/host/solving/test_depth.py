@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from small_run import small_residual_model
 
 from reds import cost
 from reds.emitting import emit
@@ -18,6 +19,7 @@ from reds.finetuning.statistics import estimate_batch_norms
 from reds.finetuning.weights import weights_of
 from reds.graph import Family, Ranked, Subnetwork, Supernet
 from reds.shallow import subnetwork_network
+from reds.solving import report, solve
 from reds.solving.depth import candidate_cost, choose, pareto_front, solve_with_exits, with_subnetworks
 from reds.solving.emitted import verify_limits
 from reds.tracing import trace
@@ -156,3 +158,62 @@ def test_the_most_accurate_candidate_of_each_budget_is_kept(ranked: Ranked) -> N
     assert [leave.name for leave in left.family.exits] == ["exit_pw_1"]
     assert [one.exit for one in left.family.subnetworks] == [0, 0, 1]
     assert not any("exit_conv" in node for norms in left.batch_norms for node in norms)
+
+
+@pytest.fixture(scope="module")
+def residual() -> Ranked:
+    graph = trace(small_residual_model())
+    generator = np.random.default_rng(0)
+    importance = tuple(np.sort(generator.exponential(size=group.size))[::-1] for group in graph.groups)
+    return Ranked(graph, importance, "random")
+
+
+@pytest.mark.parametrize("metric", ["macs", "flash", "arena", "cycles:cortex-m4"])
+def test_each_set_of_skipped_blocks_gets_the_best_widths(residual: Ranked, metric: str) -> None:
+    full = cost.full_widths(residual.graph)
+    total = candidate_cost(Family(residual.graph, (), (), ()), Subnetwork("", full), metric)
+    budgets = (4 * total // 10, 7 * total // 10)
+    family = solve_with_exits(residual, budgets, metric, order="top_down", multiple=4, skip_blocks=("auto",))
+    widest = {one.skips: one for one in family.subnetworks[:0:-1]}
+    sets = [chosen for size in range(4) for chosen in itertools.combinations(("add_2b", "add_1b", "add_1a"), size)]
+    assert len(sets) == 8
+    for skips in sets:
+        network = subnetwork_network(family, Subnetwork("", full, skips=skips))
+        importance = [residual.importance[group] for group in network.groups]
+        choices = [range(4, group.size + 1, 4) for group in network.graph.groups]
+        values = [
+            _value(importance, widths)
+            for widths in itertools.product(*choices)
+            if candidate_cost(family, Subnetwork("", network.widen(widths, full), skips=skips), metric) <= budgets[1]
+        ]
+        best = widest[skips]
+        assert candidate_cost(family, best, metric) <= best.solution.budget
+        assert _value(importance, network.narrow(best.widths)) == pytest.approx(max(values))
+        same = solve(residual, (best.solution.budget,), metric, multiple=4, skip=skips)
+        assert same.subnetworks[1].widths == best.widths
+
+
+def test_candidates_are_named_by_what_they_skip_and_nested_among_themselves(residual: Ranked) -> None:
+    family = solve_with_exits(residual, (0.3, 0.6, 1.0), skip_blocks=("add_1a", "add_2b"))
+    assert [one.name for one in family.subnetworks[:3]] == ["100%", "60%", "30%"]
+    assert family.subnetworks[3].name == "100%-add_1a", "no smaller budget holds all of it"
+    assert {one.skips for one in family.subnetworks} == {(), ("add_1a",), ("add_2b",), ("add_1a", "add_2b")}
+    for smaller, larger in itertools.pairwise(family.subnetworks[:0:-1]):
+        if smaller.skips == larger.skips:
+            assert np.less_equal(smaller.widths, larger.widths).all()
+    table = choose(family, [0.5 + 0.01 * index for index in range(len(family.subnetworks))])
+    assert table[3].skips == ("add_1a",)
+
+
+def test_a_report_of_the_search_has_the_costs_without_the_blocks(residual: Ranked) -> None:
+    family = solve(residual, (0.5,), skip=("add_1a",))
+    row = report(family).budgets[0]
+    assert row.skips == ("add_1a",)
+    assert row.macs == row.cost == candidate_cost(family, family.subnetworks[1], "macs") <= row.budget
+    assert row.budget == candidate_cost(family, family.subnetworks[0], "macs") // 2
+
+
+@pytest.mark.parametrize("names", [("add_2a",), ("auto", "add_1a")])
+def test_blocks_that_cannot_be_skipped_are_named(residual: Ranked, names: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=rf"called '{names[0]}'\. Those that can: add_1a, add_1b, add_2b"):
+        solve_with_exits(residual, skip_blocks=names)
