@@ -667,6 +667,50 @@ def _pico_ratios(whole: dict, cut: dict) -> tuple[str, ...]:
     return ("", "whole / cut", *(f"{ratio:.2f}" for ratio in ratios))
 
 
+CUT_HEADS = ("auxiliary", "dense")
+
+
+def _cuts(record: dict) -> str:
+    rows = record["rows"]
+    alike = sum(all(row[count] == row["published"][count] for count in ("parameters", "macs")) for row in rows)
+    smaller = sum(row["file_bytes"] <= 1000 * row["published"]["kilobytes"] for row in rows)
+    plain = sum(row["extracted_bytes"] <= 1000 * row["published"]["kilobytes"] for row in rows)
+    text = paragraph(
+        "The networks of De Leon and Atienza (2022), whole and cut behind the first convolution and behind every",
+        "block, with both of their heads. Parameters as Keras counts them, and multiply-accumulates, are those of the",
+        f"networks that they train; {alike} of {len(rows)} rows are exactly what is published. The int8 files are",
+        "those of the networks that they run on a Raspberry Pi Pico: MobileNetV1 for grey images, DS-CNN S for a",
+        "vector of log mel energies. *File* is the cut alone with its plan (`reds emit --only`), *plain* the TFLite",
+        "model without one (`reds extract`), in thousands of bytes; *published* was read off a figure, to about 1 kB.",
+        f"{smaller} files and {plain} plain models are at or below it. A plan takes 9 bytes for each output channel",
+        "and about 0.8 kB, and the published files have none: that is what the smallest cuts with a dense head are",
+        "above. Nothing is trained.",
+        link("cuts.json"),
+    )
+    header = ("cut", *(cell for head in CUT_HEADS for cell in _cut_columns(head)))
+    parts = ["## Every cut\n\n    python bench/experiments/cuts.py", text]
+    for network in dict.fromkeys(row["network"] for row in rows):
+        by_key = {(row["cut"], row["head"]): row for row in rows if row["network"] == network}
+        lines = [
+            (
+                cut.removesuffix("_pointwise"),
+                *(cell for head in CUT_HEADS for cell in _cut_cells(by_key.get((cut, head)) or by_key[cut, ""])),
+            )
+            for cut in dict.fromkeys(cut for cut, _ in by_key)
+        ]
+        parts.append(f"{network}:\n\n{table(header, lines)}")
+    return "\n\n".join(parts)
+
+
+def _cut_columns(head: str) -> tuple[str, ...]:
+    return f"{head}: parameters", "MACs", "file kB", "plain kB", "published kB"
+
+
+def _cut_cells(row: dict) -> tuple[str, ...]:
+    kilobytes = (f"{row[size] / 1000:.1f}" for size in ("file_bytes", "extracted_bytes"))
+    return f"{row['parameters']:,}", f"{row['macs']:,}", *kilobytes, f"{row['published']['kilobytes']:g}"
+
+
 TRAINING_STEPS = ("training_step_tensorflow.json", "training_step_jax.json")
 
 VERIFY = "reds verify MODEL --samples 200 --board qemu:cortex-m4 --board qemu:cortex-m0plus --json"
@@ -711,6 +755,7 @@ SECTIONS = (
     *(Section(f"early_exit_{data}.json", _early_exits) for data in REAL_DATA),
     Section("bit_exact.json", _bit_exact),
     Section("kernels.json", _kernels),
+    Section("cuts.json", _cuts),
     Section("pico.json", _pico),
     Section("cache.json", _cache),
     Section("cost_table.json", _cost_table),

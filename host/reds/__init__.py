@@ -4,7 +4,7 @@
     ranked = reds.rank(traced, dataset)
     family = reds.solve(ranked, budgets=(0.25, 0.5, 0.75))
     supernet = reds.finetune(family, dataset)
-    reds.emit(supernet, "model.tflite", type="int8", calibration=samples)
+    reds.emit(supernet, "model.tflite", type="int8", calibration=reds.calibration_samples(dataset))
 
     runtime = reds.Runtime("model.tflite")
     runtime.set_budget(macs=700_000)
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reds.finetuning import accuracy, evaluate, finetune, quantize_aware
     from reds.inspecting import inspect
     from reds.measuring import measure_accuracy, measure_instructions
-    from reds.pruning import PruneSettings, prune
+    from reds.pruning import PruneSettings, calibration_samples, prune
     from reds.quantizing import quantize
     from reds.ranking import permute, rank
     from reds.reporting import report
@@ -53,6 +53,7 @@ _HOMES = {
     "annotate": "emitting",
     "attach_exits": "exits",
     "calibrate_exits": "confidence",
+    "calibration_samples": "pruning",
     "emit": "emitting",
     "evaluate": "finetuning",
     "extract": "emitting",
@@ -95,6 +96,7 @@ __all__ = [
     "annotate",
     "attach_exits",
     "calibrate_exits",
+    "calibration_samples",
     "emit",
     "evaluate",
     "extract",

@@ -380,11 +380,7 @@ def _finetune(
     family: Family, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
 ) -> Supernet:
     progress(f"fine-tuning {len(family.subnetworks)} subnetworks for {settings.epochs} epochs")
-
-    def record(report: EpochReport) -> None:
-        _record(folder / EPOCHS_FILE, report)
-        progress(epoch_line(report))
-
+    record = epoch_recorder(folder, progress)
     supernet = finetune(
         family,
         dataset,
@@ -414,6 +410,16 @@ def _finetune(
         run_dir=folder,
         progress=record,
     )
+
+
+def epoch_recorder(folder: Path, progress: Callable[[str], None]) -> Callable[[EpochReport], None]:
+    """What listens to a training: keeps its epochs in the folder's history and tells people of them."""
+
+    def record(report: EpochReport) -> None:
+        _record(folder / EPOCHS_FILE, report)
+        progress(epoch_line(report))
+
+    return record
 
 
 def _record(path: Path, report: EpochReport) -> None:

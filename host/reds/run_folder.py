@@ -24,6 +24,6 @@ PLOT_FILE = "demo.png"
 REPORT_FILE = "report.html"
 BASELINES_FOLDER = "baselines"
 """Holds a folder for each kind of baseline."""
-BASELINE_KINDS = ("alone", "uniform", "magnitude", "random", "from_scratch")
+BASELINE_KINDS = ("alone", "uniform", "magnitude", "random", "sparse", "from_scratch")
 SEED_FOLDER = "seed-{seed}"
 """In the folder of a kind, what was made with one seed."""

@@ -3,7 +3,9 @@
 Sources: Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017, appendix A (DNN, CNN, DS-CNN);
 Corti et al., "REDS: Resource-Efficient Deep Subnetworks for Dynamic Resource Constraints", 2023 (DS-CNN for images);
 Howard et al., "MobileNets", 2017, table 1 (MobileNetV1); Banbury et al., "MLPerf Tiny Benchmark", 2021 (MobileNetV1 of
-width 0.25 for visual wake words, ResNet-8 for image classification, and the autoencoder for anomaly detection).
+width 0.25 for visual wake words, ResNet-8 for image classification, and the autoencoder for anomaly detection);
+De Leon and Atienza, "Depth Pruning with Auxiliary Networks for TinyML", 2022 (what of these runs on a microcontroller:
+MobileNetV1 on grey images, DS-CNN on log mel energies).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 
 SPEECH_SHAPE = (49, 10, 1)
 SPEECH_VECTOR_SHAPE = (250,)
+SPEECH_LOG_MEL_SHAPE = (490,)
 FASHION_MNIST_SHAPE = (28, 28, 1)
 CIFAR10_SHAPE = (32, 32, 3)
 VISUAL_WAKE_WORDS_SHAPE = (96, 96, 3)
+VISUAL_WAKE_WORDS_GREY_SHAPE = (96, 96, 1)
 MACHINE_SOUND_SHAPE = (640,)
 SPEECH_CLASSES = 12
 IMAGE_CLASSES = 10
@@ -88,6 +92,13 @@ def ds_cnn_s() -> "keras.Model":
     return _ds_cnn("ds_cnn_s", filters=64, blocks=4, conv_strides=(2, 2), block1_strides=(1, 1))
 
 
+def ds_cnn_s_log_mel() -> "keras.Model":
+    """DS-CNN S that reads 490 values, as a speech front end on a microcontroller gives them, as a map of 49 x 10."""
+    return _ds_cnn(
+        "ds_cnn_s_log_mel", 64, blocks=4, conv_strides=(2, 2), block1_strides=(1, 1), input_shape=SPEECH_LOG_MEL_SHAPE
+    )
+
+
 def ds_cnn_m() -> "keras.Model":
     """A convolution and four depthwise separable blocks of 172 filters."""
     return _ds_cnn("ds_cnn_m", filters=172, blocks=4, conv_strides=(2, 1), block1_strides=(2, 2))
@@ -126,7 +137,12 @@ def mobilenet_v1_025_fashion_mnist() -> "keras.Model":
     """
     blocks = MOBILENET_BLOCKS[:8]
     name = "mobilenet_v1_025_fashion_mnist"
-    return _mobilenet_v1(name, 0.25, use_bias=True, shape=FASHION_MNIST_SHAPE, blocks=blocks, classes=IMAGE_CLASSES)
+    return _mobilenet_v1(name, 0.25, True, FASHION_MNIST_SHAPE, blocks, IMAGE_CLASSES)
+
+
+def mobilenet_v1_025_gray() -> "keras.Model":
+    """MobileNetV1 of width 0.25 for grey images of 96 x 96 pixels, as cameras on microcontrollers give them."""
+    return _mobilenet_v1("mobilenet_v1_025_gray", 0.25, use_bias=True, input_shape=VISUAL_WAKE_WORDS_GREY_SHAPE)
 
 
 def mobilenet_v1_100() -> "keras.Model":
@@ -177,12 +193,14 @@ ARCHITECTURES: dict[str, Callable[[], "keras.Model"]] = {
         cnn_m,
         cnn_l,
         ds_cnn_s,
+        ds_cnn_s_log_mel,
         ds_cnn_m,
         ds_cnn_l,
         ds_cnn_s_fashion_mnist,
         ds_cnn_s_cifar10,
         mobilenet_v1_025,
         mobilenet_v1_025_fashion_mnist,
+        mobilenet_v1_025_gray,
         mobilenet_v1_100,
         resnet_8,
         autoencoder,
@@ -215,12 +233,19 @@ def _cnn(name: str, filters: tuple[int, int], bottleneck: int) -> "keras.Model":
 
 
 def _ds_cnn(
-    name: str, filters: int, blocks: int, conv_strides: tuple[int, int], block1_strides: tuple[int, int]
+    name: str,
+    filters: int,
+    blocks: int,
+    conv_strides: tuple[int, int],
+    block1_strides: tuple[int, int],
+    input_shape: tuple[int, ...] = SPEECH_SHAPE,
 ) -> "keras.Model":
     from keras import Model, layers
 
-    inputs = _input(SPEECH_SHAPE)
-    x = _convolution(inputs, "conv1", filters, kernel_size=(10, 4), strides=conv_strides, padding="same")
+    inputs = x = _input(input_shape)
+    if input_shape != SPEECH_SHAPE:
+        x = layers.Reshape(SPEECH_SHAPE, name="map")(x)
+    x = _convolution(x, "conv1", filters, kernel_size=(10, 4), strides=conv_strides, padding="same")
     x = _separable_blocks(x, filters, blocks, block1_strides)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return Model(inputs, _classifier(x, SPEECH_CLASSES), name=name)
@@ -241,13 +266,13 @@ def _mobilenet_v1(
     name: str,
     width: float,
     use_bias: bool,
-    shape: tuple[int, int, int] = VISUAL_WAKE_WORDS_SHAPE,
+    input_shape: tuple[int, int, int] = VISUAL_WAKE_WORDS_SHAPE,
     blocks: Sequence[tuple[int, int]] = MOBILENET_BLOCKS,
     classes: int = PERSON_CLASSES,
 ) -> "keras.Model":
     from keras import Model, layers
 
-    inputs = _input(shape)
+    inputs = _input(input_shape)
     x = _convolution(inputs, "conv1", int(width * MOBILENET_STEM), (3, 3), (2, 2), "same", use_bias)
     for number, (filters, stride) in enumerate(blocks, start=1):
         x = _separable_block(x, number, int(width * filters), (stride, stride), use_bias)

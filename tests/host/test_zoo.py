@@ -19,6 +19,7 @@ PUBLISHED = {
     "cnn_m": (179_404, 8_633_856),
     "cnn_l": (477_262, 12_636_672),
     "ds_cnn_s": (24_908, 2_656_768),
+    "ds_cnn_s_log_mel": (24_908, 2_656_768),
     "ds_cnn_m": (141_224, 9_816_384),
     "ds_cnn_l": (422_844, 28_327_812),
     "ds_cnn_s_fashion_mnist": (34_954, 3_788_544),
@@ -26,6 +27,8 @@ PUBLISHED = {
     "mobilenet_v1_025": (221_794, 7_489_664),
     # Not published; by hand from the layers.
     "mobilenet_v1_025_fashion_mnist": (59_738, 438_512),
+    # One channel of input instead of three: 3 x 3 x 2 x 8 weights, at 48 x 48 positions, less.
+    "mobilenet_v1_025_gray": (221_650, 7_157_888),
     # Published as 3.185 M in convolutions and 104.27 M; exact by the test against Keras' own MobileNet below.
     "mobilenet_v1_100": (3_230_914, 104_276_480),
     "resnet_8": (78_666, 12_501_632),
@@ -110,6 +113,13 @@ def test_layer_names_tell_what_a_layer_is() -> None:
         )
     ]
     assert names[-3:] == ["pool", "classifier", "softmax"]
+
+
+def test_a_vector_of_speech_is_read_as_a_map() -> None:
+    vector, map = zoo.build("ds_cnn_s_log_mel", seed=1), zoo.build("ds_cnn_s", seed=1)
+    x = np.random.default_rng(0).standard_normal((2, 490), np.float32)
+    assert vector.input_shape == (None, 490)
+    np.testing.assert_array_equal(vector(x), map(x.reshape(2, 49, 10, 1)))
 
 
 def test_the_seed_decides_the_weights() -> None:

@@ -8,17 +8,28 @@ from typing import Any, Literal
 
 import numpy as np
 
+from reds import cost
 from reds.baselines.networks import standalone, with_fresh_weights
+from reds.baselines.sparse import nonzero_parameters, sparsity_for, train_sparse
 from reds.baselines.table import mean_table, merged_table
 from reds.compiled import emitted_type
 from reds.cost import full_widths
 from reds.datasets import Data, Dataset, as_dataset
 from reds.errors import RedsError, UsageError
 from reds.files import write_atomically
-from reds.graph import Family, Ranked, Subnetwork
+from reds.finetuning.training import Schedule
+from reds.graph import Family, Ranked, Subnetwork, Supernet
 from reds.inspecting import ModelReport, inspect
 from reds.measuring import measure_instructions
-from reds.pruning import PruneSettings, complete, hash_of_labels, rank_channels, read_identity, search_family
+from reds.pruning import (
+    PruneSettings,
+    complete,
+    epoch_recorder,
+    hash_of_labels,
+    rank_channels,
+    read_identity,
+    search_family,
+)
 from reds.run_folder import (
     BASELINE_KINDS,
     BASELINES_FOLDER,
@@ -26,6 +37,7 @@ from reds.run_folder import (
     MODEL_FILE,
     RANKED_FILE,
     SEED_FOLDER,
+    SUPERNET_FILE,
     TABLE_FILE,
 )
 from reds.runtime import Runtime
@@ -39,6 +51,9 @@ from reds_bench.emulator import COUNTING_TARGETS
 
 FROM_RANDOM_WEIGHTS = ("alone", "from_scratch")
 """Baselines that do not start from the run's trained network."""
+
+BATCH_SIZE = 100
+"""As `finetune` has it by default."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +87,15 @@ def measure_baseline(
       (slimmable networks), in the run's order of channels, tuned jointly.
     - "magnitude": channels in the order of their L1 norm; widths are searched with it as importance.
     - "random": channels in random order; widths are searched with random importance.
+    - "sparse": no channels at all: for each subnetwork the full network, tuned alone with single weights at zero, the
+      smallest of each layer, so that as many parameters are left as the subnetwork has. Its row also says how many
+      (`nonzero_parameters`); all that it costs on the device is what the full network costs.
 
     These start from random weights and are trained for the epochs of the network's training and of the fine-tuning
     together:
 
-    - "alone": every subnetwork is a network of its own, with as many channels.
+    - "alone": every subnetwork is a network of its own, with as many channels; of an exit, the cut network with the
+      exit's head.
     - "from_scratch": the run's subnetworks share weights and are trained jointly.
 
     Args:
@@ -177,8 +196,7 @@ def _table_of_seed(
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
         seeded = replace(source, settings=replace(source.settings, seed=seed))
-        make = _alone_table if source.kind == "alone" else _joint_table
-        table = make(seeded, dataset, folder, progress)
+        table = TABLES.get(source.kind, _joint_table)(seeded, dataset, folder, progress)
     _write_table(path, table)
     return table
 
@@ -219,6 +237,42 @@ def _alone_table(source: _Source, dataset: Dataset, folder: Path, progress: Call
         progress(f"training '{source.family.subnetworks[index].name}' alone")
         reports.append(_measured(source, family, dataset, folder / f"subnetwork-{index}", progress))
     return merged_table(reports, source.family)
+
+
+def _sparse_table(source: _Source, dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    family = source.family
+    full = family.subnetworks[0].widths
+    reports, counts = [], []
+    for index, one in enumerate(family.subnetworks):
+        place = folder / f"subnetwork-{index}"
+        sparse = _sparse_family(source, one, dataset, place, progress)
+        reports.append(_measured(source, sparse, dataset, place, progress))
+        counts.append(nonzero_parameters(sparse.graph))
+    names = tuple(Subnetwork(one.name, full) for one in family.subnetworks)
+    table = merged_table(reports, replace(family, exits=(), subnetworks=names))
+    rows = zip(table["subnetworks"], counts, strict=True)
+    return table | {"subnetworks": [row | {"nonzero_parameters": count} for row, count in rows]}
+
+
+def _sparse_family(
+    source: _Source, like: Subnetwork, dataset: Dataset, folder: Path, progress: Callable[[str], None]
+) -> Family:
+    """The full network with as many parameters that are not zero as a subnetwork has, trained and kept in a folder."""
+    family, settings = source.family, source.settings
+    leave = family.exits[like.exit - 1] if like.exit else None
+    sparsity = sparsity_for(family.graph, int(cost.parameters(family.graph, like.widths, leave)))
+    schedule = Schedule(settings.epochs, settings.learning_rate, BATCH_SIZE, settings.seed, settings.decay)
+    progress(f"training the full network with {sparsity:.1%} of its weights at zero, as many as '{like.name}' lacks")
+
+    def train() -> Supernet:
+        record = epoch_recorder(folder, progress)
+        return train_sparse(family.graph, like.name, sparsity, dataset, schedule, folder, record)
+
+    return stage(folder / SUPERNET_FILE, Supernet, train).family
+
+
+TABLES = {"alone": _alone_table, "sparse": _sparse_table}
+"""How the table of a kind is made whose rows are networks of their own."""
 
 
 def _measured(

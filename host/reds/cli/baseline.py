@@ -1,7 +1,9 @@
 """Makes what a run is compared with, from the run's own budgets, data and epochs, in RUN/baselines/KIND.
 
-alone: every subnetwork trained alone from random weights; uniform: one fraction of channels in every layer (slimmable);
-magnitude, random: another order of channels; from_scratch: the run's widths trained jointly from random weights.
+alone: every subnetwork trained alone from random weights, of an exit the cut network from scratch; uniform: one
+fraction of channels in every layer (slimmable); magnitude, random: another order of channels; sparse: the full network
+with single weights at zero, as many left as a subnetwork has; from_scratch: the run's widths trained jointly from
+random weights.
 An interrupted command goes on where it stopped.
 """
 

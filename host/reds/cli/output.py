@@ -89,6 +89,8 @@ def print_baseline(table: Mapping[str, Any]) -> None:
         if row["deviation"] is not None:
             accuracy += f" \N{PLUS-MINUS SIGN} {row['deviation']:.1%}"
         costs = [f"{row[name]:,}" for name in ("macs", "parameters", "flash_bytes", "arena_bytes")]
+        if "nonzero_parameters" in row:
+            costs[1] += f", {row['nonzero_parameters']:,} not zero"
         rows.append([f"{row['id']}  {row['name']}", *costs, accuracy])
     seeds = ", ".join(str(seed) for seed in table["seeds"])
     title = f"{table['kind']}, {table['epochs']} epochs, seed {seeds}"

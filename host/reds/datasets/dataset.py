@@ -168,7 +168,8 @@ class Dataset:
         """The same data for a network of another input shape.
 
         Args:
-            shape: Any shape of as many values; speech also has a form with half of the frames, 25 x 10 values.
+            shape: Any shape of as many values. Speech also has a form with half of the frames, 25 x 10 values, and as a
+                vector of 490 values it comes in log mel energies; colour images also have a grey form of one channel.
 
         Returns:
             This data set if it has that shape already, else one that shares its samples.

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from reds.datasets.dataset import Features, Labels, Samples, Shape, Split, require_same_size
 
 VALIDATION_IMAGES = 5000
+BRIGHTNESS = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in a grey value (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class ImagePreprocessing:
         largest_shift: Pixels by which a crop may lie off the middle.
         largest_turn: Radians by which an image may be turned.
         turn_probability: Share of the images that are turned.
+        grey: Whether normalized colours are mixed to one channel.
     """
 
     output_shape: Shape
@@ -29,10 +32,13 @@ class ImagePreprocessing:
     largest_shift: int = 2
     largest_turn: float = 0.0
     turn_probability: float = 0.0
+    grey: bool = False
 
     is_slow = False
 
     def with_output_shape(self, shape: Shape) -> "ImagePreprocessing":
+        if self.output_shape[2:] == (len(BRIGHTNESS),) and shape == (*self.output_shape[:2], 1):
+            return replace(self, output_shape=shape, grey=True)
         require_same_size(shape, self.output_shape)
         return replace(self, output_shape=shape)
 
@@ -56,7 +62,10 @@ class ImagePreprocessing:
     def features(self, samples: Samples) -> Features:
         scaled = samples.astype(np.float32) / np.float32(255)
         mean, deviation = (np.array(values, np.float32) for values in (self.mean, self.deviation))
-        return ((scaled - mean) / deviation).reshape(-1, *self.output_shape)
+        normalized = (scaled - mean) / deviation
+        if self.grey:
+            normalized = normalized @ np.array(BRIGHTNESS, np.float32)
+        return normalized.reshape(-1, *self.output_shape)
 
     def _turned(self, images: Samples, generator: np.random.Generator) -> Samples:
         """Some of the images turned."""

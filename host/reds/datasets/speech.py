@@ -12,7 +12,7 @@ import numpy as np
 
 from reds.datasets.audio import Pcm, Waveform, to_pcm, to_waveform
 from reds.datasets.dataset import Features, Samples, Shape
-from reds.datasets.features import CLIP_SAMPLES, COEFFICIENTS, FRAMES, SAMPLE_RATE, mfcc
+from reds.datasets.features import CLIP_SAMPLES, COEFFICIENTS, FRAMES, SAMPLE_RATE, log_mel, mfcc
 from reds.errors import UsageError
 
 SILENCE, UNKNOWN = "silence", "unknown"
@@ -32,15 +32,18 @@ NOISE_PROBABILITY = 0.8
 LARGEST_NOISE_VOLUME = 0.1
 
 FEATURE_SHAPE = (FRAMES, COEFFICIENTS, 1)
+LOG_MEL_SHAPE = (prod(FEATURE_SHAPE),)
+"""A vector of this length is what front ends on microcontrollers hand over: log mel energies, frame by frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class SpeechPreprocessing:
-    """Time shift and background noise in training; MFCC always.
+    """Time shift and background noise in training; MFCC or log mel energies always.
 
     Args:
         noise: Recordings to cut background noise from.
-        output_shape: Any shape of 49 x 10 values, or of 25 x 10: frames every 40 ms instead of 20, for the DNN.
+        output_shape: Any map of 49 x 10 values, or any shape of 25 x 10: MFCC, of the latter frames every 40 ms instead
+            of 20, for the DNN. A vector of 490 values: log mel energies.
     """
 
     noise: Sequence[Waveform]
@@ -52,7 +55,8 @@ class SpeechPreprocessing:
         if prod(shape) not in (prod(FEATURE_SHAPE), _half_size()):
             raise UsageError(
                 f"The network reads inputs of shape {shape}, but speech comes as {FEATURE_SHAPE} or any shape of "
-                f"{prod(FEATURE_SHAPE)} or {_half_size()} values: choose a network that reads one of these."
+                f"{prod(FEATURE_SHAPE)} or {_half_size()} values, as {LOG_MEL_SHAPE} in log mel energies: choose a "
+                "network that reads one of these."
             )
         return replace(self, output_shape=shape)
 
@@ -73,7 +77,10 @@ class SpeechPreprocessing:
         return np.clip(varied, -1.0, 1.0, out=varied)
 
     def features(self, samples: Samples) -> Features:
-        coefficients = mfcc(to_waveform(samples))
+        waveforms = to_waveform(samples)
+        if self.output_shape == LOG_MEL_SHAPE:
+            return log_mel(waveforms).reshape(-1, *LOG_MEL_SHAPE)
+        coefficients = mfcc(waveforms)
         if prod(self.output_shape) == _half_size():
             coefficients = coefficients[:, ::2]
         return coefficients.reshape(-1, *self.output_shape)

@@ -29,7 +29,8 @@ def emit(
         supernet: what `finetune` returned.
         path: the file to write; it is whole or absent.
         type: "int8" or "float32".
-        calibration: (samples, *input shape) float32 inputs to measure activation ranges on; needed for int8.
+        calibration: (samples, *input shape) float32 inputs to measure activation ranges on; needed for int8. Should be
+            balanced over the classes, as those of `calibration_samples` are.
 
     Returns:
         The path written.

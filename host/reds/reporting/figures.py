@@ -53,6 +53,7 @@ RIVAL_NAMES = {
     "uniform": "uniform widths",
     "magnitude": "order by L1 norm",
     "random": "random order",
+    "sparse": "sparse weights",
     "from_scratch": "jointly from scratch",
 }
 """What the page calls a kind of baseline."""

@@ -17,6 +17,7 @@ from reds.errors import UsageError
 from reds.graph import Family, Ranked, Supernet
 from reds.inspecting import inspect
 from reds.measuring import measure_instructions
+from reds.model_file import decode, read_model_file
 from reds.pruning import prune
 from reds.run_folder import BASELINE_KINDS
 from reds.runtime import Runtime
@@ -61,18 +62,19 @@ def test_a_table_has_the_form_of_the_runs_own(finished: Path, kind: str) -> None
     table = table_of(finished, kind)
     assert set(own) <= set(table)
     assert [row["name"] for row in table["subnetworks"]] == [row["name"] for row in own["subnetworks"]]
-    assert [row["exit"] for row in table["subnetworks"]] == [row["exit"] for row in own["subnetworks"]]
+    exits = ["output" if kind == "sparse" else row["exit"] for row in own["subnetworks"]]
+    assert [row["exit"] for row in table["subnetworks"]] == exits
     for row, other in zip(own["subnetworks"], table["subnetworks"], strict=True):
         assert set(row) <= set(other)
         assert other["accuracies"] == [other["accuracy"]]
         assert 0 < other["accuracy"] <= 1
 
 
-@pytest.mark.parametrize(("kind", "epochs"), [("alone", 3), ("from_scratch", 3), ("uniform", 1), ("magnitude", 1)])
+@pytest.mark.parametrize(("kind", "epochs"), [("alone", 3), ("from_scratch", 3), ("uniform", 1), ("sparse", 1)])
 def test_epochs_are_those_of_the_run(finished: Path, kind: str, epochs: int) -> None:
     assert table_of(finished, kind)["epochs"] == epochs
     histories = list((finished / "baselines" / kind).rglob("epochs.json"))
-    assert len(histories) == (4 if kind == "alone" else 1)
+    assert len(histories) == (4 if kind in ("alone", "sparse") else 1)
     for history in histories:
         assert max(one["epoch"] for one in json.loads(history.read_text())) == epochs
 
@@ -83,6 +85,26 @@ def test_the_same_widths_cost_the_same(finished: Path, kind: str) -> None:
     for row, other in zip(own, table_of(finished, kind)["subnetworks"], strict=True):
         assert tuple(other["widths"]) == row["widths"]
         assert (other["macs"], other["parameters"]) == (row["macs"], row["parameters"])
+
+
+def test_sparse_networks_have_as_many_parameters_that_are_not_zero_and_are_as_large_as_ever(finished: Path) -> None:
+    own = inspect(finished / "model.tflite").subnetworks
+    for row, other in zip(own, table_of(finished, "sparse")["subnetworks"], strict=True):
+        assert other["nonzero_parameters"] == pytest.approx(min(row.parameters, own[0].parameters), abs=3)
+        for name in ("macs", "parameters", "flash_bytes", "arena_bytes"):
+            assert other[name] == getattr(own[0], name)
+
+
+def test_zeros_stay_zeros_in_int8(finished: Path) -> None:
+    sizes = [path.stat().st_size for path in (finished / "baselines" / "sparse").rglob("model.tflite")]
+    assert len(sizes) == 4
+    assert len(set(sizes)) == 1
+    table = table_of(finished, "sparse")["subnetworks"]
+    for index, row in enumerate(table):
+        network = decode(read_model_file(finished / f"baselines/sparse/seed-0/subnetwork-{index}/model.tflite"))
+        weights = [layer.weights for layer in network.layers if layer.weights is not None]
+        zeros = sum(np.count_nonzero(one == 0) for one in weights)
+        assert zeros >= row["parameters"] - row["nonzero_parameters"]
 
 
 @pytest.mark.parametrize("kind", ["uniform", "magnitude", "random"])

@@ -282,6 +282,8 @@ def test_prune_searches_width_and_depth_together(reds: Any, keras_file: Path, pi
     assert all(row["macs"] <= 0.9 * rows[0]["macs"] for row in rows[1:])
     assert reds("verify", folder / "model.tflite", "--samples", 5).code == 0
     assert reds("baseline", "uniform", "--run", folder, "--json").code == 0
+    shown = reds("baseline", "sparse", "--run", folder)
+    assert all(f"{row['parameters']:,} not zero" in shown.out for row in rows[1:]), shown.err
 
 
 def test_a_baseline_is_printed_and_kept_in_the_run(reds: Any, run_folder: Path, pictures: str, tmp_path: Path) -> None:

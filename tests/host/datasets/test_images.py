@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from reds.datasets.dataset import Split
 from reds.datasets.images import ImagePreprocessing, turn
@@ -30,7 +31,16 @@ def test_features_are_normalized_per_channel_in_any_shape_of_that_size() -> None
     flat = preprocessing.with_output_shape((12,)).features(images)
     np.testing.assert_array_equal(flat, features.reshape(4, 12))
     with pytest.raises(UsageError, match="fit each other"):
-        preprocessing.with_output_shape((2, 2, 1))
+        preprocessing.with_output_shape((2, 1, 1))
+
+
+def test_grey_images_are_the_brightness_of_colour_images() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8)
+    preprocessing = ImagePreprocessing((4, 6, 3)).with_output_shape((4, 6, 1))
+    expected = [[tf.image.rgb_to_grayscale(row / 255).numpy() for row in image] for image in images]
+    np.testing.assert_allclose(preprocessing.features(images), expected, atol=1e-3)
+    with pytest.raises(UsageError, match="fit each other"):
+        preprocessing.with_output_shape((4, 6, 3))
 
 
 def test_batches_without_augmentation_are_the_images_in_order_of_the_epoch() -> None:

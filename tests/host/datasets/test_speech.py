@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from reds.datasets.features import log_mel
 from reds.datasets.speech import FEATURE_SHAPE, SpeechPreprocessing, silence_clips
 from reds.errors import UsageError
 
@@ -47,9 +48,15 @@ def test_the_dnn_reads_every_other_frame() -> None:
     assert whole.shape == (2, *FEATURE_SHAPE)
     vector = preprocessing.with_output_shape((250,)).features(clips)
     np.testing.assert_array_equal(vector, whole[:, ::2].reshape(2, 250))
-    np.testing.assert_array_equal(preprocessing.with_output_shape((490,)).features(clips), whole.reshape(2, 490))
+    np.testing.assert_array_equal(preprocessing.with_output_shape((10, 49)).features(clips), whole.reshape(2, 10, 49))
     with pytest.raises(UsageError, match=r"\(28, 28, 1\)"):
         preprocessing.with_output_shape((28, 28, 1))
+
+
+def test_a_vector_of_all_frames_holds_log_mel_energies() -> None:
+    clips = np.random.default_rng(0).integers(-9999, 9999, (2, 16000), np.int16)
+    vector = SpeechPreprocessing(SILENT).with_output_shape((490,)).features(clips)
+    np.testing.assert_array_equal(vector, log_mel(clips.astype(np.float32) / 32768).reshape(2, 490))
 
 
 def test_silence_is_cut_from_noise_at_any_volume() -> None:

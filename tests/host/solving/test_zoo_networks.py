@@ -55,7 +55,7 @@ def fresh_supernet(name: str, calibration: np.ndarray) -> Supernet:
     return Supernet(family, tuple(batch_norms))
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "mobilenet_v1_025"])
+@pytest.mark.parametrize("name", ["autoencoder", "mobilenet_v1_025", "ds_cnn_s_log_mel"])
 def test_a_fresh_network_holds_every_proof_in_int8(name: str, tmp_path: Path) -> None:
     shape = zoo.build(name).input_shape[1:]
     calibration = np.random.default_rng(0).random((CALIBRATION_SAMPLES, *shape), np.float32)
