@@ -80,7 +80,7 @@ def train_sparse(
     norms = estimate_batch_norms(graph, inputs[:FIRST_STATISTICS_BATCHES], weights_of(graph), widths)
     model = SparseModel(Branch(graph, name, widths, norms), sparsity)
     session = Session(dataset, inputs, run_dir, progress)
-    session.train("sparse", model, schedule, lambda epoch: None, (sparsity, *arrays_of(graph)))
+    session.train("sparse", model, schedule, lambda _: ((0,),), (sparsity, *arrays_of(graph)))
     graph = with_weights(graph, model.weights_by_node())
     norms = estimate_batch_norms(graph, inputs, weights_of(graph), widths)
     return Supernet(Family(with_weights(graph, norms), (), (), (Subnetwork(name, widths),)), (norms,))
