@@ -20,11 +20,12 @@ from comparison import Task, complete, reds, tasks
 
 from reds.cli import options
 from reds.cli.demo import EPOCHS, FINETUNE_EPOCHS
-from reds.run_folder import BASELINE_KINDS
 
 DATA = "speech_commands"
 FAMILY = "reds"
 """The kind of the run itself."""
+
+KINDS = (FAMILY, "alone", "uniform", "magnitude", "random")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("record", type=Path, metavar="RECORD.json")
     parser.add_argument("--architectures", type=options.names, default=("ds_cnn_s",), metavar="NAME,...")
     parser.add_argument("--seeds", type=options.seeds, default=(0, 1, 2), metavar="S,...")
-    parser.add_argument("--kinds", type=options.names, default=(FAMILY, *BASELINE_KINDS), metavar="KIND,...")
+    parser.add_argument("--kinds", type=options.names, default=KINDS, metavar="KIND,...")
     parser.add_argument("--budgets", default="0.25,0.5,0.75", metavar="B,...")
     parser.add_argument("--training-epochs", type=options.positive, default=EPOCHS)
     parser.add_argument("--finetuning-epochs", type=options.not_negative, default=FINETUNE_EPOCHS)
