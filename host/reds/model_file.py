@@ -264,6 +264,7 @@ def decode(file: ModelFile) -> CompiledNetwork:
         layers=layers,
         exits=tuple(CompiledExit(text(exit.name), exit.tap, exit.threshold) for exit in plan.exits),
         subnetworks=tuple(_decode_subnetwork(plan, layers, element_type, s) for s in plan.subnetworks),
+        batch=int(plan.input.shape[0]),
     )
 
 
@@ -347,7 +348,7 @@ def _layer_inputs(plan: schema.PlanT) -> dict[int, tuple[int, ...]]:
     inputs: dict[int, tuple[int, ...]] = {}
     for subnetwork in plan.subnetworks:
         written = {step.output for step in subnetwork.steps}
-        writers, last_at = {0: INPUT}, {plan.input.offset: INPUT}
+        writers, last_at = {0: INPUT}, {subnetwork.tensors[0].offset: INPUT}
         for step in subnetwork.steps:
             read = _tensors_read(plan, step)
             views = {tensor: last_at[subnetwork.tensors[tensor].offset] for tensor in read if tensor not in written}
