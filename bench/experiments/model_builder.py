@@ -80,7 +80,9 @@ class LayerSpec:
 class NetworkBuilder:
     """Builds layers and subnetworks of them that all have the input's and the output's full channels."""
 
-    def __init__(self, element_type: ElementType, input_shape: Shape, seed: int, loudness: float = 1.0) -> None:
+    def __init__(
+        self, element_type: ElementType, input_shape: Shape, seed: int, loudness: float = 1.0, batch: int = 1
+    ) -> None:
         """Starts a network.
 
         Args:
@@ -89,8 +91,10 @@ class NetworkBuilder:
             seed: decides every number.
             loudness: how far outputs spread; with a large value most of them are clipped and requantisation
                 multiplies by more than 1.
+            batch: samples of one inference.
         """
         self._type = element_type
+        self._batch = batch
         self._loudness = loudness
         self._input_shape = input_shape
         self._random = np.random.default_rng(seed)
@@ -122,15 +126,16 @@ class NetworkBuilder:
             layers,
             (CompiledExit("output", len(layers) - 1),),
             subnetworks,
+            self._batch,
         )
 
     def input(self, samples: int) -> NDArray:
-        """Random inputs, (samples, *input shape)."""
+        """Random inputs, (samples, *input shape), or with a batch above 1 (samples, batch, *input shape)."""
+        shape = (samples, *self._input_shape) if self._batch == 1 else (samples, self._batch, *self._input_shape)
         if self._input_type != np.float32:
             limits = np.iinfo(self._input_type)
-            shape = (samples, *self._input_shape)
             return self._random.integers(limits.min, limits.max + 1, shape, self._input_type)
-        return self._random.normal(size=(samples, *self._input_shape)).astype(np.float32)
+        return self._random.normal(size=shape).astype(np.float32)
 
     def _layers(self, specs: Sequence[LayerSpec]) -> tuple[CompiledLayer, ...]:
         layers: list[CompiledLayer] = []

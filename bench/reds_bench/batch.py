@@ -33,7 +33,7 @@ def run_batch(
     Args:
         bench: the device.
         subnetwork: its number.
-        inputs: (samples, ...) in the type of the model's input.
+        inputs: (samples, ...) in the type of the model's input; of a model with a batch above 1 a sample is a batch.
         output_type: type of the model's output; by default its bytes are returned.
         advance: called after each sample.
 

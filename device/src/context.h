@@ -39,6 +39,9 @@ struct Context {
 
   // The first step that ran in this subnetwork. What is needed of earlier ones was brought over from another.
   uint32_t first_step;
+
+  // Samples whose output is not there yet, that of the running one included; 0 where no inference runs.
+  uint32_t samples_left;
 };
 
 static_assert(sizeof(Context) <= sizeof(reds_context), "reds_context must hold the private context");

@@ -133,7 +133,7 @@ class Change {
 
   // Finds what has to be moved. False where the inference cannot go on there.
   bool Prepare() {
-    if (next_ == 0 || next_ == wanted_.size() || !CanRescale()) return false;
+    if (next_ == 0 || next_ == wanted_.size() || !CanRescale() || BatchOf(*context_.plan) > 1) return false;
     for (uint32_t step = next_; step < wanted_.size(); ++step) {
       for (uint32_t input = 0; input < wanted_.InputCount(step); ++input) {
         if (!Need(wanted_.WriterOf(step, input))) return false;
@@ -160,6 +160,7 @@ class Change {
     context_.tensors = &wanted_.tensors();
     context_.first_step = next_;
     context_.next_step = next_;
+    context_.samples_left = 1;
   }
 
  private:

@@ -18,7 +18,7 @@ using schema::Subnetwork;
 using schema::Tensor;
 
 // Sizes and offsets are below 2^31, so that kernels can count in int32_t.
-constexpr uint64_t kMaximumBytes = INT32_MAX;
+constexpr uint32_t kMaximumBytes = INT32_MAX;
 
 // The model and the plan, while they are checked, with what is asked for at every step.
 struct Checked {
@@ -28,6 +28,7 @@ struct Checked {
   const Layers* layers;
   const Words* constants;
   ElementType element_type;
+  uint32_t batch = 1;
 
   Checked(const tflite::Model& checked_model, const schema::Plan& checked_plan)
       : model(checked_model),
@@ -44,9 +45,9 @@ struct Checked {
   bool is_int16() const { return element_type == ElementType::Int16; }
 #endif
   bool is_quantized() const { return is_int8() || is_int16(); }
-  uint64_t weight_bytes() const { return is_quantized() ? sizeof(int8_t) : sizeof(float); }
+  uint32_t weight_bytes() const { return is_quantized() ? sizeof(int8_t) : sizeof(float); }
 
-  uint64_t element_bytes() const {
+  uint32_t element_bytes() const {
     if (is_int16()) return sizeof(int16_t);
     return is_int8() ? sizeof(int8_t) : sizeof(float);
   }
@@ -56,7 +57,7 @@ struct Checked {
     return !is_int8() || (zero_point >= INT8_MIN && zero_point <= INT8_MAX);
   }
 
-  uint64_t ElementBytes(const Port& port) const {
+  uint32_t ElementBytes(const Port& port) const {
     if (port.type() == PortType::OfPlan) return element_bytes();
     return port.type() == PortType::UInt8 ? sizeof(uint8_t) : sizeof(float);
   }
@@ -67,10 +68,11 @@ bool HasElements(const Vector* vector) {
   return vector != nullptr && vector->size() > 0;
 }
 
-uint64_t MapArea(uint32_t height, uint32_t width) { return uint64_t{height} * width; }
-uint64_t InputArea(const Layer& layer) { return MapArea(layer.input_height(), layer.input_width()); }
-uint64_t OutputArea(const Layer& layer) { return MapArea(layer.output_height(), layer.output_width()); }
-uint64_t KernelArea(const Layer& layer) { return MapArea(layer.kernel_height(), layer.kernel_width()); }
+// Of sizes below 2^16.
+uint32_t MapArea(uint32_t height, uint32_t width) { return height * width; }
+uint32_t InputArea(const Layer& layer) { return MapArea(layer.input_height(), layer.input_width()); }
+uint32_t OutputArea(const Layer& layer) { return MapArea(layer.output_height(), layer.output_width()); }
+uint32_t KernelArea(const Layer& layer) { return MapArea(layer.kernel_height(), layer.kernel_width()); }
 
 // ---- Layers ----
 
@@ -170,9 +172,9 @@ bool IsProductOfMatrices(const Layer& layer) {
 uint64_t Taps(const Layer& layer) {
   switch (layer.operation()) {
     case Operation::Conv2D:
-      return KernelArea(layer) * (layer.input_channels() / GroupsOf(layer));
+      return uint64_t{KernelArea(layer)} * (layer.input_channels() / GroupsOf(layer));
     case Operation::TransposeConv:
-      return KernelArea(layer) * layer.input_channels();
+      return uint64_t{KernelArea(layer)} * layer.input_channels();
     case Operation::FullyConnected:
       return layer.input_channels();
     case Operation::DepthwiseConv2D:
@@ -211,8 +213,8 @@ uint64_t ProductsOfInt8(const Checked& checked, const Layer& layer) {
 // A whole map, or for all positions one of all channels or one element.
 bool IsSecondSize(const Checked& checked, const Layer& layer, uint64_t bytes) {
   const bool is_one_element = KernelArea(layer) == InputArea(layer) && bytes == checked.element_bytes();
-  return is_one_element ||
-         bytes == InputArea(layer) / KernelArea(layer) * layer.input_channels() * checked.element_bytes();
+  return is_one_element || bytes == uint64_t{InputArea(layer) / KernelArea(layer)} * layer.input_channels() *
+                                        checked.element_bytes();
 }
 
 // The second map of an operation on two has the first one's size, or one position for all of them.
@@ -289,20 +291,23 @@ bool LayerHolds(const Checked& checked, const Layer& layer) {
 bool IsAligned(uint32_t offset) { return offset % conventions::kTensorAlignment == 0; }
 
 bool TensorHolds(const Checked& checked, const Tensor& tensor) {
-  return tensor.channels() > 0 && IsAligned(tensor.offset()) &&
+  return tensor.channels() > 0 && IsAligned(tensor.offset()) && tensor.offset() <= kMaximumBytes &&
          checked.IsAllowedZeroPoint(tensor.zero_point());
 }
 
 // The bytes of the arena that a tensor takes.
 struct Range {
-  uint64_t begin, end;
+  uint32_t begin, end;
 
   bool Overlaps(const Range& other) const { return begin < other.end && other.begin < end; }
   bool operator==(const Range& other) const { return begin == other.begin && end == other.end; }
 };
 
-Range RangeOf(const Tensor& tensor, uint64_t area, uint64_t element_bytes) {
-  return {tensor.offset(), tensor.offset() + area * tensor.channels() * element_bytes};
+// One of 2^31 bytes stands for every larger tensor too; none is in an arena.
+Range RangeOf(const Tensor& tensor, uint32_t area, uint32_t element_bytes) {
+  const uint64_t bytes = uint64_t{area} * (tensor.channels() * element_bytes);
+  const uint32_t limited = bytes > kMaximumBytes ? kMaximumBytes + 1 : static_cast<uint32_t>(bytes);
+  return {tensor.offset(), tensor.offset() + limited};
 }
 
 bool PortTypeHolds(const Checked& checked, const Port& port) {
@@ -322,21 +327,25 @@ bool PortTypeHolds(const Checked& checked, const Port& port) {
 }
 
 bool PortHolds(const Checked& checked, const Port* port) {
-  if (port == nullptr || !HasElements(port->shape()) || port->bytes() == 0 || !IsAligned(port->offset()))
-    return false;
+  if (port == nullptr || !HasElements(port->shape()) || port->offset() > kMaximumBytes) return false;
   if (!PortTypeHolds(checked, *port)) return false;
   uint64_t bytes = checked.ElementBytes(*port);
   for (const uint32_t dimension : *port->shape()) {
     bytes *= dimension;
     if (bytes == 0 || bytes > kMaximumBytes) return false;
   }
-  return bytes == port->bytes();
+  return port->shape()->Get(0) == BatchOf(checked.plan) &&
+         bytes == uint64_t{port->bytes()} * port->shape()->Get(0);
 }
 
-// The tensor is where the port says, and means the same numbers; those of a port of another type stand there alone.
-bool IsAtPort(const Checked& checked, const Tensor& tensor, uint64_t area, const Port& port) {
+// The place in the arena behind the first samples of a port that holds.
+uint32_t EndOf(const Port& port, uint32_t samples) { return port.offset() + port.bytes() * samples; }
+
+// The tensor is that sample of the port, and means the same numbers; those of a port of another type stand there alone.
+bool IsAtPort(const Checked& checked, const Tensor& tensor, uint32_t area, const Port& port,
+              uint32_t sample) {
   const Range range = RangeOf(tensor, area, checked.ElementBytes(port));
-  if (range.begin != port.offset() || range.end - range.begin != port.bytes()) return false;
+  if (range.begin != EndOf(port, sample) || range.end != EndOf(port, sample + 1)) return false;
   return !checked.is_quantized() || port.type() != PortType::OfPlan ||
          (tensor.zero_point() == port.zero_point() && BitsOf(tensor.scale()) == BitsOf(port.scale()));
 }
@@ -608,17 +617,17 @@ struct RunList {
   const Checked& checked;
   const Steps& steps;
   const Tensors& tensors;
-  uint32_t arena_bytes;
+  uint32_t begin, end;  // of what it may write
 
   const Step& step(uint32_t index) const { return *steps.Get(index); }
   const Tensor& tensor(uint32_t index) const { return *tensors.Get(index); }
   const Layer& layer(const Step& step) const { return *checked.layers->Get(step.layer()); }
 
-  uint64_t InputBytes(const Step& step) const {
+  uint32_t InputBytes(const Step& step) const {
     return ReadsPort(step) ? checked.ElementBytes(*checked.plan.input()) : checked.element_bytes();
   }
 
-  uint64_t OutputBytes(const Step& step) const {
+  uint32_t OutputBytes(const Step& step) const {
     return WritesPort(step) ? checked.ElementBytes(*checked.plan.output()) : checked.element_bytes();
   }
 
@@ -626,7 +635,7 @@ struct RunList {
   bool ReadsPort(const Step& step) const { return layer(step).operation() == Operation::Quantize; }
   bool WritesPort(const Step& step) const { return layer(step).operation() == Operation::Dequantize; }
 
-  Range InputRange(const Step& step, uint32_t read, uint64_t area) const {
+  Range InputRange(const Step& step, uint32_t read, uint32_t area) const {
     return RangeOf(tensor(read), area, InputBytes(step));
   }
 
@@ -683,7 +692,7 @@ uint32_t SecondChannels(const Layer& layer, uint32_t first) {
 bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInputs& further) {
   const Layer& layer = list.layer(step);
   const uint32_t first = list.tensor(step.input()).channels();
-  uint64_t all = first;
+  uint32_t all = first;
   for (uint32_t index = 0; index < further.count; ++index) {
     const uint32_t channels = list.tensor(further.tensors[index]).channels();
     if (TakesTwo(layer.operation()) && channels != SecondChannels(layer, first)) return false;
@@ -693,12 +702,12 @@ bool FurtherChannelsHold(const RunList& list, const Step& step, const FurtherInp
 }
 
 // The network's input has all its channels in every subnetwork, and the place, size and type of the port.
-bool IsPort(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
+bool IsPort(const RunList& list, const Step& step, uint32_t tensor, uint32_t area) {
   const Port& port = *list.checked.plan.input();
   if (list.ReadsPort(step) != (port.type() != PortType::OfPlan)) return false;
   const Tensor& input = list.tensor(tensor);
   const bool whole = tensor != step.input() || input.channels() == list.layer(step).input_channels();
-  return whole && IsAtPort(list.checked, input, area, port);
+  return whole && IsAtPort(list.checked, input, area, port, list.checked.batch - 1);
 }
 
 // Whether one of the first steps writes the tensor.
@@ -725,7 +734,7 @@ bool OutputsDiffer(const RunList& list) {
 
 // Walks back from a step to the one that wrote what it reads: sizes agree, and nothing in between has overwritten
 // it.
-bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor, uint64_t area) {
+bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor, uint32_t area) {
   const bool of_plan = !list.ReadsPort(list.step(index));
   const Range input = list.InputRange(list.step(index), tensor, area);
   for (uint32_t earlier = index; earlier-- > 0;) {
@@ -737,15 +746,15 @@ bool InputIsLive(const RunList& list, uint32_t index, uint32_t tensor, uint64_t 
   return IsView(list, tensor) && IsPort(list, list.step(index), tensor, area);
 }
 
-int32_t PositionBytes(const Tensor& tensor, uint64_t element_bytes) {
+int32_t PositionBytes(const Tensor& tensor, uint32_t element_bytes) {
   return static_cast<int32_t>(tensor.channels() * element_bytes);
 }
 
 // What overlaps does so where the kernel reads before it writes.
-bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint64_t area) {
+bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint32_t area) {
   const Range input = list.InputRange(step, tensor, area);
   const Range output = list.OutputRange(step);
-  if (input.end > list.arena_bytes || output.end > list.arena_bytes) return false;
+  if (output.begin < list.begin || input.end > list.end || output.end > list.end) return false;
   if (!input.Overlaps(output)) return true;
   const Overlap allowed =
       OverlapOf(list.layer(step), PositionBytes(list.tensor(tensor), list.InputBytes(step)),
@@ -754,11 +763,11 @@ bool PlacesHold(const RunList& list, const Step& step, uint32_t tensor, uint64_t
 }
 
 // `area` is that of the tensor, as the step reads it.
-bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor, uint64_t area) {
+bool InputHolds(const RunList& list, uint32_t index, uint32_t tensor, uint32_t area) {
   return PlacesHold(list, list.step(index), tensor, area) && InputIsLive(list, index, tensor, area);
 }
 
-uint64_t FurtherArea(const Layer& layer) {
+uint32_t FurtherArea(const Layer& layer) {
   if (layer.operation() == Operation::BatchMatMul) {
     return MapArea(layer.input_height(), layer.kernel_width() == 2 ? layer.output_channels() : Depth(layer));
   }
@@ -799,10 +808,13 @@ bool OutputHolds(const RunList& list) {
   const Tensor& output = list.tensor(last.output());
   return list.WritesPort(last) == (port.type() != PortType::OfPlan) &&
          output.channels() == list.layer(last).output_channels() &&
-         IsAtPort(list.checked, output, OutputArea(list.layer(last)), port);
+         IsAtPort(list.checked, output, OutputArea(list.layer(last)), port, 0);
 }
 
 // ---- Subnetworks ----
+
+// Its steps may use all of the arena but the samples of the input that wait and those of the output that are done, where an
+// inference has several.
 
 bool SubnetworkHolds(const Checked& checked, const Subnetwork& subnetwork) {
   if (subnetwork.name() == nullptr || subnetwork.exit() >= checked.plan.exits()->size()) return false;
@@ -812,7 +824,12 @@ bool SubnetworkHolds(const Checked& checked, const Subnetwork& subnetwork) {
   for (const Tensor* tensor : *subnetwork.tensors()) {
     if (!TensorHolds(checked, *tensor)) return false;
   }
-  const RunList list = {checked, *subnetwork.steps(), *subnetwork.tensors(), subnetwork.arena_bytes()};
+  RunList list = {checked, *subnetwork.steps(), *subnetwork.tensors(), 0, subnetwork.arena_bytes()};
+  if (const uint32_t others = checked.batch - 1) {
+    list.begin = EndOf(*checked.plan.input(), others);
+    list.end = EndOf(*checked.plan.output(), 1);
+    if (EndOf(*checked.plan.output(), checked.batch) > subnetwork.arena_bytes()) return false;
+  }
   const uint32_t steps = list.steps.size();
   for (uint32_t index = 0; index < steps; ++index) {
     if (!StepHolds(list, index)) return false;
@@ -864,10 +881,11 @@ bool IsComplete(const Checked& checked) {
 }  // namespace
 
 bool KeepsRules(const tflite::Model& model, const schema::Plan& plan) {
-  const Checked checked(model, plan);
+  Checked checked(model, plan);
   if (!IsComplete(checked) || !PortHolds(checked, plan.input()) || !PortHolds(checked, plan.output())) {
     return false;
   }
+  checked.batch = BatchOf(plan);
   for (const Layer* layer : *checked.layers) {
     if (!LayerHolds(checked, *layer)) return false;
   }

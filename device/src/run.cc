@@ -1,5 +1,6 @@
 // Running a subnetwork: each step of its run list becomes the operands of one kernel.
 
+#include <cstring>
 #include <type_traits>
 
 #include "kernels/kernels.h"
@@ -664,6 +665,20 @@ void BeginInference(Context& context) {
   context.tensors = subnetwork.tensors();
   context.first_step = 0;
   context.next_step = 0;
+  context.samples_left = BatchOf(*context.plan);
+}
+
+void CopySample(const Context& context, const schema::Port& port, uint32_t from, uint32_t to) {
+  uint8_t* samples = context.arena + port.offset();
+  std::memcpy(samples + to * port.bytes(), samples + from * port.bytes(), port.bytes());
+}
+
+// Steps read the last sample of the input and write the first one of the output, so that samples run from the last to
+// the first.
+void BeginNextSample(Context& context) {
+  CopySample(context, *context.plan->output(), 0, context.samples_left);
+  CopySample(context, *context.plan->input(), context.samples_left - 1, BatchOf(*context.plan) - 1);
+  context.next_step = 0;
 }
 
 void RunStep(const Context& context) {
@@ -691,7 +706,7 @@ reds_type TypeOf(const Context& context, const schema::Port& port) {
 reds_tensor DescribePort(const Context& context, const schema::Port& port) {
   reds_tensor tensor = {};
   tensor.data = context.arena + port.offset();
-  tensor.bytes = port.bytes();
+  tensor.bytes = size_t{BatchOf(*context.plan)} * port.bytes();
   tensor.type = TypeOf(context, port);
   if (tensor.type != REDS_FLOAT32) {
     tensor.scale = port.scale();
@@ -819,17 +834,19 @@ reds_tensor reds_output(const reds_context* context) {
 }
 
 void reds_invoke(reds_context* context) {
-  reds::Private(context).next_step = 0;
+  reds::Private(context).samples_left = 0;
   while (reds_step(context) != REDS_DONE) {
   }
 }
 
 reds_status reds_step(reds_context* context) {
   reds::Context& self = reds::Private(context);
-  if (self.next_step == 0 || self.next_step == self.steps->size()) reds::BeginInference(self);
+  if (self.samples_left == 0) reds::BeginInference(self);
   reds::Observe(self, false);
   reds::RunStep(self);
   reds::Observe(self, true);
-  ++self.next_step;
-  return self.next_step < self.steps->size() ? REDS_OK : REDS_DONE;
+  if (++self.next_step < self.steps->size()) return REDS_OK;
+  if (--self.samples_left == 0) return REDS_DONE;
+  reds::BeginNextSample(self);
+  return REDS_OK;
 }

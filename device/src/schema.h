@@ -26,6 +26,9 @@ using Tensors = flatbuffers::Vector<const schema::Tensor*>;
 using Ranking = flatbuffers::Vector<const schema::Rank*>;
 using Words = flatbuffers::Vector<uint32_t>;
 
+// Samples of one inference: the first dimension of both ports.
+inline uint32_t BatchOf(const schema::Plan& plan) { return plan.input()->shape()->Get(0); }
+
 // Whether int8 elements of two tensors mean the same numbers.
 inline bool HaveOneQuantization(const schema::Tensor& first, const schema::Tensor& second) {
   return first.zero_point() == second.zero_point() && BitsOf(first.scale()) == BitsOf(second.scale());

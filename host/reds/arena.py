@@ -1,6 +1,6 @@
 """Places activation tensors in the arena.
 
-The input lies at offset 0 and the output at one offset in every subnetwork.
+The input lies at the begin of the arena and the output at one offset in every subnetwork.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +35,33 @@ def place(family: Sequence[Tensors], exact: bool = True) -> tuple[Placement, ...
     choices = [_place_all(family, output_at) for output_at in _output_offsets(family)]
     best = min(choices, key=lambda placements: [placement.arena_bytes for placement in placements])
     return _improved(family, best) if exact else best
+
+
+def place_batch(
+    family: Sequence[Tensors], placements: Sequence[Placement], batch: int
+) -> tuple[tuple[Placement, ...], int]:
+    """Makes room for the samples of a batch, which run one after the other.
+
+    Those of the input lie side by side before all tensors but the input, which is the last one; those of the output lie
+    side by side behind all tensors.
+
+    Args:
+        family: per subnetwork its tensors, of one sample.
+        placements: what `place` gave for them.
+        batch: samples of an inference.
+
+    Returns:
+        Per subnetwork where the tensors of one sample lie, and where the first sample of the input does.
+    """
+    if batch == 1:
+        return tuple(placements), placements[0].offsets[0]
+    others = (batch - 1) * family[0].sizes[0]
+    begin = align(others)
+    inner = [[begin + offset for offset in placement.offsets[:-1]] for placement in placements]
+    ends = (_end(offsets, tensors.sizes[:-1]) for offsets, tensors in zip(inner, family, strict=True))
+    output_at = align(max(ends))
+    arena_bytes = output_at + batch * family[0].sizes[-1]
+    return tuple(Placement((*offsets, output_at), arena_bytes) for offsets in inner), begin - others
 
 
 def _output_offsets(family: Sequence[Tensors]) -> list[int]:

@@ -229,6 +229,8 @@ class CompiledNetwork:
     layers: tuple[CompiledLayer, ...]
     exits: tuple[CompiledExit, ...]
     subnetworks: tuple[CompiledSubnetwork, ...]
+    batch: int = 1
+    """Samples of one inference. Everything else is of one of them."""
 
     @property
     def input_dtype(self) -> np.dtype:
@@ -244,7 +246,7 @@ class CompiledNetwork:
 
     def macs(self, subnetwork: int) -> int:
         """Multiply-accumulates of one inference."""
-        return sum(
+        return self.batch * sum(
             self.layers[step.layer].macs(step.input_channels, step.output_channels)
             for step in self.subnetworks[subnetwork].steps
         )

@@ -272,6 +272,7 @@ def decode(file: ModelFile) -> CompiledNetwork:
             _decode_subnetwork(plan, layers, element_type, subnetwork, stand_ins_of(own, common))
             for subnetwork, own in zip(plan.subnetworks, sources, strict=True)
         ),
+        batch=int(plan.input.shape[0]),
     )
 
 
@@ -354,7 +355,7 @@ def _sources(plan: schema.PlanT, subnetwork: schema.SubnetworkT) -> Sources:
     """What the layers of a subnetwork take."""
     sources: dict[int, tuple[int, ...]] = {}
     written = {step.output for step in subnetwork.steps}
-    writers, last_at = {0: INPUT}, {plan.input.offset: INPUT}
+    writers, last_at = {0: INPUT}, {subnetwork.tensors[0].offset: INPUT}
     for step in subnetwork.steps:
         read = _tensors_read(plan, step)
         views = {tensor: last_at[subnetwork.tensors[tensor].offset] for tensor in read if tensor not in written}

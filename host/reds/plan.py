@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
-from reds.arena import place
+from reds.arena import place, place_batch
 from reds.compiled import (
     CompiledLayer,
     CompiledNetwork,
@@ -113,6 +113,8 @@ LARGEST_MEAN_SHIFT = 23
 """Of a mean, with the bits of the number of values, so that a shifted sum of 8-bit differences has 31."""
 LARGEST_UPSAMPLING = 40
 """From 41 on, TFLite Micro's single-precision positions are not always exact."""
+LARGEST_ARENA = 0x7FFFFFFF
+LARGEST_UINT32 = 0xFFFFFFFF
 LARGEST_UINT16 = 0xFFFF
 LARGEST_UINT8 = 0xFF
 
@@ -203,7 +205,8 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
         if count > limit:
             raise UsageError(f"The network has {count} {what}; the file format holds up to {limit}.")
     pool = ConstantPool()
-    placements = place([_tensors_to_place(network, i) for i in range(len(network.subnetworks))])
+    family = [_tensors_to_place(network, i) for i in range(len(network.subnetworks))]
+    placements, input_at = place_batch(family, place(family), network.batch)
     plan = schema.PlanT()
     plan.formatMajor, plan.formatMinor = conventions.FORMAT_MAJOR, conventions.FORMAT_MINOR
     plan.crc32 = CRC_PLACEHOLDER
@@ -218,9 +221,19 @@ def encode_plan(network: CompiledNetwork, weight_buffers: Mapping[int, int], mea
     first, last = network.subnetworks[0].steps[0], network.subnetworks[0].steps[-1]
     plan.input = _port(network, network.input_shape, network.input_dtype, first.input_quantization)
     plan.output = _port(network, network.output_shape, network.output_dtype, last.output_quantization)
-    plan.input.offset, plan.output.offset = placements[0].offsets[0], placements[0].offsets[-1]
+    plan.input.offset, plan.output.offset = input_at, placements[0].offsets[-1]
+    _check_sizes(plan)
     apply_measurements(plan, measurements)
     return pack_plan(plan)
+
+
+def _check_sizes(plan: schema.PlanT) -> None:
+    for what, limit, count in (
+        ("bytes of an arena", LARGEST_ARENA, max(subnetwork.arenaBytes for subnetwork in plan.subnetworks)),
+        ("multiply-accumulates", LARGEST_UINT32, max(subnetwork.macs for subnetwork in plan.subnetworks)),
+    ):
+        if count > limit:
+            raise UsageError(f"An inference of the network needs {count} {what}; the file format holds up to {limit}.")
 
 
 def pack_plan(plan: schema.PlanT) -> bytes:
@@ -406,7 +419,7 @@ def _port(
     network: CompiledNetwork, shape: tuple[int, ...], dtype: np.dtype, quantization: Quantization | None
 ) -> schema.PortT:
     port = schema.PortT()
-    port.shape = np.array((1, *shape), np.uint32)
+    port.shape = np.array((network.batch, *shape), np.uint32)
     port.bytes = math.prod(shape) * dtype.itemsize
     if dtype != network.element_type.dtype:
         port.type = PORT_TYPES[dtype]

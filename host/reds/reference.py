@@ -21,18 +21,23 @@ def run_tflite_micro(model: bytes, inputs: NDArray) -> NDArray:
 
     Args:
         model: a TFLite file's bytes.
-        inputs: (samples, *input shape) in the model's own type.
+        inputs: (inferences, *input shape) in the model's own type; if its batch is above 1 the input shape has it.
 
     Returns:
-        (samples, *output shape) in the model's own type.
+        (inferences, *output shape) in the model's own type, with the batch as `inputs` has it.
     """
     interpreter = tflm.Interpreter.from_bytes(model, arena_size=_arena_bytes(model))
     outputs = []
-    for sample in inputs:
-        interpreter.set_input(sample[np.newaxis], 0)
+    shape = interpreter.get_input_details(0)["shape"]
+    for one in inputs:
+        interpreter.set_input(one.reshape(shape), 0)
         interpreter.invoke()
-        outputs.append(np.array(interpreter.get_output(0)[0]))
+        outputs.append(_without_batch_of_one(np.array(interpreter.get_output(0))))
     return np.stack(outputs)
+
+
+def _without_batch_of_one(output: NDArray) -> NDArray:
+    return output if len(output) > 1 else output[0]
 
 
 def _arena_bytes(model: bytes) -> int:
@@ -50,10 +55,10 @@ def run_litert(model: bytes, inputs: NDArray) -> NDArray:
 
     Args:
         model: a TFLite file's bytes.
-        inputs: (samples, *input shape) in the model's own type.
+        inputs: as in `run_tflite_micro`.
 
     Returns:
-        (samples, *output shape) in the model's own type.
+        As of `run_tflite_micro`.
     """
     interpreter = LiteRT(
         model_content=model,
@@ -61,11 +66,11 @@ def run_litert(model: bytes, inputs: NDArray) -> NDArray:
         experimental_preserve_all_tensors=True,
     )
     interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
+    source = interpreter.get_input_details()[0]
     target = interpreter.get_output_details()[0]["index"]
     outputs = []
-    for sample in inputs:
-        interpreter.set_tensor(source, sample[np.newaxis])
+    for one in inputs:
+        interpreter.set_tensor(source["index"], one.reshape(source["shape"]))
         interpreter.invoke()
-        outputs.append(np.array(interpreter.get_tensor(target)[0]))
+        outputs.append(_without_batch_of_one(np.array(interpreter.get_tensor(target))))
     return np.stack(outputs)

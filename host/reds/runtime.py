@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,9 @@ class Runtime:
         self._open(self.arena, arena_bytes, trust_flash=True)
         plan = _plan_of(self._model)
         self.input = self._view(self._library.functions.reds_input(self._context), plan.Input())
-        """The network's input in the arena, (*input shape)."""
+        """The network's input in the arena, (*input shape), which begins with the batch if that is above 1."""
         self.output = self._view(self._library.functions.reds_output(self._context), plan.Output())
-        """The network's output in the arena, (*output shape)."""
+        """The network's output in the arena, (*output shape), with the batch as `input` has it."""
         self._step_layers = _step_layers(plan)
 
     def _open(self, arena: NDArray[np.uint8], arena_bytes: int, trust_flash: bool) -> None:
@@ -162,7 +163,7 @@ class Runtime:
             functions.REDS_UINT8: np.uint8,
         }
         memory = self._library.ffi.buffer(tensor.data, tensor.bytes)
-        return np.frombuffer(memory, dtypes[tensor.type]).reshape(tuple(port.ShapeAsNumpy())[1:])
+        return np.frombuffer(memory, dtypes[tensor.type]).reshape(inference_shape(port.ShapeAsNumpy()))
 
     @property
     def arena(self) -> NDArray[np.uint8]:
@@ -261,10 +262,10 @@ class Runtime:
         """Runs the selected subnetwork.
 
         Args:
-            x: (*input shape) or (samples, *input shape) in the model's own type.
+            x: (*input shape) or (inferences, *input shape) in the model's own type, with `input`'s shape.
 
         Returns:
-            (*output shape) or (samples, *output shape) in the model's own type.
+            (*output shape) or (inferences, *output shape) in the model's own type, with `output`'s shape.
 
         Raises:
             UsageError: if `x` has another type or shape.
@@ -272,12 +273,10 @@ class Runtime:
         x = self._checked_input(x)
         if x.ndim == self.input.ndim:
             return self._invoke_one(x)
-        return np.array([self._invoke_one(sample) for sample in x], self.output.dtype).reshape(
-            len(x), *self.output.shape
-        )
+        return np.array([self._invoke_one(one) for one in x], self.output.dtype).reshape(len(x), *self.output.shape)
 
-    def _invoke_one(self, sample: NDArray) -> NDArray:
-        self.input[...] = sample
+    def _invoke_one(self, x: NDArray) -> NDArray:
+        self.input[...] = x
         self._library.functions.reds_invoke(self._context)
         return self.output.copy()
 
@@ -287,7 +286,9 @@ class Runtime:
             hint = "" if self.input.dtype == np.float32 else " Use `quantize` first."
             raise UsageError(f"`x` must be of the model's own type {self.input.dtype}. Received: {x.dtype}.{hint}")
         if self.input.shape not in (x.shape, x.shape[1:]):
-            raise UsageError(f"`x` must have the shape {self.input.shape}, or that of a batch. Received: {x.shape}")
+            raise UsageError(
+                f"`x` must have the shape {self.input.shape}, or that of several of them. Received: {x.shape}"
+            )
         return x
 
     def step(self) -> bool:
@@ -340,22 +341,29 @@ class Runtime:
             x: (*input shape) in the model's own type.
 
         Returns:
-            The operations in the order they ran.
+            The operations in the order they ran, those of a batch's every sample.
 
         Raises:
             UsageError: if `x` has another type or shape.
         """
         x = self._checked_input(x)
         if x.ndim != self.input.ndim:
-            raise UsageError(f"`x` must be one sample of shape {self.input.shape}. Received: {x.shape}")
+            raise UsageError(f"`x` must be of one inference, of shape {self.input.shape}. Received: {x.shape}")
         self.invoke(x)  # ends an inference that was begun
         self.input[...] = x
         times = []
-        for step, (layer, operation) in enumerate(self._step_layers[self.selected]):
-            begin = time.perf_counter_ns()
-            self.step()
-            times.append(OperationTime(step, layer, operation, time.perf_counter_ns() - begin))
+        remains = True
+        while remains:
+            for step, (layer, operation) in enumerate(self._step_layers[self.selected]):
+                begin = time.perf_counter_ns()
+                remains = self.step()
+                times.append(OperationTime(step, layer, operation, time.perf_counter_ns() - begin))
         return times
+
+
+def inference_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """What one inference takes or gives, for the shape of a port: without the batch where that is 1."""
+    return tuple(int(size) for size in (shape if shape[0] > 1 else shape[1:]))
 
 
 def _read(path: Path) -> bytes:

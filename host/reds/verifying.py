@@ -31,7 +31,7 @@ from reds.lookup import SIGMOID_OUTPUT, TABLED, TANH_OUTPUT, lookup_table
 from reds.model_file import decode, read_model_file
 from reds.reference import run_litert, run_tflite_micro
 from reds.requantize import INT8_MAXIMUM, INT8_MINIMUM, Quantization
-from reds.runtime import Runtime
+from reds.runtime import Runtime, inference_shape
 from reds.schema import conventions
 from reds_bench.batch import run_batch
 from reds_bench.client import Bench
@@ -93,12 +93,12 @@ def random_inputs(source: Path | str | bytes, samples: int, seed: int = 0) -> ND
 
     Args:
         source: path or bytes of a file that `emit` wrote.
-        samples: how many.
+        samples: of how many inferences.
         seed: of the generator.
     """
     report = inspect(source)
     generator = np.random.default_rng(seed)
-    shape = (samples, *report.input_shape[1:])
+    shape = (samples, *inference_shape(report.input_shape))
     if report.input_type != "float32":
         limits = np.iinfo(report.input_type)
         return generator.integers(limits.min, limits.max + 1, shape, report.input_type)
@@ -120,7 +120,7 @@ def verify(
 
     Args:
         path: a file that `emit` wrote.
-        inputs: (samples, *input shape) in the model's own type.
+        inputs: (samples, *input shape) in the model's own type; if its batch is above 1 the input shape has it.
         boards: names of boards for proof 4, such as "qemu:cortex-m4".
         board_samples: samples of `inputs` to run on each board; all by default.
         progress: called with a line before each step.

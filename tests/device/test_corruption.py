@@ -139,6 +139,17 @@ def other_ports(element_type: ElementType) -> CompiledNetwork:
     return NetworkBuilder(element_type, (4, 3, 1), seed=3).build(specs)
 
 
+def batches(element_type: ElementType) -> CompiledNetwork:
+    specs = [
+        LayerSpec(Quantize("uint8")),
+        LayerSpec(Conv2D((2, 2), padding="same"), 4),
+        LayerSpec(DepthwiseConv2D((2, 2), padding="same")),
+        LayerSpec(Conv2D((1, 1)), 3),
+        LayerSpec(Dequantize("float32")),
+    ]
+    return NetworkBuilder(element_type, (4, 3, 1), seed=3, batch=3).build(specs, [[0, 3, 0, 3, 0]])
+
+
 def words(element_type: ElementType) -> CompiledNetwork:
     specs = [
         LayerSpec(Quantize("float32")),
@@ -165,6 +176,7 @@ CASES = [
     ),
     (ports, ElementType.INT8),
     (other_ports, ElementType.INT8),
+    (batches, ElementType.INT8),
     (words, ElementType.INT16),
     (views, ElementType.INT16),
 ]

@@ -1,6 +1,7 @@
 """Small TFLite models as the TFLite converter makes them from Keras, of many shapes and operators."""
 
 import contextlib
+import inspect
 import io
 import warnings
 from collections.abc import Callable, Mapping
@@ -69,9 +70,9 @@ def residual() -> keras.Model:
     return keras.Model(source, layers.Dense(4, activation="sigmoid")(x))
 
 
-def functions() -> keras.Model:
+def functions(batch: int = 1) -> keras.Model:
     """Functions of one value, a dilated convolution, a depthwise one with several filters per channel."""
-    x = source = keras.Input(batch_shape=(1, 8, 7, 2))
+    x = source = keras.Input(batch_shape=(batch, 8, 7, 2))
     x = layers.Conv2D(4, 3, dilation_rate=2, activation="tanh")(x)
     x = layers.Conv2D(4, 1, activation="hard_swish")(x)
     x = layers.Activation("sigmoid")(x)
@@ -109,9 +110,9 @@ def input_in_two_shapes() -> keras.Model:
     return keras.Model(source, layers.Concatenate(axis=1)([x, y]))
 
 
-def series() -> keras.Model:
+def series(batch: int = 1) -> keras.Model:
     """One-dimensional convolutions, and a fully connected layer at each position."""
-    x = source = keras.Input(batch_shape=(1, 16, 3))
+    x = source = keras.Input(batch_shape=(batch, 16, 3))
     x = layers.Conv1D(6, 3, padding="same", activation="relu")(x)
     x = layers.ZeroPadding1D((1, 2))(x)
     x = layers.Conv1D(6, 3)(x)
@@ -191,9 +192,9 @@ def enlarged() -> keras.Model:
     return keras.Model(source, layers.Conv2D(2, 3, strides=2)(x))
 
 
-def rearranged() -> keras.Model:
+def rearranged(batch: int = 1) -> keras.Model:
     """Dimensions that change places: of maps, of groups of channels as in ShuffleNet, and of one that moves nothing."""
-    source = keras.Input(batch_shape=(1, 6, 5, 4))
+    source = keras.Input(batch_shape=(batch, 6, 5, 4))
     x = layers.Conv2D(8, 1)(layers.Permute((3, 1, 2))(source))
     x = layers.Permute((2, 1, 3))(x)
     x = layers.Permute((1, 2, 4, 3))(layers.Reshape((6, 4, 2, 4))(x))
@@ -202,9 +203,9 @@ def rearranged() -> keras.Model:
     return keras.Model(source, layers.Permute((2, 1, 3))(x))
 
 
-def attention() -> keras.Model:
+def attention(batch: int = 1) -> keras.Model:
     """Two heads that attend to a series, and products of matrices the second of which is one for all."""
-    source = keras.Input(batch_shape=(1, 6, 8))
+    source = keras.Input(batch_shape=(batch, 6, 8))
     x = layers.Dense(8)(source)
     keys, values = (layers.Reshape((6, 2, 4))(layers.Dense(8)(x)) for _ in range(2))
     keys, values = layers.Permute((2, 3, 1))(keys), layers.Permute((2, 1, 3))(values)
@@ -216,9 +217,9 @@ def attention() -> keras.Model:
     return keras.Model(source, x)
 
 
-def stacked() -> keras.Model:
+def stacked(batch: int = 1) -> keras.Model:
     """Maps that are stacked along a new dimension, the last one or another, and the largest of each channel."""
-    source = keras.Input(batch_shape=(1, 5, 4, 3))
+    source = keras.Input(batch_shape=(batch, 5, 4, 3))
     x, y = (layers.Conv2D(3, 3, padding="same")(source) for _ in range(2))
     x = layers.Conv2D(4, 3)(layers.Reshape((5, 4, 6))(keras.ops.stack([x, y], axis=-1)))
     x = layers.Conv2D(3, 2)(layers.Reshape((6, 2, 4))(keras.ops.stack([x, layers.ReLU()(x)], axis=1)))
@@ -226,9 +227,9 @@ def stacked() -> keras.Model:
     return keras.Model(source, layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.Flatten()(y)]))
 
 
-def divided() -> keras.Model:
+def divided(batch: int = 1) -> keras.Model:
     """Maps that are taken apart: halves and unequal parts of the channels, halves of the rows, and single rows."""
-    source = keras.Input(batch_shape=(1, 4, 5, 6))
+    source = keras.Input(batch_shape=(batch, 4, 5, 6))
     x, y = keras.ops.split(layers.Conv2D(6, 3, padding="same")(source), 2, axis=-1)
     x = keras.ops.concatenate(keras.ops.split(layers.Add()([x, layers.Conv2D(3, 1)(y)]), 2, axis=1)[::-1], axis=2)
     x, y, z = keras.ops.split(layers.Conv2D(7, 1)(x), [2, 3], axis=-1)
@@ -257,9 +258,9 @@ def scaled() -> keras.Model:
     return keras.Model(source, layers.Conv2D(4, 3)(x))
 
 
-def averaged_series() -> keras.Model:
+def averaged_series(batch: int = 1) -> keras.Model:
     """An average over a series, whose end is cut off."""
-    x = source = keras.Input(batch_shape=(1, 16, 3))
+    x = source = keras.Input(batch_shape=(batch, 16, 3))
     x = layers.Cropping1D((1, 2))(layers.Conv1D(6, 3, activation="relu")(x))
     return keras.Model(source, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
 
@@ -281,7 +282,7 @@ def summed() -> keras.Model:
     return keras.Model(source, layers.Dense(5, activation="softmax")(x))
 
 
-MODELS: Mapping[str, Callable[[], keras.Model]] = {
+MODELS: Mapping[str, Callable[..., keras.Model]] = {
     maker.__name__: maker
     for maker in (
         plain,
@@ -311,15 +312,19 @@ MODELS: Mapping[str, Callable[[], keras.Model]] = {
 
 
 @cache
-def converted(name: str, type: str, per_channel: bool = True) -> bytes:
+def converted(name: str, type: str, per_channel: bool = True, batch: int = 1) -> bytes:
     """One of `MODELS`, or an architecture of the zoo, with random weights as a TFLite file.
 
     Args:
         name: which.
         type: a key of `PORT_TYPES`, or "float32".
         per_channel: whether int8 weights have one scale per output channel.
+        batch: samples of one inference.
     """
-    model = {**zoo.ARCHITECTURES, **MODELS}[name]()
+    maker = {**zoo.ARCHITECTURES, **MODELS}[name]
+    model = maker(batch) if "batch" in inspect.signature(maker).parameters else maker()
+    if batch > 1:
+        model = keras.models.clone_model(model, keras.Input(batch_shape=(batch, *model.input_shape[1:])))
     _draw_weights(model)
     return convert(model, type, _experimental_disable_per_channel=not per_channel)
 
@@ -335,7 +340,7 @@ def convert(model: keras.Model, type: str, **options: object) -> bytes:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if type in PORT_TYPES:
         generator = np.random.default_rng(0)
-        shape = (1, *model.input_shape[1:])
+        shape = (model.input_shape[0] or 1, *model.input_shape[1:])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([generator.standard_normal(shape, np.float32)] for _ in range(20))
         converter.target_spec.supported_ops = [_OPERATIONS[type.split()[0]]]

@@ -136,7 +136,7 @@ def test_profile(int8: Runtime) -> None:
     ]
     assert all(time.nanoseconds > 0 for time in times)
     np.testing.assert_array_equal(int8.output, expected)
-    with pytest.raises(UsageError, match="one sample"):
+    with pytest.raises(UsageError, match="one inference"):
         int8.profile(x[np.newaxis])
 
 

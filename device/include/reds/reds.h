@@ -36,7 +36,7 @@ extern "C" {
 
 // Version of the REDS metadata that this library reads. A file of another major version is refused; a file of
 // a later minor version is read, and what it has more is ignored, except operations, which are refused.
-#define REDS_FORMAT_VERSION 0x00010002
+#define REDS_FORMAT_VERSION 0x00010003
 
 /// Definitions ///
 
@@ -76,7 +76,7 @@ typedef enum reds_type {
 
 // Called before and after every operation, for profiling. Runs in the context of reds_step or reds_invoke.
 //
-// `step` counts the operations of the running subnetwork from 0; `layer` is the same number in every
+// `step` counts the operations of the running subnetwork from 0, in a batch anew for each sample; `layer` is the same number in every
 // subnetwork that runs that layer; `operation` is a value of `Operation` in shared/schema/reds.fbs.
 typedef void (*reds_observer)(void* user, uint32_t step, uint32_t layer, uint32_t operation, int finished);
 
@@ -187,14 +187,16 @@ uint32_t reds_selected(const reds_context* context);
 /// Inference ///
 
 // The network's input and output. Place, size, type and quantisation are the same in every subnetwork. An
-// inference may overwrite its input.
+// inference may overwrite its input. Of a model with a batch both hold all its samples, one behind the other; each
+// runs by itself, the last one first.
 reds_tensor reds_input(const reds_context* context);
 reds_tensor reds_output(const reds_context* context);
 
 // Runs the selected subnetwork from the input to the output. An inference begun with reds_step is abandoned.
 void reds_invoke(reds_context* context);
 
-// Runs one operation. The first call of an inference takes the subnetwork that is selected then.
+// Runs one operation, in a batch of one sample. The first call of an inference takes the subnetwork that is selected
+// then.
 //
 // Returns REDS_OK if operations remain, or REDS_DONE after the last one; the next call begins a new
 // inference, unless reds_continue_in lets this one go on.
@@ -219,7 +221,7 @@ reds_status reds_step(reds_context* context);
 // Returns REDS_OK, REDS_ERROR_ARGUMENT if there is no such subnetwork, REDS_ERROR_ARENA if the arena is too
 // small for it, or REDS_ERROR_CONTINUE if no inference has begun, if the subnetwork begins with another
 // operation or has none left to run, if it needs a tensor that has fewer channels now or is overwritten
-// already, or needs more than 16 at the same time, or if the model computes in int16.
+// already, or needs more than 16 at the same time, or if the model computes in int16 or has a batch above 1.
 reds_status reds_continue_in(reds_context* context, uint32_t subnetwork);
 
 // Lets the inference that was begun last go on in the most accurate subnetwork whose remaining operations have
@@ -232,7 +234,8 @@ reds_status reds_continue_within(reds_context* context, uint32_t macs);
 
 // Returns 1 if the output holds an answer that is sure enough to be the last one, else 0. It is if the
 // inference is done and the largest element of the output is not below the threshold of the exit where it left
-// the network. An exit without a threshold, such as the network's own output, always gives such an answer.
+// the network. An exit without a threshold, such as the network's own output, always gives such an answer. In a batch
+// the element is one of the first sample's.
 //
 // Example:
 //

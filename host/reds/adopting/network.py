@@ -1,10 +1,12 @@
 """Reads a foreign TFLite model as a compiled network of one subnetwork."""
 
+import math
 from dataclasses import dataclass
 from typing import NoReturn
 
 from ai_edge_litert import schema_py_generated as tflite
 
+from reds.adopting.batch import require_independent_samples
 from reds.adopting.operators import OPERATORS, ReadOperator
 from reds.adopting.tflite_graph import BUILTIN_NAMES, TYPE_NAMES, OperatorSite, TfliteGraph, TfliteTensor
 from reds.compiled import (
@@ -85,6 +87,7 @@ class _Reader:
         if self._type == tflite.TensorType.INT16 and not supported.in_int16:
             site.refuse("libreds runs it in int8 and float32, but not in int16")
         self._check_type(site)
+        require_independent_samples(site)
         self._append(site, supported.read(site))
 
     def _check_type(self, site: OperatorSite) -> None:
@@ -95,8 +98,8 @@ class _Reader:
         source = site.input(0)
         site.require(source.type == site.output.type, "it changes the type")
         site.require(
-            source.size == site.output.size,
-            "its shape is only known when it runs; convert the model with a batch of 1",
+            math.prod(source.whole_shape) == math.prod(site.output.whole_shape),
+            "its shape is only known when it runs; convert the model with a fixed batch, such as a batch of 1",
         )
         site.require(source.quantization == site.output.quantization, "it changes the quantisation")
         self._sources[site.output.index] = self._source(site, source.index)
@@ -164,6 +167,7 @@ class _Reader:
             layers=tuple(self._layers),
             exits=(CompiledExit("output", last),),
             subnetworks=(CompiledSubnetwork(FULL_NAME, 0, (), tuple(self._steps)),),
+            batch=self._graph.batch,
         )
         return AdoptedNetwork(network, self._buffers, tuple(self._operators))
 

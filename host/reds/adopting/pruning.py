@@ -70,10 +70,15 @@ def prune_adopted(
         The network of the permuted model.
 
     Raises:
-        UsageError: if the model is not made of supported operators, computes in int16, has nothing to narrow, a budget
-            cannot be met, or the samples do not fit.
+        UsageError: if the model is not made of supported operators, computes in int16, has a batch above 1 or nothing
+            to narrow, a budget cannot be met, or the samples do not fit.
     """
     adopted = _read(model, source)
+    if adopted.network.batch > 1:
+        raise UsageError(
+            f"'{source}' takes {adopted.network.batch} samples at a time; `prune` narrows models with a batch of 1. "
+            "Convert it so, or adopt it without `prune`."
+        )
     if adopted.network.element_type is ElementType.INT16:
         raise UsageError(
             f"'{source}' computes in int16; `prune` narrows models in int8 and float32. Adopt it without `prune`."

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -65,6 +66,18 @@ class TfliteGraph:
             site for index in range(len(self.subgraph.operators or ())) for site in OperatorSite(self, index).parts
         )
 
+    @cached_property
+    def batch(self) -> int:
+        """Samples of one inference: the first dimension of its input."""
+        shapes = [self.tensor(int(index)).whole_shape for index in _elements(self.subgraph.inputs)]
+        return shapes[0][0] if shapes and shapes[0] else 1
+
+    @cached_property
+    def computed(self) -> frozenset[int]:
+        """Indices of the tensors with samples in them: its inputs, and what its operators write."""
+        written = (index for site in self.operators for index in site.outputs)
+        return frozenset((*written, *(int(index) for index in _elements(self.subgraph.inputs))))
+
     def refuse(self, reason: str) -> NoReturn:
         """Raises UsageError with what keeps the model from being adopted."""
         raise UsageError(f"'{self.source}' cannot be adopted: {reason}.")
@@ -76,17 +89,18 @@ class TfliteGraph:
         return TfliteTensor(self, index)
 
     def port(self, indices: NDArray | None, what: str) -> "TfliteTensor":
-        """Its only input or output, a tensor of one sample."""
+        """Its only input or output, a tensor of samples."""
         indices = _elements(indices)
         if len(indices) != 1:
             self.refuse(f"it has {len(indices)} {what}s; libreds runs networks with one")
         tensor = self.tensor(int(indices[0]))
         if tensor.type not in ACTIVATION_TYPES:
             self.refuse(f"its {what} is {tensor.type_name}; convert the model with a float32 or int8 {what}")
-        if not 2 <= len(tensor.shape) <= 4 or tensor.shape[0] != 1:
+        shape = tensor.whole_shape
+        if not 2 <= len(shape) <= 4 or shape[0] != self.batch:
             self.refuse(
-                f"its {what} has the shape {tensor.shape}; libreds runs one sample of one to three dimensions at a "
-                "time: convert the model with a batch of 1, and call reds_invoke once for each sample"
+                f"its {what} has the shape {shape}; libreds runs samples of one to three dimensions, and gives as many "
+                f"as it takes, here {self.batch}"
             )
         if tensor.is_dynamic:
             self.refuse(f"its {what} has a size that is only known when it runs; convert the model with a fixed shape")
@@ -127,6 +141,25 @@ class TfliteTensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Its shape; of one sample, with 1 in place of the batch, where it is computed. Empty for a scalar.
+
+        Raises:
+            UsageError: if it holds nothing, or it is computed and does not keep the samples apart.
+        """
+        shape = self.whole_shape
+        if self.graph.batch == 1 or self.index not in self.graph.computed:
+            return shape
+        if not self.keeps_samples_apart:
+            self.graph.refuse(f"tensor '{self.name}' has the shape {shape}, not {self.graph.batch} samples in a row")
+        return (shape[0] // self.graph.batch, *shape[1:])
+
+    @property
+    def keeps_samples_apart(self) -> bool:
+        """Whether its first dimension, which is not its last one, is one sample after the other."""
+        return len(self.whole_shape) > 1 and self.whole_shape[0] % self.graph.batch == 0
+
+    @property
+    def whole_shape(self) -> tuple[int, ...]:
         """Its shape with the batch; empty for a scalar.
 
         Raises:
@@ -273,7 +306,7 @@ class OperatorSite:
     def is_reshaping(self) -> bool:
         """Whether it copies its input's elements as they are."""
         if self.code == tflite.BuiltinOperator.TRANSPOSE:
-            return keeps_order(self.input(0).shape, self.permutation)
+            return keeps_order(self.input(0).whole_shape, self.permutation)
         if self.code in RESHAPING_ALONE:
             return len(self.inputs) == len(self.outputs) == 1
         return self.code in RESHAPING
@@ -289,8 +322,8 @@ class OperatorSite:
         if values is None or values.dtype != np.int32:
             self.refuse("its permutation is not constant INT32")
         order = tuple(int(axis) for axis in values.reshape(-1))
-        if sorted(order) != list(range(len(self.input(0).shape))):
-            self.refuse(f"{order} is no permutation of the dimensions of {self.input(0).shape}")
+        if sorted(order) != list(range(len(self.input(0).whole_shape))):
+            self.refuse(f"{order} is no permutation of the dimensions of {self.input(0).whole_shape}")
         return order
 
     @property

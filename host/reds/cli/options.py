@@ -260,25 +260,31 @@ def load_inputs(path: Path, model: Path) -> NDArray:
         model: the .tflite file that says their type and shape.
 
     Returns:
-        (samples, *input shape) in the model's own type, at least one sample.
+        (inferences, *input shape) in the model's own type, at least one; a batch above 1 is in the input shape.
 
     Raises:
         UsageError: if a file cannot be read, or the inputs do not fit the model.
     """
     from reds.inspecting import inspect
+    from reds.runtime import inference_shape
 
     report = inspect(model)
-    shape = report.input_shape[1:]
+    at_once, *sizes = report.input_shape
+    shape = tuple(sizes)
     inputs = load_array(path)
     if inputs.dtype != report.input_type or shape not in (inputs.shape, inputs.shape[1:]):
         raise UsageError(
             f"'{path}' must hold {report.input_type} inputs of shape {shape} or a batch of them. "
             f"Received: {inputs.dtype} of shape {inputs.shape}; `Runtime.quantize` makes them of real values."
         )
-    batch = inputs.reshape(-1, *shape)
-    if len(batch) == 0:
+    samples = inputs.reshape(-1, *shape)
+    if len(samples) == 0:
         raise UsageError(f"'{path}' holds no samples; give at least one.")
-    return batch
+    if len(samples) % at_once != 0:
+        raise UsageError(
+            f"'{path}' holds {len(samples)} samples; the model takes {at_once} at a time, so give a multiple."
+        )
+    return samples.reshape(-1, *inference_shape(report.input_shape))
 
 
 def check_board(name: str) -> None:

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs."""
+    from reds.inspecting import inspect
     from reds.runtime import Runtime
     from reds_bench.batch import run_batch
     from reds_bench.client import Bench
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
             switch_instructions = bench.stats().select_instructions
         outputs = result.outputs.reshape(len(inputs), *runtime.output.shape)
     if arguments.output:
-        save_array(arguments.output, outputs)
+        save_array(arguments.output, outputs.reshape(-1, *inspect(arguments.model).output_shape[1:]))
     summary = {
         "subnetwork": arguments.subnetwork,
         unit: instructions,

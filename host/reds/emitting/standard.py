@@ -314,12 +314,14 @@ class SubgraphBuilder:
     def _as_map(self, source: int, name: str, read: tuple[int, int], quantization: Quantization | None) -> int:
         """A tensor as a map of the height and width that are read."""
         height, width = read
-        shape = (1, height, width, math.prod(self.shape(source)) // (height * width))
+        channels = math.prod(self.shape(source)[1:]) // (height * width)
+        shape = (self._network.batch, height, width, channels)
         return source if self.shape(source) == shape else self.add_reshape(source, name, shape, quantization)
 
     def _as_vector(self, source: int, name: str, quantization: Quantization | None) -> int:
         """A tensor as a vector."""
-        return self.add_reshape(source, name, (1, math.prod(self.shape(source))), quantization)
+        batch, *sizes = self.shape(source)
+        return self.add_reshape(source, name, (batch, math.prod(sizes)), quantization)
 
     def add_reshape(self, source: int, name: str, shape: Sequence[int], quantization: Quantization | None) -> int:
         """Appends a reshape; returns the tensor that it writes."""
@@ -355,7 +357,8 @@ class SubgraphBuilder:
         is_vector = (isinstance(layer.operation, Dense | MapDense) and (height, width) == (1, 1)) or (
             elementwise and len(self.shape(source)) == 2
         )
-        return (1, step.output_channels) if is_vector else (1, height, width, step.output_channels)
+        shape = (step.output_channels,) if is_vector else (height, width, step.output_channels)
+        return (self._network.batch, *shape)
 
     def _add_constants(self, layer: CompiledLayer, step: CompiledStep) -> list[int]:
         assert step.bias is not None
@@ -438,16 +441,17 @@ def add_network(model: ModelBuilder, network: CompiledNetwork, subnetwork: Compi
     """
     subgraph = SubgraphBuilder(model, network, "main", subnetwork.stand_ins)
     source = subgraph.add_activation(
-        "input", (1, *network.input_shape), network.input_dtype, subnetwork.steps[0].input_quantization
+        "input", (network.batch, *network.input_shape), network.input_dtype, subnetwork.steps[0].input_quantization
     )
     input_map = network.layers[subnetwork.steps[0].layer].input_shape
     tensor = source
     if len(network.input_shape) == 2 or input_map != as_map(network.input_shape):
-        tensor = subgraph.add_reshape(source, "input/map", (1, *input_map), subnetwork.steps[0].input_quantization)
+        map_shape = (network.batch, *input_map)
+        tensor = subgraph.add_reshape(source, "input/map", map_shape, subnetwork.steps[0].input_quantization)
     subgraph.outputs[INPUT] = tensor
     for step in subnetwork.steps:
         tensor = subgraph.add_step(step)
-    output_shape = (1, *network.output_shape)
+    output_shape = (network.batch, *network.output_shape)
     if subgraph.shape(tensor) != output_shape:
         tensor = subgraph.add_reshape(tensor, "output", output_shape, subnetwork.steps[-1].output_quantization)
     subgraph.finish(source, tensor)
@@ -465,7 +469,7 @@ def add_exit_head(model: ModelBuilder, network: CompiledNetwork, subnetwork: Com
     height, width, _ = network.layers[steps[0].layer].input_shape
     dtype = network.element_type.dtype
     source = subgraph.add_activation(
-        "tap", (1, height, width, steps[0].input_channels), dtype, steps[0].input_quantization
+        "tap", (network.batch, height, width, steps[0].input_channels), dtype, steps[0].input_quantization
     )
     tensor = subgraph.outputs[network.exits[subnetwork.exit].tap] = source
     for step in steps:

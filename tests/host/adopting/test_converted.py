@@ -20,13 +20,33 @@ SAMPLES = 20
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("type", TYPES)
 def test_every_proof_holds(tmp_path: Path, name: str, type: str) -> None:
-    (tmp_path / "foreign.tflite").write_bytes(converted(name, type))
-    path = adopt(tmp_path / "foreign.tflite", tmp_path / "adopted.tflite")
-    inputs = random_inputs(path, SAMPLES)
+    check_every_proof(tmp_path, converted(name, type))
+
+
+def check_every_proof(folder: Path, foreign: bytes, samples: int = SAMPLES) -> None:
+    (folder / "foreign.tflite").write_bytes(foreign)
+    path = adopt(folder / "foreign.tflite", folder / "adopted.tflite")
+    inputs = random_inputs(path, samples)
     verify(path, inputs).require()
-    before, after = run_tflite_micro(converted(name, type), inputs), run_tflite_micro(path.read_bytes(), inputs)
+    before, after = run_tflite_micro(foreign, inputs), run_tflite_micro(path.read_bytes(), inputs)
     np.testing.assert_array_equal(before, after)
     assert len(np.unique(before)) > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "batch"),
+    [
+        *((name, "int8", 2 + index % 3) for index, name in enumerate(MODELS)),
+        *((name, "float32", 3) for name in ("separable", "residual", "reshaped", "excited", "attention", "divided")),
+        *((name, "int8 of float32", 2) for name in ("plain", "decoder")),
+        ("series", "int8 of uint8", 4),
+        *((name, "int16", 3) for name in ("plain", "sliced", "summed")),
+    ],
+)
+def test_several_samples_at_once(tmp_path: Path, name: str, type: str, batch: int) -> None:
+    check_every_proof(tmp_path, converted(name, type, batch=batch), samples=5)
+    report = inspect(tmp_path / "adopted.tflite")
+    assert report.input_shape[0] == report.output_shape[0] == batch
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "vectors", "reshaped", "series", "decoder"])

@@ -468,6 +468,58 @@ def test_tiles_are_refused_with_what_to_do() -> None:
         with_plan(convert(keras.Model(source, layers.UpSampling2D()(source)), "int8"))
 
 
+def joined_samples(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.ops.concatenate([x, layers.Conv2D(2, 1)(x)], axis=0)
+
+
+def flattened_samples(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.Dense(3)(keras.ops.reshape(x, (1, 2 * 4 * 3 * 2)))
+
+
+def matrix_of_samples(x: keras.KerasTensor) -> keras.KerasTensor:
+    x = layers.Dense(2)(layers.Flatten()(x))
+    return keras.ops.matmul(x, layers.Dense(3)(x))
+
+
+def matrices_of_other_samples(x: keras.KerasTensor) -> keras.KerasTensor:
+    """One batch of matrices for both rows of each map."""
+    return keras.ops.matmul(keras.ops.reshape(x, (2, 2, 6, 2)), keras.ops.reshape(layers.Dense(1)(x), (2, 2, 6)))
+
+
+def sums_of_other_samples(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.ops.reshape(x, (2, 2, 12)) + layers.Dense(12)(layers.Flatten()(x))
+
+
+MIXING: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "join samples": (joined_samples, r"\(CONCATENATION\).*along the batch"),
+    "stack samples": (lambda x: keras.ops.stack([x, layers.ReLU()(x)], axis=0), r"\(PACK\).*along the batch"),
+    "take samples apart": (lambda x: keras.ops.add(*keras.ops.unstack(x, axis=0)), r"\(UNPACK\).*along the batch"),
+    "halves of the samples": (lambda x: keras.ops.add(*keras.ops.split(x, 2, axis=0)), r"\(SPLIT\).*along the batch"),
+    "one sample": (lambda x: layers.Conv2D(2, 1)(x)[:1, ...], r"\(STRIDED_SLICE\).*along the batch"),
+    "an average of samples": (lambda x: keras.ops.mean(x, axis=(0, 1, 2)), r"\(MEAN\).*along the batch"),
+    "the largest sample": (lambda x: keras.ops.max(x, axis=0, keepdims=True), r"\(REDUCE_MAX\).*along the batch"),
+    "samples in place of rows": (lambda x: keras.ops.transpose(x, (1, 0, 2, 3)), r"\(TRANSPOSE\).*along the batch"),
+    "a sample more": (lambda x: keras.ops.pad(x, ((0, 1), (0, 0), (0, 0), (0, 0))), r"\(PAD.*not 2 samples"),
+    "all samples as one": (flattened_samples, r"\(FULLY_CONNECTED\).*not 2 samples"),
+    "a matrix of samples": (matrix_of_samples, r"\(BATCH_MATMUL\).*one matrix of all samples"),
+    "matrices of other samples": (matrices_of_other_samples, r"\(BATCH_MATMUL\).*do not meet"),
+    "sums of other samples": (sums_of_other_samples, r"\(ADD\).*do not meet"),
+    "a constant for each sample": (
+        lambda x: layers.Conv2D(2, 1)(x) * np.random.default_rng(0).standard_normal((2, 4, 3, 2), np.float32),
+        r"\(MUL\).*one for each element",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MIXING)
+def test_what_mixes_samples_is_named(what: str) -> None:
+    make, told = MIXING[what]
+    source = keras.Input(batch_shape=(2, 4, 3, 2))
+    x = keras.ops.reshape(make(source), (2, -1)) if what != "all samples as one" else make(source)
+    with pytest.raises(UsageError, match=told):
+        with_plan(convert(keras.Model(source, layers.Softmax()(x)), "float32"))
+
+
 SMALL = converted("vectors", "int8")
 BRANCHED = {
     name: converted(name, "int8")
@@ -485,6 +537,7 @@ BRANCHED = {
     )
 }
 BRANCHED["words"] = converted("summed", "int16 of float32")
+BRANCHED |= {f"{name} of three": converted(name, "int8", batch=3) for name in ("excited", "attention", "divided")}
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
