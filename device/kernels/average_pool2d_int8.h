@@ -13,7 +13,7 @@ namespace reds {
 namespace average_pool2d_int8 {
 
 // The average that is stored, rounded half away from zero.
-inline int8_t Rounded(int32_t sum, int32_t count, const Clamp<int8_t>& clamp) {
+inline __attribute__((noinline)) int8_t Rounded(int32_t sum, int32_t count, const Clamp<int8_t>& clamp) {
   const int32_t average = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
   return static_cast<int8_t>(Clamped<int32_t>(average, clamp.minimum, clamp.maximum));
 }

@@ -28,8 +28,10 @@ struct Position {
   }
 };
 
-inline Position MakePosition(const DepthwiseConv2D<int8_t>& conv, const TapRange& rows, int32_t x) {
-  const TapRange columns = ColumnsInside(conv.window, x);
+inline Position MakePosition(const DepthwiseConv2D<int8_t>& conv, int32_t y, int32_t x) {
+  const TapsInMap taps = TapsAt(conv.window, y, x);
+  const TapRange& rows = taps.rows;
+  const TapRange& columns = taps.columns;
   const bool is_clipped = rows.end - rows.first < conv.window.kernel_height ||
                           columns.end - columns.first < conv.window.kernel_width;
   return {conv, rows, columns, is_clipped};
@@ -122,9 +124,8 @@ template <int32_t kBlock>
 inline void Walk(const DepthwiseConv2D<int8_t>& conv) {
   int8_t* output = conv.output;
   for (int32_t y = 0; y < conv.window.output_height; ++y) {
-    const TapRange rows = RowsInside(conv.window, y);
     for (int32_t x = 0; x < conv.window.output_width; ++x) {
-      const Position position = MakePosition(conv, rows, x);
+      const Position position = MakePosition(conv, y, x);
       output = conv.multiplier == 1 ? WriteChannels<kBlock>(position, output)
                                     : WriteMultipliedChannels(position, output);
     }

@@ -53,8 +53,10 @@ inline int8_t Requantized(int32_t value, const Factor& factor, int32_t zero_poin
   return static_cast<int8_t>(Clamped(WrappingAdd(scaled, zero_point), clamp.minimum, clamp.maximum));
 }
 
-// The element to store for output channel `channel`, from its sum of products and bias.
-inline int8_t FinishBiased(const OutputStage<int8_t>& stage, int32_t channel, int32_t sum) {
+// The element to store for output channel `channel`, from its sum of products and bias. A function of its own, which all
+// kernels share.
+inline __attribute__((noinline)) int8_t FinishBiased(const OutputStage<int8_t>& stage, int32_t channel,
+                                                     int32_t sum) {
   const int32_t scaled = MultiplyByQuantizedMultiplier(sum, stage.multiplier[channel], stage.shift[channel]);
   const int32_t shifted = WrappingAdd(scaled, stage.zero_point);
   return static_cast<int8_t>(Clamped(shifted, stage.clamp.minimum, stage.clamp.maximum));

@@ -27,9 +27,10 @@ inline void ForEachPosition(const Pool2D<Element>& pool, const Visit& visit) {
   const int32_t row_step = window.input_width * pool.channels;
   Element* output = pool.output;
   for (int32_t y = 0; y < window.output_height; ++y) {
-    const TapRange rows = RowsInside(window, y);
     for (int32_t x = 0; x < window.output_width; ++x) {
-      const TapRange columns = ColumnsInside(window, x);
+      const TapsInMap taps = TapsAt(window, y, x);
+      const TapRange& rows = taps.rows;
+      const TapRange& columns = taps.columns;
       const Element* corner = pool.input + (rows.origin + rows.first) * row_step +
                               (columns.origin + columns.first) * pool.channels;
       visit(

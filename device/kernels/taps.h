@@ -36,6 +36,17 @@ inline TapRange ColumnsInside(const Window& window, int32_t x) {
                     window.input_width);
 }
 
+// Those of a window that lie in the map in both directions.
+struct TapsInMap {
+  TapRange rows;
+  TapRange columns;
+};
+
+// A function of its own, which all kernels share.
+inline __attribute__((noinline)) TapsInMap TapsAt(const Window& window, int32_t y, int32_t x) {
+  return {RowsInside(window, y), ColumnsInside(window, x)};
+}
+
 }  // namespace reds
 
 #endif

@@ -13,6 +13,7 @@ namespace {
 
 using schema::ElementType;
 using schema::Layer;
+using schema::Operation;
 using schema::Port;
 using schema::Tensor;
 
@@ -25,6 +26,8 @@ constexpr uint32_t kMaximumMoves = 16;
 // The bytes of the arena that a tensor takes.
 struct Range {
   uint32_t begin, end;
+
+  static Range Of(const Port& port) { return {port.offset(), port.offset() + port.bytes()}; }
 
   uint32_t size() const { return end - begin; }
   bool Contains(uint32_t offset) const { return begin <= offset && offset < end; }
@@ -53,15 +56,13 @@ class RunList {
   }
 
   uint32_t PositionBytes(int32_t writer) const {
-    const bool is_int8 = context_.plan->element_type() == ElementType::Int8;
+    const bool is_int8 = context_.element_type == ElementType::Int8;
     return Output(writer).channels() * static_cast<uint32_t>(is_int8 ? sizeof(int8_t) : sizeof(float));
   }
 
   Range Written(int32_t writer) const {
-    if (writer == kInput) {
-      const Port& port = *context_.plan->input();
-      return {port.offset(), port.offset() + port.bytes()};
-    }
+    if (writer == kInput) return Range::Of(*context_.plan->input());
+    if (IsInOutputType(writer)) return Range::Of(*context_.plan->output());
     const uint32_t begin = Output(writer).offset();
     return {begin, begin + Positions(writer) * PositionBytes(writer)};
   }
@@ -99,6 +100,11 @@ class RunList {
   }
 
  private:
+  // Whether a step writes the network's output, in a type of its own.
+  bool IsInOutputType(int32_t writer) const {
+    return context_.layers->Get(layer(static_cast<uint32_t>(writer)))->operation() == Operation::Dequantize;
+  }
+
   FurtherInputs Further(uint32_t step) const {
     return FurtherInputsOf(*steps_.Get(step), *context_.layers->Get(layer(step)), context_.constants);
   }
@@ -226,7 +232,7 @@ class Change {
   }
 
   bool IsRescaled(int32_t writer) const {
-    return writer != kInput && context_.plan->element_type() == ElementType::Int8 &&
+    return writer != kInput && context_.element_type == ElementType::Int8 &&
            !HaveOneQuantization(running_.Output(writer), wanted_.Output(writer));
   }
 

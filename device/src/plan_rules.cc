@@ -210,15 +210,18 @@ uint64_t ProductsOfInt8(const Checked& checked, const Layer& layer) {
   }
 }
 
+// The second map of an operation on two has the first one's size, or one position for all of them.
+bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(layer) == InputArea(layer); }
+
+// Its positions, without a division, which is a function of the compiler's library on some cores.
+uint32_t SecondArea(const Layer& layer) { return KernelArea(layer) == 1 ? InputArea(layer) : 1; }
+
 // A whole map, or for all positions one of all channels or one element.
 bool IsSecondSize(const Checked& checked, const Layer& layer, uint64_t bytes) {
   const bool is_one_element = KernelArea(layer) == InputArea(layer) && bytes == checked.element_bytes();
-  return is_one_element || bytes == uint64_t{InputArea(layer) / KernelArea(layer)} * layer.input_channels() *
-                                        checked.element_bytes();
+  return is_one_element ||
+         bytes == uint64_t{SecondArea(layer)} * layer.input_channels() * checked.element_bytes();
 }
-
-// The second map of an operation on two has the first one's size, or one position for all of them.
-bool IsSpread(const Layer& layer) { return KernelArea(layer) == 1 || KernelArea(layer) == InputArea(layer); }
 
 bool WeightsHold(const Checked& checked, const Layer& layer) {
   if (!HasWeights(layer.operation()) && !HasConstantSecond(layer)) return layer.weights() == 0;
@@ -771,7 +774,7 @@ uint32_t FurtherArea(const Layer& layer) {
   if (layer.operation() == Operation::BatchMatMul) {
     return MapArea(layer.input_height(), layer.kernel_width() == 2 ? layer.output_channels() : Depth(layer));
   }
-  return TakesTwo(layer.operation()) ? InputArea(layer) / KernelArea(layer) : InputArea(layer);
+  return TakesTwo(layer.operation()) ? SecondArea(layer) : InputArea(layer);
 }
 
 bool FurtherInputsHold(const RunList& list, uint32_t index) {

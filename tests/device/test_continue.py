@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from test_libreds import with_plan
 from reds.compiled import EMITTED_TYPES, CompiledNetwork, ElementType
 from reds.emitting import encode
 from reds.errors import UsageError
-from reds.graph import INPUT, Add, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Mean, Supernet
+from reds.graph import INPUT, Add, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Dequantize, Mean, Supernet
 from reds.lookup import requantization_table
 from reds.model_file import read_model_file
 from reds.quantizing import quantize
@@ -344,6 +345,34 @@ class TestStatus:
 
         assert accepted(16) == REDS.REDS_OK
         assert accepted(17) == REDS.REDS_ERROR_CONTINUE
+
+
+@pytest.mark.parametrize(("port", "element_bytes"), [("uint8", 1), ("float32", 4)])
+def test_an_answer_of_another_type_overwrites_all_its_bytes(port: str, element_bytes: int) -> None:
+    """After the last step, what the first one wrote is there behind the whole answer and not within it."""
+    specs = [LayerSpec(Conv2D((1, 1)), 4), LayerSpec(Conv2D((1, 1)), 8), LayerSpec(Dequantize(port))]
+    model = encode(NetworkBuilder(ElementType.INT8, (4, 4, 2), seed=1).build(specs, [[4, 8, 8]]))
+    answer_bytes = 4 * 4 * 8 * element_bytes
+
+    def continued(distance: int) -> int:
+        """Where so many bytes lie between the begins of the answer and of what the first step writes."""
+
+        def move(plan: schema.PlanT) -> None:
+            plan.layers.append(copy(plan.layers[1]))
+            running, wanted = plan.subnetworks
+            wanted.steps[1].layer = len(plan.layers) - 1
+            running.tensors[1].offset = running.tensors[3].offset + distance
+            running.tensors[2].offset = running.tensors[1].offset + answer_bytes
+            for costs in (*plan.subnetworks, *plan.ranking):
+                costs.arenaBytes = running.tensors[2].offset + answer_bytes
+
+        runtime = Runtime(with_plan(model, move))
+        runtime.select(0)
+        runtime.invoke(np.zeros(runtime.input.shape, np.int8))
+        return REDS.reds_continue_in(runtime._context, 1)
+
+    assert continued(answer_bytes) == REDS.REDS_OK
+    assert continued(answer_bytes - 16) == REDS.REDS_ERROR_CONTINUE
 
 
 def test_int16_is_not_rescaled() -> None:

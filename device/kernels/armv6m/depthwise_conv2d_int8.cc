@@ -12,7 +12,7 @@
 namespace reds {
 namespace {
 
-constexpr int32_t kBufferWords = 198;  // all frames together are at most 1 kB
+constexpr int32_t kBufferWords = 164;  // all frames together, the runtime's included, are at most 1 kB
 
 // A rectangle of the output.
 struct Tile {
@@ -75,27 +75,40 @@ class Tiles {
   int32_t width_;
 };
 
-// Widens the elements at 0, step, 2 * step and so on before `end`. Returns where the next ones go.
-inline int32_t* WidenRun(const int8_t* from, int32_t step, int32_t end, int32_t* to) {
+// A row of the buffer: padding up to `inside`, the elements at 0, step, 2 * step and so on before `end`, one at least,
+// and padding up to the row's end.
+inline void WidenRow(int32_t padding, const int8_t* from, int32_t step, int32_t end, int32_t* to,
+                     const int32_t* inside, const int32_t* row_end) {
   int32_t offset = 0;
   int32_t element;
   __asm__ volatile(
       ".syntax unified\n"
+      "b     2f\n"
       "1:\n"
+      "stmia %[to]!, {%[padding]}\n"
+      "2:\n"
+      "cmp   %[to], %[inside]\n"
+      "bne   1b\n"
+      "3:\n"
       "ldrsb %[element], [%[from], %[offset]]\n"
       "stmia %[to]!, {%[element]}\n"
       "adds  %[offset], %[step]\n"
       "cmp   %[offset], %[end]\n"
-      "bne   1b\n"
+      "bne   3b\n"
+      "b     5f\n"
+      "4:\n"
+      "stmia %[to]!, {%[padding]}\n"
+      "5:\n"
+      "cmp   %[to], %[row_end]\n"
+      "bne   4b\n"
       : [element] "=&l"(element), [offset] "+l"(offset), [to] "+l"(to)
-      : [from] "l"(from), [step] "l"(step), [end] "h"(end)
+      : [padding] "l"(padding), [from] "l"(from), [step] "l"(step), [end] "h"(end), [inside] "h"(inside),
+        [row_end] "h"(row_end)
       : "cc", "memory");
-  return to;
 }
 
-inline int32_t* Fill(int32_t value, int32_t* to, const int32_t* end) {
+inline void Fill(int32_t value, int32_t* to, const int32_t* end) {
   while (to != end) *to++ = value;
-  return to;
 }
 
 // Widens one channel of the input under a tile.
@@ -117,10 +130,11 @@ __attribute__((noinline)) void Widen(const DepthwiseConv2D<int8_t>& conv, const 
   for (int32_t y = first; y < end; ++y) {
     int32_t* const row_end = to + width;
     if (y >= 0 && y < height && inside_end > 0) {
-      to = Fill(padding, to, to + before);
-      to = WidenRun(row, step, inside_end, to);
+      WidenRow(padding, row, step, inside_end, to, to + before, row_end);
+    } else {
+      Fill(padding, to, row_end);
     }
-    to = Fill(padding, to, row_end);
+    to = row_end;
     row += row_step;
   }
 }
@@ -258,34 +272,37 @@ class Convolution {
   void Run() {
     const Window& window = conv_.window;
     const Tiles tiles(window, kBufferWords - taps_);
-    for (int32_t y = 0; y < window.output_height; y += tiles.Height()) {
-      for (int32_t x = 0; x < window.output_width; x += tiles.Width()) WriteTile(tiles.At(y, x));
-    }
-  }
-
- private:
-  void WriteTile(const Tile& tile) {
     int32_t channel = 0;
     for (int32_t input_channel = 0; input_channel < conv_.input_channels; ++input_channel) {
-      for (int32_t copy = 0; copy < conv_.multiplier; ++copy) {
-        Widen(conv_, tile, input_channel, buffer_ + taps_);
-        WriteChannel(tile, channel++);
+      for (int32_t copy = 0; copy < conv_.multiplier; ++copy, ++channel) {
+        StoreWeights(channel);
+        for (int32_t y = 0; y < window.output_height; y += tiles.Height()) {
+          for (int32_t x = 0; x < window.output_width; x += tiles.Width()) {
+            WriteTile(tiles.At(y, x), input_channel, channel);
+          }
+        }
       }
     }
   }
 
-  void WriteChannel(const Tile& tile, int32_t channel) {
-    const Window& window = conv_.window;
+ private:
+  void StoreWeights(int32_t channel) {
     const int8_t* weight = conv_.weights + channel;
     for (int32_t tap = 0; tap < taps_; ++tap) {
       buffer_[tap] = *weight;
       weight += conv_.weights_pitch;
     }
+  }
+
+  void WriteTile(const Tile& tile, int32_t input_channel, int32_t channel) {
+    const Window& window = conv_.window;
+    int32_t* const elements = buffer_ + taps_;
+    Widen(conv_, tile, input_channel, elements);
     if (window.kernel_height == 3 && window.kernel_width == 3 && window.dilation_height == 1 &&
         window.dilation_width == 1) {
-      Sum3x3(window, tile, buffer_, buffer_ + taps_);
+      Sum3x3(window, tile, buffer_, elements);
     } else {
-      SumAny(window, tile, buffer_, buffer_ + taps_);
+      SumAny(window, tile, buffer_, elements);
     }
     Store(tile, channel);
   }

@@ -21,27 +21,24 @@ constexpr int32_t kMaximumElements = 255;
 struct PairedSums {
   uint32_t even;
   uint32_t odd;
-
-  void Add(uint32_t word) {
-    asm("sxtab16 %[even], %[even], %[word]\n\t"
-        "sxtab16 %[odd], %[odd], %[word], ror #8"
-        : [even] "+r"(even), [odd] "+r"(odd)
-        : [word] "r"(word));
-  }
 };
 
 PairedSums SumOfWords(const Patch<int8_t>& patch) {
-  PairedSums sums = {0, 0};
+  uint32_t even = 0;
+  uint32_t odd = 0;
   const int8_t* row = patch.first;
-  for (int32_t y = 0; y < patch.rows; ++y) {
+  for (int32_t rows = patch.rows; rows > 0; --rows) {
     const int8_t* word = row;
-    for (int32_t x = 0; x < patch.columns; ++x) {
-      sums.Add(armv7em::LoadWord(word));
+    for (int32_t columns = patch.columns; columns > 0; --columns) {
+      asm("sxtab16 %[even], %[even], %[word]\n\t"
+          "sxtab16 %[odd], %[odd], %[word], ror #8"
+          : [even] "+r"(even), [odd] "+r"(odd)
+          : [word] "r"(armv7em::LoadWord(word)));
       word += patch.column_step;
     }
     row += patch.row_step;
   }
-  return sums;
+  return {even, odd};
 }
 
 int32_t LowHalf(uint32_t pair) { return static_cast<int16_t>(pair); }
@@ -52,6 +49,11 @@ int32_t HighHalf(uint32_t pair) { return static_cast<int32_t>(pair) >> 16; }
 void RunAverage(const Pool2D<int8_t>& pool) {
   ForEachPosition(pool, [&pool](Patch<int8_t> patch, int8_t* output) {
     const int32_t count = patch.rows * patch.columns;
+    if (patch.columns * patch.column_step == patch.row_step) {
+      // Rows without a gap are like one.
+      patch.columns = count;
+      patch.rows = 1;
+    }
     int32_t left = pool.channels;
     for (; left >= kGroup && count <= kMaximumElements; left -= kGroup) {
       const PairedSums sums = SumOfWords(patch);

@@ -117,47 +117,73 @@ class Cut {
 };
 
 // Widens `count` elements, whole groups, to where a group of one column begins. Returns where its next group does.
-__attribute__((noinline)) uint32_t* Widen(const int8_t* from, int32_t count, uint32_t* to) {
+inline uint32_t* WidenHere(const int8_t* from, int32_t count, uint32_t* to) {
   uint32_t even, odd;
 #define REDS_WIDEN_GROUP            \
   "ldr    %[odd], [%[from]], #4\n"  \
   "sxtb16 %[even], %[odd]\n"        \
   "sxtb16 %[odd], %[odd], ror #8\n" \
   "strd   %[even], %[odd], [%[to]], #16\n"
-  for (; count >= 4 * kGroup; count -= 4 * kGroup) {
-    __asm__ volatile(REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP
-                     : [from] "+r"(from), [to] "+r"(to), [even] "=&r"(even), [odd] "=&r"(odd)
-                     :
-                     : "memory");
-  }
-  for (; count > 0; count -= kGroup) {
-    __asm__ volatile(REDS_WIDEN_GROUP
-                     : [from] "+r"(from), [to] "+r"(to), [even] "=&r"(even), [odd] "=&r"(odd)
-                     :
-                     : "memory");
-  }
+  // Four groups a turn, and what remains one by one.
+  __asm__ volatile(
+      "subs   %[count], #16\n"
+      "blt    2f\n"
+      "1:\n" REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP
+      "subs   %[count], #16\n"
+      "bge    1b\n"
+      "2:\n"
+      "adds   %[count], #16\n"
+      "ble    4f\n"
+      "3:\n" REDS_WIDEN_GROUP
+      "subs   %[count], #4\n"
+      "bgt    3b\n"
+      "4:\n"
+      : [from] "+r"(from), [to] "+r"(to), [count] "+r"(count), [even] "=&r"(even), [odd] "=&r"(odd)
+      :
+      : "cc", "memory");
 #undef REDS_WIDEN_GROUP
   return to;
 }
 
-inline void CopyWord(const int8_t* from, int8_t* to) {
-  const uint32_t word = armv7em::LoadWord(from);
-  memcpy(to, &word, sizeof word);
+__attribute__((noinline)) uint32_t* Widen(const int8_t* from, int32_t count, uint32_t* to) {
+  return WidenHere(from, count, to);
+}
+
+inline void StoreWord(uint32_t word, int8_t* to) { memcpy(to, &word, sizeof word); }
+
+inline void CopyWord(const int8_t* from, int8_t* to) { StoreWord(armv7em::LoadWord(from), to); }
+
+inline void CopyHalfWord(const int8_t* from, int8_t* to) {
+  uint16_t half;
+  memcpy(&half, from, sizeof half);
+  memcpy(to, &half, sizeof half);
 }
 
 // What remains after the full words is copied with the word that ends with it.
 inline int8_t* Copy(const int8_t* from, int32_t count, int8_t* to) {
-  if (count < kGroup) {
-    for (; count > 0; --count) *to++ = *from++;
-    return to;
+  const int32_t last = count - kGroup;
+  if (last < 0) {
+    if (count > 1) {
+      CopyHalfWord(from, to);
+      CopyHalfWord(from + count - 2, to + count - 2);
+    } else if (count == 1) {
+      *to = *from;
+    }
+    return to + count;
   }
-  for (; count > kGroup; count -= kGroup) {
-    CopyWord(from, to);
-    from += kGroup;
-    to += kGroup;
-  }
-  CopyWord(from + count - kGroup, to + count - kGroup);
+  for (int32_t element = 0; element < last; element += kGroup) CopyWord(from + element, to + element);
+  CopyWord(from + last, to + last);
   return to + count;
+}
+
+// Copies rows of `count` elements.
+__attribute__((noinline)) void CopyRows(const int8_t* from, int32_t from_step, int32_t rows, int32_t count,
+                                        int8_t* to, int32_t to_step) {
+  for (; rows > 0; --rows) {
+    Copy(from, count, to);
+    from += from_step;
+    to += to_step;
+  }
 }
 
 int8_t* Fill(int32_t element, int32_t count, int8_t* to) {
@@ -170,16 +196,6 @@ struct Position {
   int32_t y;
   int32_t x;
 };
-
-// Taps of the window at a position that lie in the map.
-struct TapsInMap {
-  TapRange rows;
-  TapRange columns;
-};
-
-__attribute__((noinline)) TapsInMap TapsAt(const Window& window, const Position& position) {
-  return {RowsInside(window, position.y), ColumnsInside(window, position.x)};
-}
 
 class Convolution {
  public:
@@ -256,22 +272,46 @@ class Convolution {
   void FillColumns() {
     uint32_t* const columns = Columns();
     int8_t* const elements = reinterpret_cast<int8_t*>(columns + rows_.Groups() * kPairWords);
-    FillColumn(PositionAt(positions_[0]), elements, columns);
-    FillColumn(PositionAt(positions_[1]), elements, columns + kGroupWords);
+    FillColumn(positions_[0], elements, columns);
+    FillColumn(positions_[1], elements, columns + kGroupWords);
   }
 
-  // `elements` is where those are gathered that are not whole groups.
-  __attribute__((noinline)) void FillColumn(const Position& position, int8_t* elements, uint32_t* to) const {
+  // At a position of the output. `elements` is where those are gathered that are not whole groups.
+  __attribute__((noinline)) void FillColumn(int32_t index, int8_t* elements, uint32_t* to) const {
     const Window& window = conv_.window;
+    const Position position = PositionAt(index);
     const int32_t y = position.y * window.stride_height - window.padding_top;
     const int32_t x = position.x * window.stride_width - window.padding_left;
     if (y >= 0 && y <= last_whole_.y && x >= 0 && x <= last_whole_.x && !cut_.IsByTap()) {
-      FillColumnByRows(conv_.input + (y * window.input_width + x) * conv_.input_channels, elements, to);
-    } else if (cut_.IsWhole() && !cut_.AreWholeGroups() && !cut_.IsByTap()) {
-      FillPaddedColumn(position, elements, to);
-    } else {
-      FillColumnByPieces(position, elements, to);
+      return FillColumnByRows(conv_.input + (y * window.input_width + x) * conv_.input_channels, elements,
+                              to);
     }
+    if (cut_.IsWhole() && !cut_.AreWholeGroups() && !cut_.IsByTap())
+      return FillPaddedColumn(index, elements, to);
+    FillColumnByPieces(index, elements, to);
+  }
+
+  // A whole window that is one run: padding everywhere, then what lies in the map, row by row.
+  __attribute__((noinline)) void FillPaddedColumn(int32_t index, int8_t* elements, uint32_t* to) const {
+    const Window& window = conv_.window;
+    const int32_t channels = conv_.input_channels;
+    const int32_t groups = rows_.Groups();
+    const int32_t zeros = groups * kGroup - part_.end;
+    const uint32_t padding = armv7em::FourTimes(conv_.input_zero_point);
+    for (int32_t group = groups; --group > 0;) StoreWord(padding, elements + group * kGroup);
+    StoreWord(padding << zeros * 8, elements);
+    const Position position = PositionAt(index);
+    const TapsInMap taps = TapsAt(window, position.y, position.x);
+    const TapRange& rows = taps.rows;
+    const TapRange& columns = taps.columns;
+    const int32_t row_elements = window.kernel_width * channels;
+    const int32_t first_row = rows.origin + rows.first * window.dilation_height;
+    const int8_t* from =
+        conv_.input + (first_row * window.input_width + columns.origin + columns.first) * channels;
+    int8_t* row = elements + zeros + rows.first * row_elements + columns.first * channels;
+    CopyRows(from, row_step_, rows.end - rows.first, (columns.end - columns.first) * channels, row,
+             row_elements);
+    Widen(elements, groups * kGroup, to);
   }
 
   // A part of a window without padding whose tap (0, 0) lies at `row`.
@@ -281,51 +321,32 @@ class Convolution {
     row += tap_y * row_step_;
     int32_t first = part_.first - tap_y * row_elements;
     int32_t left = part_.end - part_.first;
-    int8_t* end = elements;
-    if (!cut_.AreWholeGroups()) end = Fill(0, MissingTo(left), end);
-    while (left > 0) {
-      const int32_t count = Smaller(left, row_elements - first);
-      if (cut_.AreWholeGroups()) {
-        to = Widen(row + first, count, to);
-      } else {
-        end = Copy(row + first, count, end);
+    if (cut_.AreWholeGroups()) {
+      for (; left > 0; left -= row_elements - first, first = 0) {
+        to = WidenHere(row + first, Smaller(left, row_elements - first), to);
+        row += row_step_;
       }
-      row += row_step_;
-      first = 0;
-      left -= count;
+      return;
     }
-    if (!cut_.AreWholeGroups()) Widen(elements, rows_.Groups() * kGroup, to);
-  }
-
-  // A whole window that is one run: padding everywhere, then what lies in the map, row by row.
-  __attribute__((noinline)) void FillPaddedColumn(const Position& position, int8_t* elements,
-                                                  uint32_t* to) const {
-    const Window& window = conv_.window;
-    const int32_t channels = conv_.input_channels;
-    const TapsInMap taps = TapsAt(window, position);
-    const TapRange& rows = taps.rows;
-    const TapRange& columns = taps.columns;
-    const int32_t row_elements = window.kernel_width * channels;
-    const int32_t first_row = rows.origin + rows.first * window.dilation_height;
-    const int8_t* from =
-        conv_.input + (first_row * window.input_width + columns.origin + columns.first) * channels;
-    int8_t* row = Fill(0, MissingTo(part_.end), elements);
-    memset(row, conv_.input_zero_point, static_cast<size_t>(part_.end));
-    row += rows.first * row_elements + columns.first * channels;
-    for (int32_t left = rows.end - rows.first; left > 0; --left) {
-      Copy(from, (columns.end - columns.first) * channels, row);
-      from += row_step_;
-      row += row_elements;
+    int8_t* end = elements + rows_.Groups() * kGroup - left;
+    StoreWord(0, elements);
+    if (cut_.IsWhole()) {
+      CopyRows(row, row_step_, conv_.window.kernel_height, row_elements, end, row_elements);
+    } else {
+      for (; left > 0; left -= row_elements - first, first = 0) {
+        end = Copy(row + first, Smaller(left, row_elements - first), end);
+        row += row_step_;
+      }
     }
     Widen(elements, rows_.Groups() * kGroup, to);
   }
 
   // A part of any window, in pieces that are contiguous in the map.
-  __attribute__((noinline)) void FillColumnByPieces(const Position& position, int8_t* elements,
-                                                    uint32_t* to) const {
+  __attribute__((noinline)) void FillColumnByPieces(int32_t index, int8_t* elements, uint32_t* to) const {
     const Window& window = conv_.window;
+    const Position position = PositionAt(index);
     const int32_t channels = conv_.input_channels;
-    const TapsInMap taps = TapsAt(window, position);
+    const TapsInMap taps = TapsAt(window, position.y, position.x);
     const TapRange& rows = taps.rows;
     const TapRange& columns = taps.columns;
     const int32_t row_elements = window.kernel_width * channels;

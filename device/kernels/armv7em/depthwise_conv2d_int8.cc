@@ -40,6 +40,14 @@ int32_t ParameterWords(const Window& window) {
   return 1 + kChannels + window.kernel_width * (window.kernel_height * kTapWords + 1) + kStageWords;
 }
 
+// A rectangle of the output.
+struct Tile {
+  int32_t y;
+  int32_t x;
+  int32_t rows;
+  int32_t columns;
+};
+
 // Registers: r0 to r3 the sums, r4 to r7 two taps of the map, r8 to r11 two taps of the weights, r12 where to go
 // on in the patch, lr where to go on in the parameters.
 #define REDS_LOAD_BIAS "ldmia lr!, {r0-r3}\n"
@@ -88,42 +96,63 @@ int32_t ParameterWords(const Window& window) {
   "ssat r2, #8, r2\n"         \
   "ssat r3, #8, r3\n"
 
-// Stores the sums but those that are kept, and goes on to the next position.
-#define REDS_STORE         \
-  "ldrd r4, r5, %[at]\n"   \
-  "ldrd r6, r7, %[step]\n" \
-  "ldr r8, [r5]\n"         \
-  "bfi r0, r1, #8, #8\n"   \
-  "bfi r0, r2, #16, #8\n"  \
-  "bfi r0, r3, #24, #8\n"  \
-  "sel r0, r8, r0\n"       \
-  "str r0, [r5]\n"         \
-  "add r12, r4, r6\n"      \
-  "add r5, r7\n"           \
-  "ldr r4, %[end]\n"       \
-  "strd r12, r5, %[at]\n"  \
-  "cmp r5, r4\n"           \
+// Stores the sums but those that are kept, and goes on to the next position, or to the next row.
+#define REDS_STORE             \
+  "ldrd r4, r5, %[row]\n"      \
+  "ldrd r6, r7, %[step]\n"     \
+  "ldr r8, [r5]\n"             \
+  "bfi r0, r1, #8, #8\n"       \
+  "bfi r0, r2, #16, #8\n"      \
+  "bfi r0, r3, #24, #8\n"      \
+  "sel r0, r8, r0\n"           \
+  "str r0, [r5]\n"             \
+  "add r12, r6\n"              \
+  "add r5, r7\n"               \
+  "str r5, %[output]\n"        \
+  "cmp r5, r4\n"               \
+  "bne 1b\n"                   \
+  "ldr r8, %[left]\n"          \
+  "ldrd r6, r7, %[row_step]\n" \
+  "add r12, r6\n"              \
+  "add r4, r7\n"               \
+  "ldr r7, %[to_next_row]\n"   \
+  "add r5, r7\n"               \
+  "strd r4, r5, %[row]\n"      \
+  "subs r8, #1\n"              \
+  "str r8, %[left]\n"          \
   "bne 1b\n"
 
-// Four channels of `count` > 0 positions of a row, before a clamp that is narrower than int8. kTaps is 9 for a window of
-// 3 x 3, or 0 for any. SEL chooses what is kept by the carries of UADD8.
+// Four channels of a tile, before a clamp that is narrower than int8. kTaps is 9 for a window of 3 x 3, or 0 for any. SEL
+// chooses what is kept by the carries of UADD8, which nothing else sets.
 template <int32_t kTaps>
-inline void ComputeRow(const Window& window, const uint32_t* parameters, const uint32_t* patch,
-                       int32_t patch_step, int8_t* output, int32_t output_step, int32_t count) {
-  // In pairs of words, as LDRD reads them.
+inline void ComputeTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t column_words,
+                        const uint32_t* patch, const uint32_t* parameters, int8_t* output) {
+  constexpr int32_t kWordBytes = sizeof(uint32_t);
+  const Window& window = conv.window;
+  const int32_t channels = conv.input_channels;
+  const int32_t column_bytes = column_words * kWordBytes;
+  const int32_t stride_bytes = window.stride_width * column_bytes;
+  const int32_t row_elements = window.output_width * channels;
+  const int32_t tile_elements = tile.columns * channels;
+  // In pairs of words, as LDRD reads them. Bytes in the patch are counted from the end of a window.
   struct {
-    const uint32_t* patch;
+    const int8_t* end;
     int8_t* output;
-  } at = {patch, output};
+  } row = {output + tile_elements, output};
   const struct {
     int32_t patch_bytes;
     int32_t output;
-  } step = {patch_step * static_cast<int32_t>(sizeof(uint32_t)), output_step};
+  } step = {stride_bytes - window.kernel_width * column_bytes, channels};
+  const struct {
+    int32_t patch_bytes;
+    int32_t output;
+  } row_step = {window.stride_height * kTapWords * kWordBytes - tile.columns * stride_bytes, row_elements};
   const struct {
     int32_t width;
     int32_t height;
   } kernel = {window.kernel_width, window.kernel_height};
-  const int8_t* const end = output + count * output_step;
+  const int32_t to_next_row = row_elements - tile_elements;
+  int32_t left = tile.rows;
   const uint32_t* const biases = parameters + 1;
   if (kTaps == 9) {
     __asm__ volatile(
@@ -136,8 +165,9 @@ inline void ComputeRow(const Window& window, const uint32_t* parameters, const u
         REDS_LOAD_BIAS ".rept 3\n"          //
         REDS_ADD_COLUMN_OF_THREE ".endr\n"  //
         REDS_FINISH REDS_STORE
-        : [at] "+m"(at), [patch] "+m"(at.patch)
-        : [biases] "m"(biases), [step] "m"(step), [end] "m"(end)
+        : [row] "+m"(row), [output] "+m"(row.output), [left] "+m"(left)
+        : [patch] "m"(patch), [biases] "m"(biases), [step] "m"(step), [row_step] "m"(row_step),
+          [to_next_row] "m"(to_next_row)
         : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
           "memory");
   } else {
@@ -161,8 +191,9 @@ inline void ComputeRow(const Window& window, const uint32_t* parameters, const u
         "subs r6, #1\n"
         "bne 2b\n"  //
         REDS_FINISH REDS_STORE
-        : [at] "+m"(at), [patch] "+m"(at.patch)
-        : [biases] "m"(biases), [step] "m"(step), [end] "m"(end), [kernel] "m"(kernel)
+        : [row] "+m"(row), [output] "+m"(row.output), [left] "+m"(left)
+        : [patch] "m"(patch), [biases] "m"(biases), [step] "m"(step), [row_step] "m"(row_step),
+          [to_next_row] "m"(to_next_row), [kernel] "m"(kernel)
         : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
           "memory");
   }
@@ -180,14 +211,6 @@ inline uint32_t* StoreGroup(uint32_t word, uint32_t* to) {
   to[1] = armv7em::WidenedOddBytes(word);
   return to + kTapWords;
 }
-
-// A rectangle of the output.
-struct Tile {
-  int32_t y;
-  int32_t x;
-  int32_t rows;
-  int32_t columns;
-};
 
 // How much of the map the windows of some outputs cover in one direction.
 int32_t Covered(int32_t outputs, int32_t stride, int32_t kernel) { return (outputs - 1) * stride + kernel; }
@@ -255,31 +278,31 @@ __attribute__((noinline)) void FillParameters(const DepthwiseConv2D<int8_t>& con
   memcpy(to, &stage, sizeof stage);
 }
 
-// Stores `count` groups that lie `from_step` elements and `to_step` words apart.
-inline void CopyGroups(const int8_t* from, int32_t from_step, int32_t count, uint32_t* to, int32_t to_step) {
-#pragma GCC unroll 2
+// Stores `count` groups that lie `from_step` elements apart. Returns where the next ones go, as does FillGroups.
+inline uint32_t* CopyGroups(const int8_t* from, int32_t from_step, int32_t count, uint32_t* to) {
   for (; count > 0; --count) {
     uint32_t even, odd;
     __asm__ volatile(
         "ldr    %[odd], [%[from]]\n"
         "sxtb16 %[even], %[odd]\n"
         "sxtb16 %[odd], %[odd], ror #8\n"
-        "strd   %[even], %[odd], [%[to]]\n"
-        : [even] "=&r"(even), [odd] "=&r"(odd)
-        : [from] "r"(from), [to] "r"(to)
+        "strd   %[even], %[odd], [%[to]], #8\n"
+        : [even] "=&r"(even), [odd] "=&r"(odd), [to] "+r"(to)
+        : [from] "r"(from)
         : "memory");
     from += from_step;
-    to += to_step;
   }
+  return to;
 }
 
 // Stores `count` groups of the same element.
-inline void FillGroups(int32_t element, int32_t count, uint32_t* to, int32_t to_step) {
+inline uint32_t* FillGroups(int32_t element, int32_t count, uint32_t* to) {
   const uint32_t half = static_cast<uint16_t>(element);
   for (; count > 0; --count) {
     to[0] = to[1] = half << 16 | half;
-    to += to_step;
+    to += kTapWords;
   }
+  return to;
 }
 
 // Fills the patch with what the windows of a tile cover. The padding beside the map stays there from tile to tile where
@@ -292,49 +315,43 @@ __attribute__((noinline)) void FillPatch(const DepthwiseConv2D<int8_t>& conv, in
   const int32_t columns = Covered(tile.columns, window.stride_width, window.kernel_width);
   const int32_t y = tile.y * window.stride_height - window.padding_top;
   const int32_t x = tile.x * window.stride_width - window.padding_left;
+  const int32_t top = Clamped<int32_t>(-y, 0, rows);
+  const int32_t bottom = Clamped<int32_t>(window.input_height - y, top, rows);
   const int32_t left = Clamped<int32_t>(-x, 0, columns);
   const int32_t right = Clamped<int32_t>(window.input_width - x, left, columns);
   const bool has_sides = tile.y > 0 && tile.columns == window.output_width;
   const int32_t channels = conv.input_channels;
   const int32_t input_row = window.input_width * channels;
-  const int8_t* from = conv.input + y * input_row + (x + left) * channels + channel;
-  for (int32_t row = 0; row < rows; ++row) {
-    uint32_t* const to = patch + row * kTapWords;
-    if (y + row >= 0 && y + row < window.input_height) {
-      CopyGroups(from, channels, right - left, to + left * column_words, column_words);
-    } else {
-      FillGroups(padding, right - left, to + left * column_words, column_words);
+  const int8_t* from = conv.input + (y + top) * input_row + (x + left) * channels + channel;
+  const int32_t end = has_sides ? right : columns;
+  for (int32_t column = has_sides ? left : 0; column < end; ++column) {
+    uint32_t* to = patch + column * column_words;
+    if (column < left || column >= right) {
+      FillGroups(padding, rows, to);
+      continue;
     }
-    from += input_row;
-    if (has_sides) continue;
-    FillGroups(padding, left, to, column_words);
-    FillGroups(padding, columns - right, to + right * column_words, column_words);
+    to = FillGroups(padding, top, to);
+    to = CopyGroups(from, input_row, bottom - top, to);
+    FillGroups(padding, rows - bottom, to);
+    from += channels;
   }
 }
 
 __attribute__((noinline)) void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile,
                                          int32_t column_words, const uint32_t* patch,
                                          const uint32_t* parameters, int8_t* output) {
-  const Window& window = conv.window;
+  if (conv.window.kernel_height == 3 && conv.window.kernel_width == 3) {
+    ComputeTile<9>(conv, tile, column_words, patch, parameters, output);
+  } else {
+    ComputeTile<0>(conv, tile, column_words, patch, parameters, output);
+  }
+  if (armv7em::IsWholeRange(conv.stage.clamp)) return;
   const int32_t channels = conv.input_channels;
-  const int32_t patch_step = window.stride_width * column_words;
-  const int32_t patch_row = window.stride_height * kTapWords;
-  const int32_t output_row = window.output_width * channels;
-  const bool is_3x3 = window.kernel_height == 3 && window.kernel_width == 3;
-  const bool is_narrow = !armv7em::IsWholeRange(conv.stage.clamp);
   for (int32_t row = 0; row < tile.rows; ++row) {
-    if (is_3x3) {
-      ComputeRow<9>(window, parameters, patch, patch_step, output, channels, tile.columns);
-    } else {
-      ComputeRow<0>(window, parameters, patch, patch_step, output, channels, tile.columns);
+    for (int32_t x = 0; x < tile.columns; ++x) {
+      armv7em::ClampElements(conv.stage.clamp, output + x * channels, kChannels);
     }
-    if (is_narrow) {
-      for (int32_t x = 0; x < tile.columns; ++x) {
-        armv7em::ClampElements(conv.stage.clamp, output + x * channels, kChannels);
-      }
-    }
-    patch += patch_row;
-    output += output_row;
+    output += conv.window.output_width * channels;
   }
 }
 

@@ -21,6 +21,9 @@ inline uint32_t LoadWord(const int8_t* address) {
   return word;
 }
 
+// A word of four equal elements.
+inline uint32_t FourTimes(int32_t element) { return static_cast<uint8_t>(element) * 0x01010101U; }
+
 inline uint32_t WidenedEvenBytes(uint32_t word) {
   uint32_t result;
   __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(word));
@@ -94,19 +97,6 @@ inline void AddProducts4Rows(const int8_t* input, const int8_t* row, int32_t pit
   sums[1] = sum1;
   sums[2] = sum2;
   sums[3] = sum3;
-}
-
-// sum += products of `count` activations and the weights of a row.
-inline void AddProducts1Row(const int8_t* input, const int8_t* row, int32_t count, int32_t& sum) {
-  for (; count >= kGroup; count -= kGroup) {
-    const uint32_t x = LoadWord(input);
-    const uint32_t w = LoadWord(row);
-    AddDualProduct(WidenedEvenBytes(x), WidenedEvenBytes(w), sum);
-    AddDualProduct(WidenedOddBytes(x), WidenedOddBytes(w), sum);
-    input += kGroup;
-    row += kGroup;
-  }
-  for (; count > 0; --count) sum += *input++ * *row++;
 }
 
 }  // namespace armv7em

@@ -5,8 +5,8 @@
 // put on the stack once, in the order in which they are read for every output channel:
 //
 //   for each group of input channels: even and odd bytes of each position in turn;
-//   how many elements the last group steps back, so that it ends with the row; 0 where rows are full groups;
-//   where they are not, the last group, in which elements that came before count as 0.
+//   where rows are not full groups, a last one, which ends with the row and in which elements that came before count
+//   as 0.
 //
 // The weights stay where they are. A word of them is widened once for all positions.
 
@@ -40,11 +40,9 @@ class Pointwise {
 
   static void Run(const Conv2D<int8_t>& conv) {
     uint32_t columns[kBufferWords];
-    Channels channels(conv);
-    channels.columns = columns;
+    Channels channels(conv, columns);
     const int32_t groups = conv.input_channels / kGroup;
     const int32_t remainder = conv.input_channels % kGroup;
-    columns[groups * kStep] = remainder == 0 ? 0 : static_cast<uint32_t>(kGroup - remainder);
     const int32_t positions = conv.window.output_height * conv.window.output_width;
     const bool is_backward = IsBackward(conv);
     for (int32_t left = positions; left > 0; left -= kPositions) {
@@ -71,35 +69,43 @@ class Pointwise {
   static constexpr int32_t kStep = kPositions * kPositionWords;  // words from group to group of one position
   static constexpr int32_t kMostGroups = 19;
   static constexpr int32_t kMostInputs = kMostGroups * kGroup;
-  static constexpr int32_t kBufferWords = kMostGroups * kStep + 1;
+  static constexpr int32_t kBufferWords = kMostGroups * kStep;
+  static constexpr int32_t kUnrolled = 4;  // groups in a turn of the loop
+  static constexpr int32_t kGroupCodeBytes = 13 * 4;
 
-  // What channels are computed from. Pointers lead behind the last one.
+  // What channels are computed from, in pairs of words, as LDRD reads them. Pointers lead behind the last one.
   struct Channels {
-    explicit Channels(const Conv2D<int8_t>& conv)
+    Channels(const Conv2D<int8_t>& conv, const uint32_t* first_columns)
         : row(conv.weights),
-          advance(conv.weights_pitch - conv.input_channels),
           first(-conv.output_channels),
-          groups(((conv.input_channels / kGroup + 1) / 2) * 4 + conv.input_channels / kGroup % 2),
           bias(conv.stage.bias + conv.output_channels),
-          multiplier(conv.stage.multiplier + conv.output_channels),
+          columns(first_columns),
+          entered((conv.input_channels / kGroup + kUnrolled - 1) / kUnrolled * kUnrolled),
           shift(conv.stage.shift + conv.output_channels),
+          step_back((kGroup - conv.input_channels % kGroup) % kGroup),
+          multiplier(conv.stage.multiplier + conv.output_channels),
           zero_point(conv.stage.zero_point),
+          advance(conv.weights_pitch - conv.input_channels),
+          is_narrow(!IsWholeRange(conv.stage.clamp)),
           minimum(conv.stage.clamp.minimum),
-          maximum(conv.stage.clamp.maximum),
-          is_narrow(!IsWholeRange(conv.stage.clamp)) {}
+          maximum(conv.stage.clamp.maximum) {
+      skipped = (entered - conv.input_channels / kGroup) * kGroupCodeBytes;
+    }
 
     const int8_t* row;
-    int32_t advance;  // from the end of a row to the next one
     int32_t first;
-    int32_t groups;  // of whole turns of the loop, doubled, and 1 where it is entered in the middle
     const int32_t* bias;
-    const int32_t* multiplier;
+    const uint32_t* columns;
+    int32_t skipped;  // bytes of code at the beginning of the first turn
+    int32_t entered;  // groups, were they whole turns
     const int8_t* shift;
+    int32_t step_back;  // elements to the last group, which ends with the row; 0 where rows are full groups
+    const int32_t* multiplier;
     int32_t zero_point;
+    int32_t advance;  // from the end of a row to the next one
+    int32_t is_narrow;
     int32_t minimum;
     int32_t maximum;
-    int32_t is_narrow;
-    const uint32_t* columns;
     int8_t* outputs[kPositions];
   };
 
@@ -113,7 +119,7 @@ class Pointwise {
     if (remainder != 0) {
       from += remainder;
       const uint32_t last = UINT32_MAX << (kGroup - remainder) * 8;
-      StoreGroup(LoadWord(from - kGroup) & last, to + 1);
+      StoreGroup(LoadWord(from - kGroup) & last, to);
     }
     return from;
   }
@@ -156,43 +162,39 @@ class Pointwise {
 #define REDS_BELOW_ZERO(value) "add    " value ", " value ", " value ", asr #31\n"
 #define REDS_SHIFT(value) "smmlar " value ", " value ", r9, %[e]\n"
 #define REDS_SATURATE(value) "ssat   " value ", #8, " value "\n"
-    // Two groups a turn; an odd count enters at the second one.
+    // All instructions of groups are words, so that adding to the program counter, which reads as the address of label
+    // 2, skips whole groups.
     __asm__ volatile(
         "1:\n"
-        "ldr    %[w], %[bias]\n"
-        "ldr    %[left], %[groups]\n"
+        "ldrd   %[w], %[column], %[bias]\n"
+        "ldrd   %[e], %[left], %[skipped]\n"
         "ldr    r0, [%[w], %[index], lsl #2]\n"
-        "ldr    %[column], %[columns]\n"
-        "lsrs   %[left], %[left], #1\n"
         "mov    r1, r0\n"
         "mov    r2, r0\n"
         "mov    r3, r0\n"
-        "bcs    3f\n"
+        "add    pc, %[e]\n"
+        "nop\n"
         "2:\n"
-        REDS_ADD_GROUP
-        "3:\n"
-        REDS_ADD_GROUP
-        "subs   %[left], #2\n"
+        REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP
+        "subs   %[left], #4\n"
         "bne    2b\n"
-        "ldr    %[w], [%[column]], #4\n"
-        "ldr    %[left], %[shift]\n"
+        "ldrd   r8, %[w], %[shift]\n"
         "cbz    %[w], 4f\n"
         "sub    %[row], %[row], %[w]\n"
         REDS_ADD_GROUP
+        "ldr    r8, %[shift]\n"
         "4:\n"
-        "ldr    %[e], %[multiplier]\n"
-        "ldrsb  r9, [%[left], %[index]]\n"
-        "ldr    r8, [%[e], %[index], lsl #2]\n"
+        "ldrd   r10, %[e], %[multiplier]\n"
+        "ldrsb  r9, [r8, %[index]]\n"
+        "ldr    r8, [r10, %[index], lsl #2]\n"
         "mov    %[w], #1\n"
         "add    r9, r9, #32\n"
-        "ldr    %[e], %[zero_point]\n"
         "lsl    r8, r8, #1\n"
         "lsl    r9, %[w], r9\n"
         REDS_OF_FOUR(REDS_MULTIPLY) REDS_OF_FOUR(REDS_BELOW_ZERO) REDS_OF_FOUR(REDS_SHIFT) REDS_OF_FOUR(REDS_SATURATE)
-        "ldr    %[w], %[is_narrow]\n"
+        "ldrd   %[column], %[w], %[advance]\n"
         "cbz    %[w], 5f\n"
-        "ldr    %[w], %[minimum]\n"
-        "ldr    %[e], %[maximum]\n"
+        "ldrd   %[w], %[e], %[minimum]\n"
         REDS_OF_FOUR(REDS_CLAMP)
         "5:\n"
         "ldrd   r8, r9, %[output0]\n"
@@ -201,16 +203,16 @@ class Pointwise {
         "strb   r1, [r9, %[index]]\n"
         "strb   r2, [r10, %[index]]\n"
         "strb   r3, [r11, %[index]]\n"
-        "ldr    %[w], %[advance]\n"
         "adds   %[index], #1\n"
-        "add    %[row], %[w]\n"
+        "add    %[row], %[column]\n"
         "bne    1b\n"
         : [row] "+&r"(row), [index] "+&r"(index), [column] "=&r"(column), [left] "=&r"(left), [w] "=&l"(w),
           [e] "=&r"(e)
-        : [columns] "m"(channels.columns), [groups] "m"(channels.groups), [bias] "m"(channels.bias),
-          [multiplier] "m"(channels.multiplier), [shift] "m"(channels.shift), [zero_point] "m"(channels.zero_point),
-          [is_narrow] "m"(channels.is_narrow), [minimum] "m"(channels.minimum), [maximum] "m"(channels.maximum),
-          [advance] "m"(channels.advance), [output0] "m"(channels.outputs[0]), [output1] "m"(channels.outputs[1]),
+        : [bias] "m"(channels.bias), [columns] "m"(channels.columns), [skipped] "m"(channels.skipped),
+          [entered] "m"(channels.entered), [shift] "m"(channels.shift), [step_back] "m"(channels.step_back),
+          [multiplier] "m"(channels.multiplier), [zero_point] "m"(channels.zero_point),
+          [advance] "m"(channels.advance), [is_narrow] "m"(channels.is_narrow), [minimum] "m"(channels.minimum),
+          [maximum] "m"(channels.maximum), [output0] "m"(channels.outputs[0]), [output1] "m"(channels.outputs[1]),
           [output2] "m"(channels.outputs[2]), [output3] "m"(channels.outputs[3])
         : "r0", "r1", "r2", "r3", "r8", "r9", "r10", "r11", "cc", "memory");
     // clang-format on

@@ -53,8 +53,8 @@ inline bool IsWholeRange(const Clamp<int32_t>& clamp) {
 }
 
 // Narrows what was clamped to all of int8. `count` is a multiple of four.
-inline __attribute__((noinline)) void ClampElements(const Clamp<int32_t>& clamp, int8_t* elements,
-                                                    int32_t count) {
+inline __attribute__((noinline, noclone)) void ClampElements(const Clamp<int32_t>& clamp, int8_t* elements,
+                                                             int32_t count) {
   constexpr uint32_t kEveryByte = 0x01010101;
   const uint32_t minimum = static_cast<uint8_t>(clamp.minimum) * kEveryByte;
   const uint32_t maximum = static_cast<uint8_t>(clamp.maximum) * kEveryByte;
@@ -103,7 +103,7 @@ inline __attribute__((noinline)) void FinishChannels(const OutputStage<int8_t>& 
   "strb   %[value], [%[output]], #1\n"
     __asm__ volatile(
         "1:\n"
-        "ldr    %[exponents], [%[shifts]]\n"
+        "ldr    %[exponents], [%[shifts]], #4\n"
         "ldmia  %[multipliers]!, {r8-r11}\n"
         "mov    %[factor], #0x20202020\n"
         "uadd8  %[exponents], %[exponents], %[factor]\n"
@@ -119,11 +119,13 @@ inline __attribute__((noinline)) void FinishChannels(const OutputStage<int8_t>& 
         "and    %[value], %[value], r11\n"
         "tst    %[value], #0x40000000\n"
         "beq    2f\n"
-        "add    %[shifts], #4\n"
         REDS_FINISH("r8", "0") REDS_FINISH("r9", "8") REDS_FINISH("r10", "16") REDS_FINISH("r11", "24")
         "cmp    %[shifts], %[fours_end]\n"
         "bne    1b\n"
+        "b      3f\n"
         "2:\n"
+        "sub    %[shifts], #4\n"
+        "3:\n"
         : [multipliers] "+&r"(multipliers), [shifts] "+&r"(shifts), [sums] "+&r"(sums), [output] "+&r"(output),
           [exponents] "=&r"(exponents), [factor] "=&r"(factor), [value] "=&r"(value)
         : [one] "r"(1), [zero_point] "r"(stage.zero_point), [fours_end] "r"(fours_end)

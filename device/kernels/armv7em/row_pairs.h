@@ -214,10 +214,13 @@ class RowPairs {
   // Adds the products of four inputs.
   void AddWord(const int8_t* weights, uint32_t even, uint32_t odd, int32_t count) const {
     const int32_t pitch = layer_.weights_pitch;
-    for (int32_t* sum = sums_; sum != sums_ + count; ++sum) {
+    int32_t* sum = sums_;
+    for (; count > 0; --count) {
       const uint32_t word = LoadWord(weights);
-      AddDualProduct(WidenedEvenBytes(word), even, *sum);
-      AddDualProduct(WidenedOddBytes(word), odd, *sum);
+      int32_t total = *sum;
+      AddDualProduct(WidenedEvenBytes(word), even, total);
+      AddDualProduct(WidenedOddBytes(word), odd, total);
+      *sum++ = total;
       weights += pitch;
     }
   }

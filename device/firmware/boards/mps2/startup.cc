@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "firmware/vector_table.h"
 #include "timer.h"
 #include "uart.h"
 
@@ -11,7 +12,6 @@ int main();
 
 // Places that the linker script defines.
 extern "C" {
-extern uint8_t stack_top[];
 extern uint8_t data_begin[];
 extern uint8_t data_end[];
 extern const uint8_t data_load[];
@@ -20,8 +20,6 @@ extern uint8_t bss_end[];
 }
 
 namespace {
-
-using Handler = void (*)();
 
 constexpr uint32_t kUartReceiveInterrupt = REDS_UART_INTERRUPT;
 constexpr uint32_t kTimerInterrupt = REDS_TIMER_INTERRUPT;
@@ -51,32 +49,18 @@ void enable_floating_point() {
   }
 }
 
-// No byte from the host can lead here; if a defect does, the host learns it instead of waiting.
-[[noreturn]] void fault() {
-  constexpr char kText[] = "\r\ne-[Hardware fault]\r\n";
-  reds::firmware::mps2::send(kText, sizeof kText - 1);
-  for (;;) asm volatile("wfi");
-}
-
-constexpr int kSystemHandlers = 14;  // from the non-maskable interrupt to SysTick
 constexpr int kInterrupts = 64;
 
-struct VectorTable {
-  uint8_t* stack;
-  Handler reset;
-  Handler system[kSystemHandlers];
-  Handler interrupts[kInterrupts];
-};
+using Vectors = reds::firmware::VectorTable<kInterrupts>;
 
-constexpr VectorTable make_vectors() {
-  VectorTable table = {stack_top, reset, {}, {}};
-  for (Handler& handler : table.system) handler = fault;
-  for (Handler& handler : table.interrupts) handler = fault;
+constexpr Vectors board_vectors() {
+  Vectors table =
+      reds::firmware::make_vectors<kInterrupts>(reset, reds::firmware::fault<reds::firmware::mps2::send>);
   table.interrupts[kUartReceiveInterrupt] = reds::firmware::mps2::uart_interrupt;
   table.interrupts[kTimerInterrupt] = reds::firmware::mps2::timer_interrupt;
   return table;
 }
 
-[[gnu::section(".vectors"), gnu::used]] constexpr VectorTable kVectors = make_vectors();
+[[gnu::section(".vectors"), gnu::used]] constexpr Vectors kVectors = board_vectors();
 
 }  // namespace

@@ -2,13 +2,13 @@
 
 #include <stdint.h>
 
+#include "firmware/vector_table.h"
 #include "uart.h"
 
 int main();
 
 // Places that the linker script defines.
 extern "C" {
-extern uint8_t stack_top[];
 extern uint32_t copied_begin[];
 extern uint32_t copied_end[];
 extern const uint32_t copied_load[];
@@ -17,8 +17,6 @@ extern uint32_t bss_end[];
 }
 
 namespace {
-
-using Handler = void (*)();
 
 constexpr uint32_t kUart0Interrupt = 20;
 
@@ -38,31 +36,17 @@ constexpr uint32_t kUart0Interrupt = 20;
   }
 }
 
-// No byte from the host can lead here; if a defect does, the host learns it instead of waiting.
-[[noreturn]] void fault() {
-  constexpr char kText[] = "\r\ne-[Hardware fault]\r\n";
-  reds::firmware::rp2040::send(kText, sizeof kText - 1);
-  for (;;) asm volatile("wfi");
-}
-
-constexpr int kSystemHandlers = 14;  // from the non-maskable interrupt to SysTick
 constexpr int kInterrupts = 32;
 
-struct VectorTable {
-  uint8_t* stack;
-  Handler reset;
-  Handler system[kSystemHandlers];
-  Handler interrupts[kInterrupts];
-};
+using Vectors = reds::firmware::VectorTable<kInterrupts>;
 
-constexpr VectorTable make_vectors() {
-  VectorTable table = {stack_top, reset, {}, {}};
-  for (Handler& handler : table.system) handler = fault;
-  for (Handler& handler : table.interrupts) handler = fault;
+constexpr Vectors board_vectors() {
+  Vectors table =
+      reds::firmware::make_vectors<kInterrupts>(reset, reds::firmware::fault<reds::firmware::rp2040::send>);
   table.interrupts[kUart0Interrupt] = reds::firmware::rp2040::uart_interrupt;
   return table;
 }
 
-[[gnu::section(".vectors"), gnu::used]] constexpr VectorTable kVectors = make_vectors();
+[[gnu::section(".vectors"), gnu::used]] constexpr Vectors kVectors = board_vectors();
 
 }  // namespace
