@@ -170,6 +170,11 @@ def test_models_in_int16_are_not_narrowed() -> None:
         with_plan(converted("summed", "int16"), ANY_WIDTH)
 
 
+def test_models_of_several_samples_are_not_narrowed() -> None:
+    with pytest.raises(UsageError, match=r"'model' takes 3 samples at a time; `prune` narrows .*without `prune`"):
+        with_plan(converted("excited", "int8", batch=3), ANY_WIDTH)
+
+
 def test_a_budget_that_cannot_be_met() -> None:
     with pytest.raises(UsageError, match=r"`budgets` cannot be met: no subnetwork needs less than \d+ macs"):
         with_plan(converted("functions", "int8"), ANY_WIDTH)

@@ -116,6 +116,25 @@ def test_one_input_alone_is_a_batch_of_one_on_every_board(reds: Any, model: Path
     assert board["instructions"] > board["switch_instructions"] > 0
 
 
+@needs_qemu
+def test_inputs_of_a_model_that_takes_several_at_once(reds: Any, tmp_path: Path) -> None:
+    """A file holds samples, whatever the batch; a part of a batch is none."""
+    foreign, path, inputs, outputs = (tmp_path / name for name in ("foreign", "adopted", "x.npy", "y.npy"))
+    foreign.write_bytes(converted("excited", "int8", batch=3))
+    assert reds("adopt", foreign, "-o", path).code == 0
+    assert reds("inspect", path, "--json").json["input_shape"] == [3, 9, 7, 3]
+    samples = np.random.default_rng(0).integers(-128, 128, (6, 9, 7, 3), np.int8)
+    np.save(inputs, samples)
+    here = reds("run", path, "--input", inputs, "-o", outputs, "--json").json
+    expected = Runtime(path).invoke(samples.reshape(2, 3, 9, 7, 3)).reshape(6, 5)
+    np.testing.assert_array_equal(np.load(outputs), expected)
+    board = reds("run", path, "--input", inputs, "--board", "qemu:cortex-m4", "--json").json
+    assert board["outputs_sha256"] == here["outputs_sha256"]
+    np.save(inputs, samples[:4])
+    answer = reds("run", path, "--input", inputs)
+    assert (answer.code, "takes 3 at a time" in answer.err) == (1, True)
+
+
 @needs_rp2040js
 def test_a_board_that_counts_cycles_says_so(reds: Any, model: Path, inputs: Path, tmp_path: Path) -> None:
     one, copy = tmp_path / "one.npy", tmp_path / "copy.tflite"
