@@ -331,7 +331,7 @@ def test_a_run_that_was_interrupted_records_every_epoch_once(tmp_path: Path) -> 
 
 def test_labels_of_close_points_do_not_hide_each_other() -> None:
     rows = tuple(
-        SubnetworkReport(id, f"{name}", "output", (), 1000, 1, 1, 1, accuracy, {})
+        SubnetworkReport(id, f"{name}", "output", (), 1000, 1, 1, 1, accuracy, 0.0, {})
         for id, (name, accuracy) in enumerate((("100%", 0.923), ("75%", 0.918), ("50%", 0.913), ("25%", 0.8)))
     )
     figure = Figure(figsize=(4, 3), layout="constrained")
