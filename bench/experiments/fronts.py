@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-METRICS = ("macs", "instructions", "arena_bytes")
-
 
 @dataclass(frozen=True)
 class Lead:

@@ -3,13 +3,24 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from random_networks import random_residual_supernet, random_supernet
 
 from reds import cost
 from reds.finetuning import evaluate
 from reds.forward import predict
-from reds.graph import Ranked
-from reds.shallow import shallow_ranked, subnetwork_network
+from reds.graph import Ranked, Supernet
+from reds.shallow import ShallowNetwork, shallow_ranked, subnetwork_network
+
+
+def network_that_gives_the_same(supernet: Supernet, index: int, x: NDArray[np.float32]) -> ShallowNetwork:
+    """The network of a subnetwork, whose outputs at the subnetwork's widths were compared with the family's."""
+    subnetwork = supernet.family.subnetworks[index]
+    network = subnetwork_network(supernet.family, subnetwork)
+    widths = network.narrow(subnetwork.widths)
+    given_by_it = predict(network.graph, x, widths=widths, batch_norm=supernet.batch_norms[index])
+    np.testing.assert_allclose(given_by_it, evaluate(supernet, index, x), rtol=1e-4, atol=1e-5)
+    return network
 
 
 @settings(derandomize=True, deadline=None, max_examples=15)
@@ -19,10 +30,8 @@ def test_it_gives_without_blocks_what_the_subnetwork_does(seed: int) -> None:
     family = supernet.family
     x = np.random.default_rng(seed).normal(size=(5, *family.graph.input_shape)).astype(np.float32)
     for index, subnetwork in enumerate(family.subnetworks):
-        network = subnetwork_network(family, subnetwork)
+        network = network_that_gives_the_same(supernet, index, x)
         widths = network.narrow(subnetwork.widths)
-        given_by_it = predict(network.graph, x, widths=widths, batch_norm=supernet.batch_norms[index])
-        np.testing.assert_allclose(given_by_it, evaluate(supernet, index, x), rtol=1e-4, atol=1e-5)
         assert network.widen(widths, subnetwork.widths) == subnetwork.widths
         for node, place in network.places.items():
             assert network.graph.shape_of(place) == family.graph.shape_of(node)
@@ -35,10 +44,8 @@ def test_it_gives_and_costs_what_the_subnetwork_does(seed: int) -> None:
     family = supernet.family
     x = np.random.default_rng(seed).normal(size=(5, *family.graph.input_shape)).astype(np.float32)
     for index, subnetwork in enumerate(family.subnetworks):
-        network = subnetwork_network(family, subnetwork)
+        network = network_that_gives_the_same(supernet, index, x)
         widths = network.narrow(subnetwork.widths)
-        given_by_it = predict(network.graph, x, widths=widths, batch_norm=supernet.batch_norms[index])
-        np.testing.assert_allclose(given_by_it, evaluate(supernet, index, x), rtol=1e-4, atol=1e-5)
         leave = family.exits[subnetwork.exit - 1] if subnetwork.exit else None
         for of in (cost.macs, cost.parameters, cost.peak_activation_bytes):
             arguments = {"leave": leave}
