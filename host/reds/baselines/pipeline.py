@@ -41,6 +41,7 @@ from reds.run_folder import (
     TABLE_FILE,
 )
 from reds.runtime import Runtime
+from reds.shallow import subnetwork_network
 from reds.solving.depth import with_taken_exits
 from reds.solving.formulation import Rules
 from reds.solving.uniform import with_uniform_widths
@@ -259,8 +260,9 @@ def _sparse_family(
 ) -> Family:
     """The full network with as many parameters that are not zero as a subnetwork has, trained and kept in a folder."""
     family, settings = source.family, source.settings
-    leave = family.exits[like.exit - 1] if like.exit else None
-    sparsity = sparsity_for(family.graph, int(cost.parameters(family.graph, like.widths, leave)))
+    network = subnetwork_network(family, like)
+    parameters = int(cost.parameters(network.graph, network.narrow(like.widths)))
+    sparsity = sparsity_for(family.graph, parameters)
     schedule = Schedule(settings.epochs, settings.learning_rate, BATCH_SIZE, settings.seed, settings.decay)
     progress(f"training the full network with {sparsity:.1%} of its weights at zero, as many as '{like.name}' lacks")
 
