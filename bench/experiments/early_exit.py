@@ -1,10 +1,15 @@
-"""Asks exits in turn until one is sure enough: accuracy and instructions for several allowed losses.
+"""Asks subnetworks in turn until one is sure enough: accuracy and instructions for several allowed losses.
 
-    python bench/experiments/early_exit.py RECORD.json DATA MODEL.tflite [OTHER.tflite ...] [--board qemu:cortex-m4]
+    python bench/experiments/early_exit.py RECORD.json DATA RUNS --asked KIND[,KIND] --rivals KIND[,KIND]
+        [--board qemu:cortex-m4]
 
-The files are those of runs of `depth.py`. Exits of MODEL and their thresholds are chosen on the validation split, as
-`reds thresholds` does; everything in the record is of the test split. Each is compared with the single subnetwork of
-any of the files, all without thresholds, that takes the fewest instructions and answers no fewer samples right.
+RUNS is a folder that `depth.py` made for one network, with `seed-N/KIND/model.tflite`. In each file of the kinds to
+ask, of every seed that has it, subnetworks and their thresholds are chosen on the validation split, as `reds
+thresholds` does; everything in the record is of the test split. Each choice is compared with two single subnetworks of
+any of the seed's files, all without thresholds. One was chosen on the validation split, too: it takes the fewest
+instructions of those that lose no more against the file's largest, with the same certainty. The other one is chosen
+with hindsight: of those that answer no fewer samples of the test split right the one with the fewest instructions or,
+where there is none, the most accurate one.
 """
 
 import argparse
@@ -12,18 +17,18 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
-from reds.confidence import Cascade, calibrate_exits, run_cascade
-from reds.datasets import load
+from reds.confidence import Answers, calibrate_cascade, run_cascade
+from reds.datasets import Dataset, load
 from reds.files import write_atomically
 from reds.inspecting import inspect
 from reds.measuring import measure_accuracy, measure_instructions
 from reds.runtime import Runtime
-from reds.stop_costs import count_stops
 
 LOSSES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
 
@@ -32,67 +37,95 @@ LOSSES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
 class Single:
     """A subnetwork that answers alone."""
 
-    file: str
+    kind: str
     name: str
     accuracy: float
     instructions: int
+    validated: NDArray[np.bool_] = field(repr=False)
+    """Per sample of the validation split whether it answers right."""
+
+    def record(self) -> dict:
+        """What is written of it."""
+        return {"kind": self.kind, "name": self.name, "accuracy": self.accuracy, "instructions": self.instructions}
 
 
-def singles(path: Path, board: str, x: NDArray, labels: NDArray) -> list[Single]:
+def singles(path: Path, board: str, dataset: Dataset) -> list[Single]:
     """All subnetworks of a file, measured."""
+    runtime = Runtime(path)
+    x, labels = dataset.test.with_input_shape(runtime.input.shape).features()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(path, folder))
         accuracies = measure_accuracy(copy, x, labels)
-        runtime = Runtime(copy)
         counts = measure_instructions(copy, board, runtime.quantize(x[0])).instructions
     names = [info.name for info in runtime.subnetworks]
-    return [Single(path.parent.name, *row) for row in zip(names, accuracies, counts, strict=True)]
+    validated = right_on_validation(runtime, dataset)
+    return [Single(path.parent.name, *row) for row in zip(names, accuracies, counts, validated, strict=True)]
 
 
-def rival(candidates: Sequence[Single], accuracy: float) -> Single | None:
-    """The cheapest that is at least so accurate."""
+def right_on_validation(runtime: Runtime, dataset: Dataset) -> list[NDArray[np.bool_]]:
+    """Per subnetwork and sample."""
+    x, labels = dataset.validation.with_input_shape(runtime.input.shape).features()
+    inputs = runtime.quantize(x)
+    found = []
+    for subnetwork in range(len(runtime.subnetworks)):
+        runtime.select(subnetwork)
+        found.append(runtime.invoke(inputs).reshape(len(x), -1).argmax(axis=1) == labels)
+    return found
+
+
+def chosen_alike(candidates: Sequence[Single], reference: Single, loss: float) -> Single:
+    """The cheapest that on the validation split likely loses no more than is allowed."""
+
+    def likely_loss(one: Single) -> float:
+        is_right = np.array([one.validated, reference.validated])
+        return Answers(np.zeros(is_right.shape), is_right, alone=1).likely_loss((0,), ())
+
+    return min((one for one in candidates if likely_loss(one) <= loss), key=lambda one: one.instructions)
+
+
+def rival(candidates: Sequence[Single], accuracy: float) -> Single:
+    """The cheapest that on the test split is at least so accurate, or the most accurate one."""
     good = [one for one in candidates if one.accuracy >= accuracy]
-    return min(good, key=lambda one: one.instructions, default=None)
+    if not good:
+        return max(candidates, key=lambda one: (one.accuracy, -one.instructions))
+    return min(good, key=lambda one: one.instructions)
 
 
-def cascade_on_test(path: Path, chosen: Cascade, board: str, x: NDArray, labels: NDArray) -> Cascade:
-    """What was chosen on the validation split, on the test split."""
-    subnetworks = [stop.subnetwork for stop in chosen.stops]
-    costs = count_stops(path, board, subnetworks, Runtime(path).quantize(x[0]))
-    return run_cascade(path, subnetworks, x, labels, costs)
-
-
-def measure(data: str, model: Path, others: Sequence[Path], board: str) -> dict:
-    """The record."""
-    dataset = load(data)
-    shape = Runtime(model).input.shape
-    x, labels = dataset.test.with_input_shape(shape).features()
-    validation = dataset.validation.with_input_shape(shape).features()
-    alone = [one for path in (model, *others) for one in singles(path, board, x, labels)]
-    rows = []
+def cascade(path: Path, loss: float, board: str, dataset: Dataset) -> dict:
+    """What is chosen on the validation split, on the test split."""
+    shape = Runtime(path).input.shape
     with tempfile.TemporaryDirectory() as folder:
-        for loss in LOSSES:
-            path = Path(shutil.copy(model, folder))
-            chosen = calibrate_exits(path, *validation, loss, board)
-            found = cascade_on_test(path, chosen, board, x, labels)
-            best = rival(alone, found.accuracy)
-            costs = {"mean_cost": found.mean_cost, "worst_cost": found.worst_cost}
-            arena = max(Runtime(path).subnetworks[stop.subnetwork].arena_bytes for stop in found.stops)
-            rows.append({"loss": loss, **asdict(found), **costs, "arena_bytes": arena, "rival": best and asdict(best)})
-            print(
-                loss, [(stop.exit, round(stop.share, 3)) for stop in found.stops], found.accuracy, found.mean_cost, best
-            )
+        copy = Path(shutil.copy(path, folder))
+        chosen = calibrate_cascade(copy, *dataset.validation.with_input_shape(shape).features(), loss, board)
+        asked = [stop.subnetwork for stop in chosen.stops]
+        found = run_cascade(copy, asked, *dataset.test.with_input_shape(shape).features(), board)
+        infos = Runtime(copy).subnetworks
     return {
-        "data": data,
-        "network": inspect(model).name,
-        "run": "/".join(model.parts[-4:-2]),
-        "kinds": [path.parent.name for path in (model, *others)],
-        "samples": len(x),
-        "validation_samples": len(validation[0]),
-        "board": board,
-        "singles": [asdict(one) for one in alone],
-        "rows": rows,
+        "loss": loss,
+        **asdict(found),
+        "names": [infos[one].name for one in asked],
+        "mean_cost": found.mean_cost,
+        "worst_cost": found.worst_cost,
+        "arena_bytes": max(infos[one].arena_bytes for one in asked),
     }
+
+
+def measure(seed: Path, asked: Sequence[str], rivals: Sequence[str], board: str, dataset: Dataset) -> list[dict]:
+    """The rows of one seed: per file that is there and per loss."""
+    paths = [seed / kind / "model.tflite" for kind in asked]
+    paths = [path for path in paths if path.exists()]
+    files = dict.fromkeys([*paths, *(seed / kind / "model.tflite" for kind in rivals)])
+    alone = [one for path in files for one in singles(path, board, dataset)]
+    rows = []
+    for path in paths:
+        for loss in LOSSES:
+            found = cascade(path, loss, board, dataset)
+            largest = [one for one in alone if one.kind == path.parent.name][found["alone"]]
+            against = {"chosen": chosen_alike(alone, largest, loss), "rival": rival(alone, found["accuracy"])}
+            records = {name: single.record() for name, single in against.items()}
+            rows.append({"seed": seed.name, "kind": path.parent.name, **found, **records})
+            print(seed.name, path.parent.name, loss, found["names"], found["accuracy"], found["mean_cost"], records)
+    return rows
 
 
 def main() -> None:
@@ -100,11 +133,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("record", type=Path)
     parser.add_argument("data")
-    parser.add_argument("model", type=Path)
-    parser.add_argument("others", type=Path, nargs="*")
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--asked", required=True, type=lambda kinds: kinds.split(","))
+    parser.add_argument("--rivals", required=True, type=lambda kinds: kinds.split(","))
     parser.add_argument("--board", default="qemu:cortex-m4")
     arguments = parser.parse_args()
-    record = measure(arguments.data, arguments.model, arguments.others, arguments.board)
+    dataset = load(arguments.data)
+    seeds = sorted(arguments.runs.glob("seed-*"))
+    rows = [row for seed in seeds for row in measure(seed, arguments.asked, arguments.rivals, arguments.board, dataset)]
+    record = {
+        "data": arguments.data,
+        "network": inspect(seeds[0] / arguments.asked[0] / "model.tflite").name,
+        "run": arguments.runs.name,
+        "asked": arguments.asked,
+        "rivals": arguments.rivals,
+        "samples": len(dataset.test),
+        "validation_samples": len(dataset.validation),
+        "board": arguments.board,
+        "rows": rows,
+    }
     write_atomically(arguments.record, (json.dumps(record, indent=1) + "\n").encode())
 
 

@@ -234,19 +234,19 @@ class Bench:
         return self._integer(fields[1])
 
     def cascade(self, subnetworks: Sequence[int]) -> tuple[int, int]:
-        """Runs one inference of the uploaded input that goes on where its answer is not sure enough.
+        """Runs one inference of the uploaded input and asks further subnetworks until one is sure enough.
 
         It begins in the selected subnetwork.
 
         Args:
-            subnetworks: where it goes on, in turn.
+            subnetworks: those to ask in turn. One that cannot go on where the last one ended runs from the input.
 
         Returns:
             The subnetwork that gave the answer, and the instructions of the inference; 0 on a board that does not count
             them.
 
         Raises:
-            DeviceError: if it cannot go on in one of them.
+            DeviceError: if there is no such subnetwork, or the arena is too small for it.
         """
         command = protocol.COMMAND_REDS_CASCADE.format(" ".join(map(str, subnetworks)))
         fields = self._fields_of(command, protocol.REPLY_REDS_CASCADED, self._timeouts.inference)

@@ -30,7 +30,7 @@ constexpr const char* kHelp[] = {
     "reds budget [macs=N] [arena=N] [us=N]",
     "                   run the most accurate subnetwork that fits from now on",
     "reds continue N I  run one inference that goes on in subnetwork I after N operations",
-    "reds cascade I ..  run one inference that goes on in subnetwork I, then in the next, until it is sure",
+    "reds cascade I ..  run one inference and, until it is sure, ask subnetwork I, then the next",
     "reds stats         counters and costs",
     "reds output        output of the last inference, byte by byte",
     "reds profile       run one inference and count each operation's instructions",
@@ -359,33 +359,44 @@ void Interpreter::continue_in(Tokens arguments) {
   }
 }
 
-// Where it cannot go on in the next subnetwork, the inference ends there.
 void Interpreter::cascade(Tokens arguments) {
+  const uint32_t selected = reds_selected(&network_);
+  uint32_t answering = selected;
   load_input();
-  uint32_t answering = reds_selected(&network_);
-  uint64_t begin = instructions();
+  const uint64_t begin = instructions();
   reds_invoke(&network_);
   uint64_t spent = instructions_between(begin, instructions());
   ++inferences_;
   for (Text word = arguments.next(); word.size > 0 && !reds_is_confident(&network_);
        word = arguments.next()) {
-    uint32_t next = 0;
-    if (!parse_number(word, &next)) {
+    if (!parse_number(word, &answering)) {
       writer_.line(kErrorRedsArgument, {"cascade", kCascadeArguments});
       return;
     }
-    begin = instructions();
-    const reds_status status = reds_continue_in(&network_, next);
-    while (status == REDS_OK && reds_step(&network_) == REDS_OK) {
-    }
-    spent += instructions_between(begin, instructions());
+    const reds_status status = ask(answering, &spent);
+    reds_select(&network_, selected);
     if (status != REDS_OK) {
-      if (!report_unusable(status, next)) writer_.line(kErrorRedsCascade, {next, answering});
+      report_unusable(status, answering);
       return;
     }
-    answering = next;
   }
   writer_.line(kReplyRedsCascaded, {answering, spent});
+}
+
+// Lets the inference go on in a subnetwork or, where it cannot, runs that from the input; leaves it selected then.
+reds_status Interpreter::ask(uint32_t subnetwork, uint64_t* spent) {
+  uint64_t begin = instructions();
+  reds_status status = reds_continue_in(&network_, subnetwork);
+  if (status == REDS_ERROR_CONTINUE) {
+    status = reds_select(&network_, subnetwork);
+    *spent += instructions_between(begin, instructions());
+    load_input();
+    begin = instructions();
+  }
+  while (status == REDS_OK && reds_step(&network_) == REDS_OK) {
+  }
+  *spent += instructions_between(begin, instructions());
+  return status;
 }
 
 // Says what is wrong with a subnetwork whatever runs. Returns false if nothing is.

@@ -102,6 +102,7 @@ class Interpreter {
   void report_results();
   void report_stat(const char* key, uint64_t value);
   void load_input();
+  reds_status ask(uint32_t subnetwork, uint64_t* spent);
   bool report_unusable(reds_status status, uint32_t subnetwork);
   void run_inference();
   void measure_inference();

@@ -47,6 +47,11 @@ bool Reaches(uint32_t difference, uint32_t scale_bits, uint32_t threshold_bits) 
   return product >= Product{SignificandOf(threshold_bits)} << shift;
 }
 
+float ThresholdOf(const Context& context, const schema::Subnetwork& subnetwork) {
+  if (BitsOf(subnetwork.threshold()) != 0) return subnetwork.threshold();
+  return context.plan->exits()->Get(subnetwork.exit())->threshold();
+}
+
 bool IsConfident(const Context& context, float threshold) {
   const uint32_t threshold_bits = BitsOf(threshold);
   if (threshold_bits == 0 || IsNegative(threshold_bits)) return true;
@@ -65,6 +70,6 @@ bool IsConfident(const Context& context, float threshold) {
 int reds_is_confident(const reds_context* context) {
   const reds::Context& self = reds::Private(context);
   if (self.steps == nullptr || self.next_step != self.steps->size()) return 0;
-  const reds::schema::Subnetwork& taken = *self.subnetworks->Get(self.running);
-  return reds::IsConfident(self, self.plan->exits()->Get(taken.exit())->threshold()) ? 1 : 0;
+  const float threshold = reds::ThresholdOf(self, *self.subnetworks->Get(self.running));
+  return reds::IsConfident(self, threshold) ? 1 : 0;
 }

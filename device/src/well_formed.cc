@@ -68,6 +68,7 @@ constexpr Field kSubnetworkFields[] = {
     {schema::Subnetwork::VT_FLASH_BYTES, Kind::kNumber, sizeof(uint32_t)},
     {schema::Subnetwork::VT_ARENA_BYTES, Kind::kNumber, sizeof(uint32_t)},
     {schema::Subnetwork::VT_ACCURACY, Kind::kNumber, sizeof(float)},
+    {schema::Subnetwork::VT_THRESHOLD, Kind::kNumber, sizeof(float)},
 };
 constexpr Field kTargetFields[] = {
     {schema::Target::VT_NAME, Kind::kString, 0},

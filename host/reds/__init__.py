@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reds.adopting import adopt
     from reds.baselines import measure_baseline
-    from reds.confidence import calibrate_exits
+    from reds.confidence import calibrate_cascade
     from reds.datasets import Dataset
     from reds.datasets import load as load_dataset
     from reds.emitting import annotate, emit, extract, truncate
@@ -52,7 +52,7 @@ _HOMES = {
     "adopt": "adopting",
     "annotate": "emitting",
     "attach_exits": "exits",
-    "calibrate_exits": "confidence",
+    "calibrate_cascade": "confidence",
     "calibration_samples": "pruning",
     "emit": "emitting",
     "evaluate": "finetuning",
@@ -95,7 +95,7 @@ __all__ = [
     "adopt",
     "annotate",
     "attach_exits",
-    "calibrate_exits",
+    "calibrate_cascade",
     "calibration_samples",
     "emit",
     "evaluate",

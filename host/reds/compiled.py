@@ -176,6 +176,9 @@ class CompiledSubnetwork:
     steps: tuple[CompiledStep, ...]
     stand_ins: Mapping[int, int] = field(default_factory=dict)
     """Per layer that it skips although others read it, the layer whose output they read instead."""
+    threshold: float = 0.0
+    """Confidence from which on its answer is the last one, so that otherwise another subnetwork answers; 0: that of its
+    exit."""
 
     def sources(self, layer: CompiledLayer) -> tuple[int, ...]:
         """The layers, or INPUT, whose outputs a layer takes in this subnetwork."""

@@ -103,7 +103,7 @@ def _row(file: ModelFile, index: int) -> SubnetworkReport:
         flash_bytes=subnetwork.flashBytes,
         arena_bytes=subnetwork.arenaBytes,
         accuracy=None if subnetwork.accuracy < 0 else subnetwork.accuracy,
-        threshold=float(file.plan.exits[subnetwork.exit].threshold),
+        threshold=float(subnetwork.threshold or file.plan.exits[subnetwork.exit].threshold),
         targets={
             text(target.name): TargetReport(
                 int(target.instructions[index]),

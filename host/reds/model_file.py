@@ -510,6 +510,7 @@ def _decode_subnetwork(
             _decode_step(plan, layers[step.layer], element_type, subnetwork.tensors, step) for step in subnetwork.steps
         ),
         stand_ins=stand_ins,
+        threshold=subnetwork.threshold,
     )
 
 

@@ -464,6 +464,7 @@ def _subnetwork(network: CompiledNetwork, index: int, pool: ConstantPool, placem
     result.flashBytes = _flash_bytes(network, subnetwork, sum(count for _, count in constants))
     result.arenaBytes = placement.arena_bytes
     result.accuracy = -1.0
+    result.threshold = subnetwork.threshold
     return result
 
 

@@ -1,4 +1,4 @@
-"""What it costs to stop a network early: to get to the answers of several subnetworks, one after the other."""
+"""What it costs to ask several subnetworks, one after the other, until one is sure enough."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reds.asking import Chain, Step
 from reds.compiled import CompiledNetwork
 from reds.inspecting import unit_of
 from reds_bench.client import Bench
@@ -16,14 +17,15 @@ from reds_bench.emulator import boot, counting_target
 
 @dataclass(frozen=True)
 class StopCosts:
-    """Of a chain of subnetworks, each of which can go on behind those before it."""
+    """Of a chain of subnetworks."""
 
     unit: str
     """"macs", "instructions" or "cycles"."""
     first: tuple[int, ...]
     """Per subnetwork, from the input to its answer."""
-    onward: tuple[tuple[int, ...], ...]
-    """[i][j]: from the answer of subnetwork i to that of subnetwork j, which is a later one; else 0."""
+    onward: tuple[tuple[int | None, ...], ...]
+    """[i][j]: from the answer of subnetwork i to that of subnetwork j, which is a later one. None where j cannot be
+    asked next, and where it is no later one."""
 
     def of(self, places: Sequence[int]) -> "StopCosts":
         """Of a part of the chain."""
@@ -33,13 +35,14 @@ class StopCosts:
         )
 
     @property
-    def along(self) -> tuple[int, ...]:
-        """From the input to each answer where the subnetworks are asked in turn."""
-        steps = (self.onward[here][there] for here, there in pairwise(range(len(self.first))))
-        return tuple(accumulate(steps, initial=self.first[0]))
+    def along(self) -> tuple[int, ...] | None:
+        """From the input to each answer where the subnetworks are asked in turn; None where they cannot be."""
+        steps = [self.onward[here][there] for here, there in pairwise(range(len(self.first)))]
+        known = [step for step in steps if step is not None]
+        return tuple(accumulate(known, initial=self.first[0])) if len(known) == len(steps) else None
 
 
-def macs_of_stops(network: CompiledNetwork, chain: Sequence[int]) -> StopCosts:
+def macs_of_stops(network: CompiledNetwork, chain: Chain) -> StopCosts:
     """Multiply-accumulates; going on needs none but those of the operations that are still to run."""
 
     def onward(here: int, there: int) -> int:
@@ -49,16 +52,17 @@ def macs_of_stops(network: CompiledNetwork, chain: Sequence[int]) -> StopCosts:
             for step in network.subnetworks[there].steps[_shared(*layers) :]
         )
 
-    return StopCosts("macs", tuple(network.macs(index) for index in chain), _pairs(chain, onward))
+    first = tuple(network.macs(index) for index in chain.subnetworks)
+    return StopCosts("macs", first, _onward(chain, first, onward))
 
 
-def count_stops(path: Path | str, board: str, chain: Sequence[int], sample: NDArray) -> StopCosts:
+def count_stops(path: Path | str, board: str, chain: Chain, sample: NDArray) -> StopCosts:
     """Counts them on an emulated board, the changes from one subnetwork to another included.
 
     Args:
         path: a file whose exits have thresholds, so that inferences go on behind them.
         board: an emulated board, such as "qemu:cortex-m4".
-        chain: subnetworks, each of which can go on behind those before it.
+        chain: subnetworks of the file.
         sample: (*input shape) one input in the model's own type. The count hardly depends on it.
 
     Raises:
@@ -68,11 +72,11 @@ def count_stops(path: Path | str, board: str, chain: Sequence[int], sample: NDAr
     unit = unit_of(counting_target(board))
     with boot(board, path) as url, Bench(url) as bench:
         bench.upload(np.ascontiguousarray(sample).tobytes())
-        first, operations = {}, {}
-        for subnetwork in chain:
+        counts, operations = {}, {}
+        for subnetwork in chain.subnetworks:
             bench.select(subnetwork)
             bench.infer(warmup=0)
-            first[subnetwork] = bench.stats().last_instructions
+            counts[subnetwork] = bench.stats().last_instructions
             operations[subnetwork] = bench.operations()
 
         def onward(here: int, there: int) -> int:
@@ -81,7 +85,8 @@ def count_stops(path: Path | str, board: str, chain: Sequence[int], sample: NDAr
             shared = _shared(*([one.layer for one in operations[index]] for index in (here, there)))
             return change + sum(one.instructions for one in operations[there][shared:])
 
-        return StopCosts(unit, tuple(first[index] for index in chain), _pairs(chain, onward))
+        first = tuple(counts[index] for index in chain.subnetworks)
+        return StopCosts(unit, first, _onward(chain, first, onward))
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
@@ -89,9 +94,17 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _pairs(chain: Sequence[int], onward: Callable[[int, int], int]) -> tuple[tuple[int, ...], ...]:
-    """Calls it for every two subnetworks of a chain in their order."""
-    return tuple(
-        tuple(onward(here, there) if place > index else 0 for place, there in enumerate(chain))
-        for index, here in enumerate(chain)
-    )
+def _onward(
+    chain: Chain, first: Sequence[int], going_on: Callable[[int, int], int]
+) -> tuple[tuple[int | None, ...], ...]:
+    """Per pair of places in a chain the cost between their answers; `going_on` tells it of two subnetworks."""
+
+    def cost(here: int, there: int) -> int | None:
+        if there <= here or chain.steps[here][there] is Step.CHANGED:
+            return None
+        if chain.steps[here][there] is Step.AGAIN:
+            return first[there]
+        return going_on(chain.subnetworks[here], chain.subnetworks[there])
+
+    places = range(len(first))
+    return tuple(tuple(cost(here, there) for there in places) for here in places)

@@ -187,7 +187,7 @@ def _moved_subnetwork(
     subnetwork: CompiledSubnetwork, exits: Sequence[int], places: Mapping[int, int], stand_ins: Mapping[int, int]
 ) -> CompiledSubnetwork:
     steps = tuple(replace(step, layer=places[step.layer]) for step in subnetwork.steps)
-    return replace(subnetwork, exit=exits.index(subnetwork.exit), steps=steps, stand_ins=stand_ins)
+    return replace(subnetwork, exit=exits.index(subnetwork.exit), steps=steps, stand_ins=stand_ins, threshold=0.0)
 
 
 def _narrowed(layer: CompiledLayer, steps: Sequence[CompiledStep]) -> CompiledLayer:

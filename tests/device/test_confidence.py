@@ -46,6 +46,20 @@ def is_confident(model: str, threshold: float, scale: float, zero_point: int, an
     return runtime.is_confident
 
 
+@pytest.mark.parametrize(
+    ("of_exit", "of_subnetwork", "expected"), [(0.5, 0.25, True), (0.25, 0.5, False), (0.5, 0.0, False)]
+)
+def test_a_subnetworks_own_threshold_comes_first(of_exit: float, of_subnetwork: float, expected: bool) -> None:
+    def change(plan: schema.PlanT) -> None:
+        plan.exits[0].threshold = of_exit
+        plan.subnetworks[0].threshold = of_subnetwork
+
+    runtime = Runtime(with_plan(MODELS["float32"], change))
+    runtime.invoke(np.zeros((1, 1, 3), np.float32))
+    runtime.output[...] = 0.375
+    assert runtime.is_confident == expected
+
+
 def check_exactly(model: str, scale: float, zero_point: int, steps: float, answer: list[int]) -> None:
     threshold = float(np.float32(scale * steps))
     expected = Fraction(scale) * (max(answer) - zero_point) >= Fraction(threshold) or threshold == 0

@@ -233,16 +233,20 @@ reds_status reds_continue_in(reds_context* context, uint32_t subnetwork);
 reds_status reds_continue_within(reds_context* context, uint32_t macs);
 
 // Returns 1 if the output holds an answer that is sure enough to be the last one, else 0. It is if the
-// inference is done and the largest element of the output is not below the threshold of the exit where it left
-// the network. An exit without a threshold, such as the network's own output, always gives such an answer. In a batch
-// the element is one of the first sample's.
+// inference is done and the largest element of the output is not below the threshold of the subnetwork or, if
+// that has none, of the exit where it left the network. Without a threshold it always is. In a batch the element is
+// one of the first sample's.
 //
 // Example:
 //
-//   reds_select(&network, shallow);
+//   reds_select(&network, small);
 //   reds_invoke(&network);
 //   memcpy(answer, output.data, output.bytes);  // a deadline may come before there is a better one
-//   if (!reds_is_confident(&network) && reds_continue_in(&network, deep) == REDS_OK) {
+//   if (!reds_is_confident(&network)) {
+//     if (reds_continue_in(&network, large) != REDS_OK) {  // nothing to go on from: once more from the input
+//       reds_select(&network, large);
+//       memcpy(input.data, kept, input.bytes);
+//     }
 //     while (!is_late() && reds_step(&network) == REDS_OK) {
 //     }
 //   }
