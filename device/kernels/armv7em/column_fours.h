@@ -102,7 +102,7 @@ class ColumnFours {
                   GroupsOf(elements) * kGroup) {
       // The first group is not in the loop. Where it is all, the whole turn is left out.
       const int32_t looped = GroupsOf(elements) - 1;
-      entered = looped == 0 ? kUnrolled : (looped + kUnrolled - 1) / kUnrolled * kUnrolled;
+      entered = looped == 0 ? kUnrolled : (looped + kUnrolled - 1) & -kUnrolled;
       skipped = (entered - looped) * kGroupCodeBytes;
     }
 

@@ -65,14 +65,15 @@ class ColumnTwos {
     const TapRange& columns = taps.columns;
     const int32_t taken_rows = rows.end - rows.first;
     const int32_t taken = columns.end - columns.first;
-    const int32_t row_words = window.kernel_width * channels / kGroup * kPairWords;
+    static_assert(kPairWords == kGroup, "a column has as many words as elements");
+    const int32_t row_words = window.kernel_width * channels;
     if (taken_rows < window.kernel_height || taken < window.kernel_width) {
-      FillGroups(conv_.input_zero_point, window.kernel_height * row_words / kPairWords, to);
+      FillGroups(conv_.input_zero_point, GroupsOf(elements_), to);
     }
     const int32_t row_step = window.input_width * channels;
     const int8_t* from =
         conv_.input + (rows.origin + rows.first) * row_step + (columns.origin + columns.first) * channels;
-    to += rows.first * row_words + columns.first * channels / kGroup * kPairWords;
+    to += rows.first * row_words + columns.first * channels;
     for (int32_t left = taken_rows; left > 0; --left) {
       Widen(from, taken * channels, to);
       from += row_step;
@@ -92,8 +93,8 @@ class ColumnTwos {
   __attribute__((noinline)) void WritePairs(int32_t channel, int32_t pairs, int32_t partner, int8_t* output0,
                                             int8_t* output1) const {
     const OutputStage<int8_t>& stage = conv_.stage;
-    const int32_t groups = run_ / kGroup;
-    const int32_t turned = (groups + kUnrolled - 1) / kUnrolled * kUnrolled;
+    const int32_t groups = GroupsOf(run_);
+    const int32_t turned = (groups + kUnrolled - 1) & -kUnrolled;
     const int32_t to_next_run = conv_.weights_pitch - conv_.input_channels;
     // In pairs of words, as LDRD reads them.
     struct {

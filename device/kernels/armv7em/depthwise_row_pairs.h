@@ -72,6 +72,13 @@ class DepthwiseRowPairs {
     int32_t to_next_position;  // elements of the output
   };
 
+  static int32_t WholeCells(int32_t rows) {
+    return static_cast<int32_t>(static_cast<uint32_t>(rows) / kCellRows);
+  }
+
+  // Whether the last cell of some rows has one of them only.
+  static bool IsHalf(int32_t rows) { return (rows & (kCellRows - 1)) != 0; }
+
   // Two elements of neighbouring channels.
   static uint32_t LoadPair(const int8_t* address) {
     uint16_t pair;
@@ -91,16 +98,16 @@ class DepthwiseRowPairs {
   __attribute__((noinline)) void BeginTile(const Tile& tile) {
     const PatchInMap in_map = PatchOf(conv_.window, tile);
     const int32_t channels = conv_.input_channels;
-    const int32_t cells = (in_map.rows + 1) / kCellRows;
-    const int32_t above = in_map.top / kCellRows;
+    const int32_t cells = WholeCells(in_map.rows + 1);
+    const int32_t above = WholeCells(in_map.top);
     row_step_ = conv_.window.input_width * channels;
     from_ = conv_.input + (in_map.y + in_map.top) * row_step_ + (in_map.x + in_map.left) * channels;
     columns_ = in_map.right - in_map.left;
     column_words_ = cells * kChannels;
     first_word_ = in_map.left * column_words_ + above * kChannels;
-    is_half_above_ = in_map.top % kCellRows != 0;
-    whole_cells_ = in_map.bottom / kCellRows - above - is_half_above_;
-    is_half_below_ = in_map.bottom % kCellRows != 0;
+    is_half_above_ = IsHalf(in_map.top);
+    whole_cells_ = WholeCells(in_map.bottom) - above - is_half_above_;
+    is_half_below_ = IsHalf(in_map.bottom);
     padding_ = FourTimes(conv_.input_zero_point) & UINT16_MAX;
     output_ = conv_.output + (tile.y * conv_.window.output_width + tile.x) * channels;
     output_rows_ = tile.rows;
@@ -194,10 +201,10 @@ class DepthwiseRowPairs {
 
   void WriteTile(int8_t* output) {
     const int32_t row_elements = conv_.window.output_width * conv_.input_channels;
-    const int32_t pairs = output_rows_ / kCellRows;
+    const int32_t pairs = WholeCells(output_rows_);
     parameters_.to_lower_row = row_elements;
     if (pairs != 0) WriteRowPairs(pairs, patch_, output);
-    if (output_rows_ % kCellRows == 0) return;
+    if (!IsHalf(output_rows_)) return;
     // An odd last row takes the place of the one below it.
     parameters_.to_lower_row = 0;
     WriteRowPairs(1, patch_ + pairs * kChannels, output + pairs * kCellRows * row_elements);

@@ -49,7 +49,7 @@ inline Scale MakeScale(int32_t multiplier, int32_t shift) {
 }
 
 // Whether every channel has a Scale, as those of all models with scales of common size do.
-inline bool HaveScales(const OutputStage<int8_t>& stage, int32_t channels) {
+inline __attribute__((noinline)) bool HaveScales(const OutputStage<int8_t>& stage, int32_t channels) {
   for (int32_t channel = 0; channel < channels; ++channel) {
     if (!HasScale(stage.multiplier[channel], stage.shift[channel])) return false;
   }
@@ -89,9 +89,9 @@ inline __attribute__((noinline, noclone)) void ClampElements(const Clamp<int32_t
 }
 
 // Narrows all of a map that was clamped to all of int8.
-inline void ClampMap(const Clamp<int32_t>& clamp, int8_t* elements, int32_t count) {
+inline __attribute__((noinline)) void ClampMap(const Clamp<int32_t>& clamp, int8_t* elements, int32_t count) {
   if (IsWholeRange(clamp)) return;
-  const int32_t fours = count / 4 * 4;
+  const int32_t fours = count & -4;
   ClampElements(clamp, elements, fours);
   for (int32_t i = fours; i < count; ++i) {
     elements[i] = static_cast<int8_t>(Clamped<int32_t>(elements[i], clamp.minimum, clamp.maximum));
