@@ -32,7 +32,7 @@ inline int32_t MultiplyHigh(int32_t a, int32_t b) {
 }
 
 // round(value / 2^exponent), half away from zero, for exponents from 0 to 31.
-inline int32_t DivideByPowerOfTwo(int32_t value, int exponent) {
+inline __attribute__((always_inline)) int32_t DivideByPowerOfTwo(int32_t value, int exponent) {
   const uint32_t mask = (uint32_t{1} << exponent) - 1;
   const uint32_t remainder = static_cast<uint32_t>(value) & mask;
   const uint32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);

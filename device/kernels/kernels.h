@@ -8,7 +8,9 @@
 //   - sums of products of int8 values fit int32_t, those of int16 with int8 values int64_t with room for a factor;
 //   - inputs and output overlap only as said below;
 //   - activations and weights begin at 4-byte boundaries;
-//   - weights lie in the model behind the word with their size, so that the four bytes before them can be read.
+//   - weights lie in the model behind the word with their size, so that the four bytes before them can be read;
+//   - multipliers of int8 lie behind the biases and shifts, padded to a word, behind the multipliers, so that as many as
+//     for one more channel can be read where the number of channels is odd.
 //
 // Where input and output overlap, a kernel must not write what it has yet to read. src/overlap.h says how near they
 // may lie, from how kernels walk:

@@ -273,8 +273,15 @@ def test_fully_connected_layers_of_every_alignment(
     "specs",
     [
         pytest.param([LayerSpec(Conv2D((10, 4), (2, 2), "same"), 17)], id="many taps of one channel"),
-        pytest.param([LayerSpec(Conv2D((1, 1)), 76), LayerSpec(Conv2D((1, 1)), 5)], id="as wide as the buffer"),
-        pytest.param([LayerSpec(Conv2D((1, 1)), 77), LayerSpec(Conv2D((1, 1)), 5)], id="wider than the buffer"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 72), LayerSpec(Conv2D((1, 1)), 5)], id="as wide as four positions"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 73), LayerSpec(Conv2D((1, 1)), 5)], id="wider than four positions"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 144), LayerSpec(Conv2D((1, 1)), 5)], id="as wide as two positions"),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 148), LayerSpec(Conv2D((1, 1)), 5)], id="wider than two positions"),
+        pytest.param(
+            [LayerSpec(Conv2D((3, 4), (2, 1), "same"), 8), LayerSpec(Conv2D((3, 3), (1, 2), "same"), 7)],
+            id="rows of a group, then runs of two groups",
+        ),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 7), LayerSpec(Conv2D((3, 3), (1, 1), "same"), 5)], id="63 gathered"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 213), LayerSpec(Conv2D((1, 1)), 7)], id="many parts"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 89)], id="just room for few channels"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 45), LayerSpec(Conv2D((3, 3)), 9)], id="large window"),
@@ -321,16 +328,18 @@ def test_maps_of_few_positions(folder: Path, size: tuple[int, int]) -> None:
     [
         LayerSpec(Conv2D((1, 1)), 230),
         LayerSpec(Conv2D((3, 3)), 230),
+        LayerSpec(Conv2D((2, 3)), 231),
         LayerSpec(DepthwiseConv2D((2, 2)), 230),
-        LayerSpec(DepthwiseConv2D((3, 3)), 230),
+        LayerSpec(DepthwiseConv2D((3, 3)), 231),
         LayerSpec(Dense(), 230),
     ],
-    ids=["1 x 1", "3 x 3", "depthwise 2 x 2", "depthwise 3 x 3", "fully connected"],
+    ids=["1 x 1", "3 x 3", "2 x 3 of few channels", "depthwise 2 x 2", "depthwise 3 x 3", "fully connected"],
 )
 def test_every_kind_of_constants(folder: Path, spec: LayerSpec) -> None:
     size = (1, 1, 9) if isinstance(spec.operation, Dense) else (4, 5, 9)
     builder = NetworkBuilder(ElementType.INT8, size, 11)
-    first = LayerSpec(Dense() if isinstance(spec.operation, Dense) else Conv2D((1, 1)), spec.channels)
+    channels = 16 if spec.operation == Conv2D((2, 3)) else spec.channels
+    first = LayerSpec(Dense() if isinstance(spec.operation, Dense) else Conv2D((1, 1)), channels)
     compare(folder / "model", with_extreme_constants(builder.build([first, spec])), builder.input(SAMPLES))
 
 

@@ -41,6 +41,12 @@ def armv7em(value: int, multiplier: int, right_shift: int, zero_point: int) -> i
     return smmlar(signed(product + (product >> 31)), 1 << (32 - right_shift), zero_point)
 
 
+def armv7em_raised(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
+    """With `armv7em::RaisedFactor`, instruction by instruction."""
+    product = smmlar(value, signed(multiplier << 1), value)
+    return smmlar(product, ((1 << 20) + 1) << (12 - right_shift), zero_point)
+
+
 def word(value: int) -> int:
     """`value`, which has to fit a 32-bit register."""
     assert LOWEST <= value <= HIGHEST
@@ -91,6 +97,31 @@ def clamped(value: int, lowest: int, highest: int) -> int:
 def test_armv7em_rounds_twice(value: int, multiplier: int, right_shift: int, zero_point: int) -> None:
     assert armv7em(value, multiplier, right_shift, zero_point) == rounded_twice(
         value, multiplier, right_shift, zero_point
+    )
+
+
+@settings(max_examples=5000, deadline=None, derandomize=True)
+@given(sums, multipliers, st.integers(2, 12), zero_points)
+@example(LOWEST, HIGHEST, 2, 127)
+@example(HIGHEST, HIGHEST, 2, -128)
+@example(1 << 21, 1 << 30, 12, -128)
+@example(-(1 << 21), 1 << 30, 12, 127)
+@example((1 << 21) - 1, 1 << 30, 12, -128)
+@example(1 - (1 << 21), 1 << 30, 12, 127)
+@example(-1, 1 << 30, 2, 0)
+@example(-4, 1 << 30, 2, 0)
+def test_armv7em_raises_a_factor(value: int, multiplier: int, right_shift: int, zero_point: int) -> None:
+    short_cut = armv7em_raised(value, multiplier, right_shift, zero_point)
+    expected = rounded_twice(value, multiplier, right_shift, zero_point)
+    assert clamped(short_cut, -128, 127) == clamped(expected, -128, 127)
+
+
+@given(st.integers(-(1 << 12), 1 << 12), st.integers(2, 12))
+def test_armv7em_raises_a_factor_of_halves(halves: int, right_shift: int) -> None:
+    """Sums whose product with 1/2 is a whole number of halves of a result."""
+    value = halves << right_shift
+    assert clamped(armv7em_raised(value, 1 << 30, right_shift, 0), -128, 127) == clamped(
+        rounded_twice(value, 1 << 30, right_shift, 0), -128, 127
     )
 
 

@@ -23,19 +23,44 @@ struct PairedSums {
   uint32_t odd;
 };
 
+// Adds `count` > 0 words that lie `step` apart.
+inline __attribute__((always_inline)) void AddWords(const int8_t* word, int32_t count, int32_t step,
+                                                    uint32_t& even, uint32_t& odd) {
+  uint32_t first, second;
+  // Two words a turn, of which the first begins in its middle where their number is odd.
+  // clang-format off
+#define REDS_ADD_WORD(word)                \
+  "sxtab16 %[even], %[even], " word "\n"   \
+  "sxtab16 %[odd], %[odd], " word ", ror #8\n"
+  __asm__ volatile(
+      "lsrs    %[count], #1\n"
+      "ittt    cs\n"
+      "ldrcs   %[second], [%[word]]\n"
+      "addcs   %[word], %[step]\n"
+      "bcs     2f\n"
+      "1:\n"
+      "ldr     %[first], [%[word]]\n"
+      "ldr     %[second], [%[word], %[step]]\n"
+      "add     %[word], %[word], %[step], lsl #1\n"
+      "subs    %[count], #1\n"
+      REDS_ADD_WORD("%[first]")
+      "2:\n"
+      REDS_ADD_WORD("%[second]")
+      "bne     1b\n"
+      : [even] "+&r"(even), [odd] "+&r"(odd), [word] "+&r"(word), [count] "+&r"(count), [first] "=&r"(first),
+        [second] "=&r"(second)
+      : [step] "r"(step)
+      : "cc", "memory");
+  // clang-format on
+#undef REDS_ADD_WORD
+}
+
 PairedSums SumOfWords(const Patch<int8_t>& patch) {
   uint32_t even = 0;
   uint32_t odd = 0;
   const int8_t* row = patch.first;
   for (int32_t rows = patch.rows; rows > 0; --rows) {
-    const int8_t* word = row;
-    for (int32_t columns = patch.columns; columns > 0; --columns) {
-      asm("sxtab16 %[even], %[even], %[word]\n\t"
-          "sxtab16 %[odd], %[odd], %[word], ror #8"
-          : [even] "+r"(even), [odd] "+r"(odd)
-          : [word] "r"(armv7em::LoadWord(word)));
-      word += patch.column_step;
-    }
+    AddWords(row, patch.columns, patch.column_step, even, odd);
     row += patch.row_step;
   }
   return {even, odd};

@@ -19,6 +19,39 @@ constexpr int32_t kColumns = 2;
 constexpr int32_t kGroupWords = 2;
 constexpr int32_t kPairWords = kColumns * kGroupWords;
 
+// Widens `count` elements, whole groups, to where a group of one column begins. Returns where its next group does.
+inline __attribute__((always_inline)) uint32_t* WidenHere(const int8_t* from, int32_t count, uint32_t* to) {
+  uint32_t even, odd;
+#define REDS_WIDEN_GROUP            \
+  "ldr    %[odd], [%[from]], #4\n"  \
+  "sxtb16 %[even], %[odd]\n"        \
+  "sxtb16 %[odd], %[odd], ror #8\n" \
+  "strd   %[even], %[odd], [%[to]], #16\n"
+  // Four groups a turn, and what remains one by one.
+  __asm__ volatile(
+      "subs   %[count], #16\n"
+      "blt    2f\n"
+      "1:\n" REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP
+      "subs   %[count], #16\n"
+      "bge    1b\n"
+      "2:\n"
+      "adds   %[count], #16\n"
+      "ble    4f\n"
+      "3:\n" REDS_WIDEN_GROUP
+      "subs   %[count], #4\n"
+      "bgt    3b\n"
+      "4:\n"
+      : [from] "+r"(from), [to] "+r"(to), [count] "+r"(count), [even] "=&r"(even), [odd] "=&r"(odd)
+      :
+      : "cc", "memory");
+#undef REDS_WIDEN_GROUP
+  return to;
+}
+
+inline __attribute__((noinline)) uint32_t* Widen(const int8_t* from, int32_t count, uint32_t* to) {
+  return WidenHere(from, count, to);
+}
+
 // Some of the elements of every row. They come in runs of whole groups that are as long as each other, contiguous in
 // the weights, and one behind the other in the columns.
 class RowPart {

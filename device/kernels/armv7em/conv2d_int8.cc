@@ -4,13 +4,16 @@
 //
 // A pair's windows are read again between its blocks of output channels. Once another pair is written they are not.
 //
-// Pointwise convolutions whose positions fit the stack take four of them at a time (pointwise_int8.h).
+// Windows that fit the stack are not parted: small ones that are one run of the weights are taken four at a time
+// (column_fours.h), others of whole groups of channels two at a time (column_twos.h).
 
 #include <cstdint>
 
+#include "kernels/armv7em/column_fours.h"
 #include "kernels/armv7em/column_pairs.h"
+#include "kernels/armv7em/column_twos.h"
+#include "kernels/armv7em/copy_rows.h"
 #include "kernels/armv7em/dual_products.h"
-#include "kernels/armv7em/pointwise_int8.h"
 #include "kernels/armv7em/requantize.h"
 #include "kernels/fixed_point.h"
 #include "kernels/kernels.h"
@@ -19,10 +22,16 @@
 namespace reds {
 namespace {
 
+using armv7em::Copy;
+using armv7em::GroupsOf;
 using armv7em::kColumns;
 using armv7em::kGroup;
 using armv7em::kGroupWords;
 using armv7em::kPairWords;
+using armv7em::MissingTo;
+using armv7em::StoreWord;
+using armv7em::Widen;
+using armv7em::WidenHere;
 
 constexpr int32_t kBufferWords = 128;
 // Output channels of a block, where the sums leave room for the whole window, and where they do not.
@@ -30,11 +39,6 @@ constexpr int32_t kFewChannels = 8;
 constexpr int32_t kMostChannels = 32;
 
 int32_t Smaller(int32_t a, int32_t b) { return a < b ? a : b; }
-
-int32_t GroupsOf(int32_t elements) { return (elements + kGroup - 1) / kGroup; }
-
-// How many elements are missing to whole groups.
-int32_t MissingTo(int32_t elements) { return GroupsOf(elements) * kGroup - elements; }
 
 // Part of a window: elements [first, end) of its rows of taps, one after the other.
 struct Part {
@@ -115,76 +119,6 @@ class Cut {
   bool are_whole_groups_;
   bool is_by_tap_;
 };
-
-// Widens `count` elements, whole groups, to where a group of one column begins. Returns where its next group does.
-inline uint32_t* WidenHere(const int8_t* from, int32_t count, uint32_t* to) {
-  uint32_t even, odd;
-#define REDS_WIDEN_GROUP            \
-  "ldr    %[odd], [%[from]], #4\n"  \
-  "sxtb16 %[even], %[odd]\n"        \
-  "sxtb16 %[odd], %[odd], ror #8\n" \
-  "strd   %[even], %[odd], [%[to]], #16\n"
-  // Four groups a turn, and what remains one by one.
-  __asm__ volatile(
-      "subs   %[count], #16\n"
-      "blt    2f\n"
-      "1:\n" REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP REDS_WIDEN_GROUP
-      "subs   %[count], #16\n"
-      "bge    1b\n"
-      "2:\n"
-      "adds   %[count], #16\n"
-      "ble    4f\n"
-      "3:\n" REDS_WIDEN_GROUP
-      "subs   %[count], #4\n"
-      "bgt    3b\n"
-      "4:\n"
-      : [from] "+r"(from), [to] "+r"(to), [count] "+r"(count), [even] "=&r"(even), [odd] "=&r"(odd)
-      :
-      : "cc", "memory");
-#undef REDS_WIDEN_GROUP
-  return to;
-}
-
-__attribute__((noinline)) uint32_t* Widen(const int8_t* from, int32_t count, uint32_t* to) {
-  return WidenHere(from, count, to);
-}
-
-inline void StoreWord(uint32_t word, int8_t* to) { memcpy(to, &word, sizeof word); }
-
-inline void CopyWord(const int8_t* from, int8_t* to) { StoreWord(armv7em::LoadWord(from), to); }
-
-inline void CopyHalfWord(const int8_t* from, int8_t* to) {
-  uint16_t half;
-  memcpy(&half, from, sizeof half);
-  memcpy(to, &half, sizeof half);
-}
-
-// What remains after the full words is copied with the word that ends with it.
-inline int8_t* Copy(const int8_t* from, int32_t count, int8_t* to) {
-  const int32_t last = count - kGroup;
-  if (last < 0) {
-    if (count > 1) {
-      CopyHalfWord(from, to);
-      CopyHalfWord(from + count - 2, to + count - 2);
-    } else if (count == 1) {
-      *to = *from;
-    }
-    return to + count;
-  }
-  for (int32_t element = 0; element < last; element += kGroup) CopyWord(from + element, to + element);
-  CopyWord(from + last, to + last);
-  return to + count;
-}
-
-// Copies rows of `count` elements.
-__attribute__((noinline)) void CopyRows(const int8_t* from, int32_t from_step, int32_t rows, int32_t count,
-                                        int8_t* to, int32_t to_step) {
-  for (; rows > 0; --rows) {
-    Copy(from, count, to);
-    from += from_step;
-    to += to_step;
-  }
-}
 
 int8_t* Fill(int32_t element, int32_t count, int8_t* to) {
   for (; count > 0; --count) *to++ = static_cast<int8_t>(element);
@@ -286,32 +220,7 @@ class Convolution {
       return FillColumnByRows(conv_.input + (y * window.input_width + x) * conv_.input_channels, elements,
                               to);
     }
-    if (cut_.IsWhole() && !cut_.AreWholeGroups() && !cut_.IsByTap())
-      return FillPaddedColumn(index, elements, to);
     FillColumnByPieces(index, elements, to);
-  }
-
-  // A whole window that is one run: padding everywhere, then what lies in the map, row by row.
-  __attribute__((noinline)) void FillPaddedColumn(int32_t index, int8_t* elements, uint32_t* to) const {
-    const Window& window = conv_.window;
-    const int32_t channels = conv_.input_channels;
-    const int32_t groups = rows_.Groups();
-    const int32_t zeros = groups * kGroup - part_.end;
-    const uint32_t padding = armv7em::FourTimes(conv_.input_zero_point);
-    for (int32_t group = groups; --group > 0;) StoreWord(padding, elements + group * kGroup);
-    StoreWord(padding << zeros * 8, elements);
-    const Position position = PositionAt(index);
-    const TapsInMap taps = TapsAt(window, position.y, position.x);
-    const TapRange& rows = taps.rows;
-    const TapRange& columns = taps.columns;
-    const int32_t row_elements = window.kernel_width * channels;
-    const int32_t first_row = rows.origin + rows.first * window.dilation_height;
-    const int8_t* from =
-        conv_.input + (first_row * window.input_width + columns.origin + columns.first) * channels;
-    int8_t* row = elements + zeros + rows.first * row_elements + columns.first * channels;
-    CopyRows(from, row_step_, rows.end - rows.first, (columns.end - columns.first) * channels, row,
-             row_elements);
-    Widen(elements, groups * kGroup, to);
   }
 
   // A part of a window without padding whose tap (0, 0) lies at `row`.
@@ -330,13 +239,9 @@ class Convolution {
     }
     int8_t* end = elements + rows_.Groups() * kGroup - left;
     StoreWord(0, elements);
-    if (cut_.IsWhole()) {
-      CopyRows(row, row_step_, conv_.window.kernel_height, row_elements, end, row_elements);
-    } else {
-      for (; left > 0; left -= row_elements - first, first = 0) {
-        end = Copy(row + first, Smaller(left, row_elements - first), end);
-        row += row_step_;
-      }
+    for (; left > 0; left -= row_elements - first, first = 0) {
+      end = Copy(row + first, Smaller(left, row_elements - first), end);
+      row += row_step_;
     }
     Widen(elements, rows_.Groups() * kGroup, to);
   }
@@ -431,7 +336,9 @@ __attribute__((noinline)) void RunFullyConnected(const Conv2D<int8_t>& conv) {
                              conv.output_channels, taps * conv.weights_pitch, conv.stage});
 }
 
-__attribute__((noinline)) void RunPointwise(const Conv2D<int8_t>& conv) { armv7em::Pointwise::Run(conv); }
+__attribute__((noinline)) void RunFours(const Conv2D<int8_t>& conv) { armv7em::ColumnFours(conv).Run(); }
+
+__attribute__((noinline)) void RunTwos(const Conv2D<int8_t>& conv) { armv7em::ColumnTwos(conv).Run(); }
 
 __attribute__((noinline)) void RunPairs(const Conv2D<int8_t>& conv) { Convolution(conv).Run(); }
 
@@ -439,7 +346,10 @@ __attribute__((noinline)) void RunPairs(const Conv2D<int8_t>& conv) { Convolutio
 
 void Run(const Conv2D<int8_t>& conv) {
   if (IsFullyConnected(conv)) return RunFullyConnected(conv);
-  if (armv7em::Pointwise::Supports(conv)) return RunPointwise(conv);
+  if (armv7em::HaveScales(conv.stage, conv.output_channels)) {
+    if (armv7em::ColumnFours::Supports(conv)) return RunFours(conv);
+    if (armv7em::ColumnTwos::Supports(conv)) return RunTwos(conv);
+  }
   RunPairs(conv);
 }
 

@@ -5,6 +5,8 @@
 // A tile is read before it is written, and tiles follow each other by rows of tiles: the rows above a tile's windows are
 // not read again.
 //
+// Windows of 3 x 3 with stride 1 take two rows of two channels at a time (depthwise_row_pairs.h).
+//
 // What does not fit, and scales of unusual size, are left to the walk without a buffer, one channel at a time to
 // keep it small.
 
@@ -12,6 +14,8 @@
 
 #include <cstdint>
 
+#include "kernels/armv7em/depthwise_row_pairs.h"
+#include "kernels/armv7em/depthwise_tile.h"
 #include "kernels/armv7em/dual_products.h"
 #include "kernels/armv7em/requantize.h"
 #include "kernels/fixed_point.h"
@@ -21,6 +25,14 @@
 namespace reds {
 namespace {
 
+using armv7em::ChooseTile;
+using armv7em::Covered;
+using armv7em::DepthwiseRowPairs;
+using armv7em::PatchInMap;
+using armv7em::PatchOf;
+using armv7em::Tile;
+using armv7em::TileAt;
+
 constexpr int32_t kChannels = armv7em::kGroup;
 constexpr int32_t kTapWords = 2;  // a widened group: channels 0 and 2, channels 1 and 3
 // Room for the parameters and the patch. All frames together stay below 1 kB.
@@ -28,25 +40,13 @@ constexpr int32_t kBufferWords = 147;
 constexpr int32_t kMostTaps = 25;
 
 // What four channels are computed with, in the order in which it is read below: which of them are kept (Kept), the
-// biases, for each column of the window its taps and the bytes from its end to the next column in the patch, and this.
-struct Stage {
-  armv7em::Scale scale[kChannels];
-  int32_t zero_point;
-};
-
-constexpr int32_t kStageWords = sizeof(Stage) / sizeof(int32_t);
+// biases, for each column of the window its taps and the bytes from its end to the next column in the patch, for each
+// channel its Scale, and the zero point.
+constexpr int32_t kStageWords = 2 * kChannels + 1;
 
 int32_t ParameterWords(const Window& window) {
   return 1 + kChannels + window.kernel_width * (window.kernel_height * kTapWords + 1) + kStageWords;
 }
-
-// A rectangle of the output.
-struct Tile {
-  int32_t y;
-  int32_t x;
-  int32_t rows;
-  int32_t columns;
-};
 
 // Registers: r0 to r3 the sums, r4 to r7 two taps of the map, r8 to r11 two taps of the weights, r12 where to go
 // on in the patch, lr where to go on in the parameters.
@@ -66,14 +66,9 @@ struct Tile {
   "ldmia lr!, {r8, r9}\n" REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9")
 
 #define REDS_ADD_COLUMN_OF_THREE \
-  "ldmia r12!, {r4-r7}\n"                             \
-  "ldmia lr!, {r8-r11}\n"                             \
-  REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9")           \
-  REDS_MULTIPLY_TAP("r6", "r7", "r10", "r11")         \
-  "ldmia r12!, {r4, r5}\n"                            \
-  "ldmia lr!, {r8-r10}\n"                             \
-  REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9")           \
-  "add r12, r12, r10\n"
+  REDS_ADD_TAP REDS_ADD_TAP      \
+      "ldmia r12!, {r4, r5}\n"   \
+      "ldmia lr!, {r8-r10}\n" REDS_MULTIPLY_TAP("r4", "r5", "r8", "r9") "add r12, r12, r10\n"
 
 // The four sums requantised and clamped to int8; r4 to r11 hold the scales, then r4 the zero point.
 #define REDS_FINISH           \
@@ -122,11 +117,11 @@ struct Tile {
   "str r8, %[left]\n"          \
   "bne 1b\n"
 
-// Four channels of a tile, before a clamp that is narrower than int8. kTaps is 9 for a window of 3 x 3, or 0 for any. SEL
-// chooses what is kept by the carries of UADD8, which nothing else sets.
-template <int32_t kTaps>
-inline void ComputeTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, int32_t column_words,
-                        const uint32_t* patch, const uint32_t* parameters, int8_t* output) {
+// Four channels of a tile, before a clamp that is narrower than int8. SEL chooses what is kept by the carries of UADD8,
+// which nothing else sets.
+__attribute__((noinline)) void ComputeTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile,
+                                           int32_t column_words, const uint32_t* patch,
+                                           const uint32_t* parameters, int8_t* output) {
   constexpr int32_t kWordBytes = sizeof(uint32_t);
   const Window& window = conv.window;
   const int32_t channels = conv.input_channels;
@@ -154,49 +149,39 @@ inline void ComputeTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile, i
   const int32_t to_next_row = row_elements - tile_elements;
   int32_t left = tile.rows;
   const uint32_t* const biases = parameters + 1;
-  if (kTaps == 9) {
-    __asm__ volatile(
-        "ldr r12, %[patch]\n"
-        "ldr lr, %[biases]\n"
-        "ldr r4, [lr, #-4]\n"
-        "uadd8 r4, r4, r4\n"
-        "1:\n"
-        "ldr lr, %[biases]\n"               //
-        REDS_LOAD_BIAS ".rept 3\n"          //
-        REDS_ADD_COLUMN_OF_THREE ".endr\n"  //
-        REDS_FINISH REDS_STORE
-        : [row] "+m"(row), [output] "+m"(row.output), [left] "+m"(left)
-        : [patch] "m"(patch), [biases] "m"(biases), [step] "m"(step), [row_step] "m"(row_step),
-          [to_next_row] "m"(to_next_row)
-        : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
-          "memory");
-  } else {
-    __asm__ volatile(
-        "ldr r12, %[patch]\n"
-        "ldr lr, %[biases]\n"
-        "ldr r4, [lr, #-4]\n"
-        "uadd8 r4, r4, r4\n"
-        "1:\n"
-        "ldr lr, %[biases]\n"
-        "ldrd r6, r7, %[kernel]\n"  //
-        REDS_LOAD_BIAS
-        "2:\n"
-        "mov r10, r7\n"
-        "3:\n"  //
-        REDS_ADD_TAP
-        "subs r10, #1\n"
-        "bne 3b\n"
-        "ldr r8, [lr], #4\n"
-        "add r12, r12, r8\n"
-        "subs r6, #1\n"
-        "bne 2b\n"  //
-        REDS_FINISH REDS_STORE
-        : [row] "+m"(row), [output] "+m"(row.output), [left] "+m"(left)
-        : [patch] "m"(patch), [biases] "m"(biases), [step] "m"(step), [row_step] "m"(row_step),
-          [to_next_row] "m"(to_next_row), [kernel] "m"(kernel)
-        : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
-          "memory");
-  }
+  __asm__ volatile(
+      "ldr r12, %[patch]\n"
+      "ldr lr, %[biases]\n"
+      "ldr r4, [lr, #-4]\n"
+      "uadd8 r4, r4, r4\n"
+      "1:\n"
+      "ldr lr, %[biases]\n"
+      "ldrd r6, r7, %[kernel]\n"  //
+      REDS_LOAD_BIAS
+      "cmp r7, #3\n"
+      "beq 4f\n"
+      "2:\n"
+      "mov r10, r7\n"
+      "3:\n"  //
+      REDS_ADD_TAP
+      "subs r10, #1\n"
+      "bne 3b\n"
+      "ldr r8, [lr], #4\n"
+      "add r12, r12, r8\n"
+      "subs r6, #1\n"
+      "bne 2b\n"
+      "b 5f\n"
+      "4:\n"  //
+      REDS_ADD_COLUMN_OF_THREE
+      "subs r6, #1\n"
+      "bne 4b\n"
+      "5:\n"  //
+      REDS_FINISH REDS_STORE
+      : [row] "+m"(row), [output] "+m"(row.output), [left] "+m"(left)
+      : [patch] "m"(patch), [biases] "m"(biases), [step] "m"(step), [row_step] "m"(row_step),
+        [to_next_row] "m"(to_next_row), [kernel] "m"(kernel)
+      : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
+        "memory");
 }
 
 #undef REDS_LOAD_BIAS
@@ -212,36 +197,6 @@ inline uint32_t* StoreGroup(uint32_t word, uint32_t* to) {
   return to + kTapWords;
 }
 
-// How much of the map the windows of some outputs cover in one direction.
-int32_t Covered(int32_t outputs, int32_t stride, int32_t kernel) { return (outputs - 1) * stride + kernel; }
-
-int32_t PartsOf(int32_t size, int32_t part) { return (size + part - 1) / part; }
-
-// Rows of a tile that is not as wide as the map: those beside it still read what lies before its last row.
-constexpr int32_t kTileRows = kDepthwiseLookbackRows + 1;
-
-// The tile size, no larger than the output, with the fewest tiles among those whose patch fits; no rows where
-// none fits.
-__attribute__((noinline)) Tile ChooseTile(const Window& window) {
-  const int32_t patch_groups = (kBufferWords - ParameterWords(window)) / kTapWords;
-  Tile best = {};
-  int32_t fewest = INT32_MAX;
-  for (int32_t columns = 1; columns <= window.output_width; ++columns) {
-    const int32_t covered_columns = Covered(columns, window.stride_width, window.kernel_width);
-    const int32_t covered_rows = patch_groups / covered_columns;
-    if (covered_rows < window.kernel_height) break;
-    const int32_t fitting = (covered_rows - window.kernel_height) / window.stride_height + 1;
-    const int32_t most = columns < window.output_width ? kTileRows : window.output_height;
-    const int32_t rows = fitting < most ? fitting : most;
-    const int32_t tiles = PartsOf(window.output_width, columns) * PartsOf(window.output_height, rows);
-    if (tiles <= fewest) {
-      fewest = tiles;
-      best = {0, 0, rows, columns};
-    }
-  }
-  return best;
-}
-
 // A column of the patch.
 int32_t ColumnWords(const Window& window, const Tile& tile) {
   return Covered(tile.rows, window.stride_height, window.kernel_height) * kTapWords;
@@ -250,7 +205,7 @@ int32_t ColumnWords(const Window& window, const Tile& tile) {
 // Of the four channels from this one on, those that the groups before have written: what they were computed from may not
 // be there any more. Their bytes are 255, others 0.
 uint32_t Kept(int32_t channel) {
-  const int32_t count = (kChannels - channel % kChannels) % kChannels;
+  const int32_t count = armv7em::MissingTo(channel);
   return ~(UINT32_MAX << count * 8);
 }
 
@@ -270,88 +225,59 @@ __attribute__((noinline)) void FillParameters(const DepthwiseConv2D<int8_t>& con
     }
     *to++ = static_cast<uint32_t>(to_next_column) * sizeof(uint32_t);
   }
-  Stage stage;
   for (int32_t i = 0; i < kChannels; ++i) {
-    stage.scale[i] = armv7em::MakeScale(conv.stage.multiplier[channel + i], conv.stage.shift[channel + i]);
+    const armv7em::Scale scale =
+        armv7em::MakeScale(conv.stage.multiplier[channel + i], conv.stage.shift[channel + i]);
+    *to++ = static_cast<uint32_t>(scale.doubled_multiplier);
+    *to++ = static_cast<uint32_t>(scale.shift_factor);
   }
-  stage.zero_point = conv.stage.zero_point;
-  memcpy(to, &stage, sizeof stage);
+  *to = static_cast<uint32_t>(conv.stage.zero_point);
 }
 
-// Stores `count` groups that lie `from_step` elements apart. Returns where the next ones go, as does FillGroups.
-inline uint32_t* CopyGroups(const int8_t* from, int32_t from_step, int32_t count, uint32_t* to) {
-  for (; count > 0; --count) {
-    uint32_t even, odd;
-    __asm__ volatile(
-        "ldr    %[odd], [%[from]]\n"
-        "sxtb16 %[even], %[odd]\n"
-        "sxtb16 %[odd], %[odd], ror #8\n"
-        "strd   %[even], %[odd], [%[to]], #8\n"
-        : [even] "=&r"(even), [odd] "=&r"(odd), [to] "+r"(to)
-        : [from] "r"(from)
-        : "memory");
-    from += from_step;
-  }
-  return to;
+// Stores `count` > 0 groups that lie `from_step` elements apart.
+inline void CopyGroups(const int8_t* from, int32_t from_step, int32_t count, uint32_t* to) {
+  uint32_t even, odd;
+  __asm__ volatile(
+      "1:\n"
+      "ldr    %[odd], [%[from]]\n"
+      "add    %[from], %[from_step]\n"
+      "sxtb16 %[even], %[odd]\n"
+      "sxtb16 %[odd], %[odd], ror #8\n"
+      "strd   %[even], %[odd], [%[to]], #8\n"
+      "subs   %[count], #1\n"
+      "bne    1b\n"
+      : [even] "=&r"(even), [odd] "=&r"(odd), [to] "+&r"(to), [from] "+&r"(from), [count] "+&r"(count)
+      : [from_step] "r"(from_step)
+      : "cc", "memory");
 }
 
 // Stores `count` groups of the same element.
-inline uint32_t* FillGroups(int32_t element, int32_t count, uint32_t* to) {
+inline void FillGroups(int32_t element, int32_t count, uint32_t* to) {
   const uint32_t half = static_cast<uint16_t>(element);
   for (; count > 0; --count) {
     to[0] = to[1] = half << 16 | half;
     to += kTapWords;
   }
-  return to;
 }
 
-// Fills the patch with what the windows of a tile cover. The padding beside the map stays there from tile to tile where
-// tiles are as wide as the map.
+// Fills the patch with what the windows of a tile cover, and first of all with padding where they leave the map.
 __attribute__((noinline)) void FillPatch(const DepthwiseConv2D<int8_t>& conv, int32_t channel,
                                          const Tile& tile, int32_t column_words, uint32_t* patch) {
-  const Window& window = conv.window;
-  const int32_t padding = conv.input_zero_point;
-  const int32_t rows = Covered(tile.rows, window.stride_height, window.kernel_height);
-  const int32_t columns = Covered(tile.columns, window.stride_width, window.kernel_width);
-  const int32_t y = tile.y * window.stride_height - window.padding_top;
-  const int32_t x = tile.x * window.stride_width - window.padding_left;
-  const int32_t top = Clamped<int32_t>(-y, 0, rows);
-  const int32_t bottom = Clamped<int32_t>(window.input_height - y, top, rows);
-  const int32_t left = Clamped<int32_t>(-x, 0, columns);
-  const int32_t right = Clamped<int32_t>(window.input_width - x, left, columns);
-  const bool has_sides = tile.y > 0 && tile.columns == window.output_width;
+  const PatchInMap in_map = PatchOf(conv.window, tile);
+  const int32_t rows = in_map.bottom - in_map.top;
+  const int32_t columns = in_map.right - in_map.left;
+  if (rows < in_map.rows || columns < in_map.columns) {
+    FillGroups(conv.input_zero_point, in_map.columns * column_words / kTapWords, patch);
+  }
   const int32_t channels = conv.input_channels;
-  const int32_t input_row = window.input_width * channels;
-  const int8_t* from = conv.input + (y + top) * input_row + (x + left) * channels + channel;
-  const int32_t end = has_sides ? right : columns;
-  for (int32_t column = has_sides ? left : 0; column < end; ++column) {
-    uint32_t* to = patch + column * column_words;
-    if (column < left || column >= right) {
-      FillGroups(padding, rows, to);
-      continue;
-    }
-    to = FillGroups(padding, top, to);
-    to = CopyGroups(from, input_row, bottom - top, to);
-    FillGroups(padding, rows - bottom, to);
+  const int32_t input_row = conv.window.input_width * channels;
+  const int8_t* from =
+      conv.input + (in_map.y + in_map.top) * input_row + (in_map.x + in_map.left) * channels + channel;
+  uint32_t* to = patch + in_map.left * column_words + in_map.top * kTapWords;
+  for (int32_t left = columns; left > 0; --left) {
+    CopyGroups(from, input_row, rows, to);
     from += channels;
-  }
-}
-
-__attribute__((noinline)) void WriteTile(const DepthwiseConv2D<int8_t>& conv, const Tile& tile,
-                                         int32_t column_words, const uint32_t* patch,
-                                         const uint32_t* parameters, int8_t* output) {
-  if (conv.window.kernel_height == 3 && conv.window.kernel_width == 3) {
-    ComputeTile<9>(conv, tile, column_words, patch, parameters, output);
-  } else {
-    ComputeTile<0>(conv, tile, column_words, patch, parameters, output);
-  }
-  if (armv7em::IsWholeRange(conv.stage.clamp)) return;
-  const int32_t channels = conv.input_channels;
-  for (int32_t row = 0; row < tile.rows; ++row) {
-    for (int32_t x = 0; x < tile.columns; ++x) {
-      armv7em::ClampElements(conv.stage.clamp, output + x * channels, kChannels);
-    }
-    output += conv.window.output_width * channels;
+    to += column_words;
   }
 }
 
@@ -364,11 +290,10 @@ void RunGroup(const DepthwiseConv2D<int8_t>& conv, int32_t channel, const Tile& 
   FillParameters(conv, channel, column_words, parameters);
   for (int32_t y = 0; y < window.output_height; y += whole.rows) {
     for (int32_t x = 0; x < window.output_width; x += whole.columns) {
-      const Tile tile = {y, x, Clamped<int32_t>(window.output_height - y, 0, whole.rows),
-                         Clamped<int32_t>(window.output_width - x, 0, whole.columns)};
+      const Tile tile = TileAt(window, whole, y, x);
       FillPatch(conv, channel, tile, column_words, patch);
       int8_t* output = conv.output + (y * window.output_width + x) * conv.input_channels + channel;
-      WriteTile(conv, tile, column_words, patch, parameters, output);
+      ComputeTile(conv, tile, column_words, patch, parameters, output);
     }
   }
 }
@@ -381,16 +306,33 @@ bool IsSupported(const DepthwiseConv2D<int8_t>& conv) {
          armv7em::HaveScales(conv.stage, conv.input_channels);
 }
 
-}  // namespace
+// Functions of their own, so that their frames do not lie under each other.
+__attribute__((noinline)) void RunRowPairs(const DepthwiseConv2D<int8_t>& conv) {
+  DepthwiseRowPairs(conv).Run();
+}
 
-void Run(const DepthwiseConv2D<int8_t>& conv) {
-  const Tile tile = IsSupported(conv) ? ChooseTile(conv.window) : Tile{};
-  if (tile.rows == 0) return depthwise_conv2d_int8::Walk<1>(conv);
+__attribute__((noinline)) void RunGroups(const DepthwiseConv2D<int8_t>& conv, const Tile& whole) {
   const int32_t channels = conv.input_channels;
   for (int32_t channel = 0; channel < channels; channel += kChannels) {
     // Where the last group is not full it begins earlier and keeps some channels.
-    RunGroup(conv, channel + kChannels <= channels ? channel : channels - kChannels, tile);
+    RunGroup(conv, channel + kChannels <= channels ? channel : channels - kChannels, whole);
   }
+}
+
+}  // namespace
+
+void Run(const DepthwiseConv2D<int8_t>& conv) {
+  if (!IsSupported(conv)) return depthwise_conv2d_int8::Walk<1>(conv);
+  const Window& window = conv.window;
+  if (DepthwiseRowPairs::Supports(conv)) {
+    RunRowPairs(conv);
+  } else {
+    const Tile tile = ChooseTile(window, (kBufferWords - ParameterWords(window)) / kTapWords, 1);
+    if (tile.rows == 0) return depthwise_conv2d_int8::Walk<1>(conv);
+    RunGroups(conv, tile);
+  }
+  armv7em::ClampMap(conv.stage.clamp, conv.output,
+                    window.output_height * window.output_width * conv.input_channels);
 }
 
 }  // namespace reds

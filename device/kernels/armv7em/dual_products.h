@@ -15,6 +15,13 @@ namespace armv7em {
 
 constexpr int32_t kGroup = 4;
 
+inline int32_t GroupsOf(int32_t elements) {
+  return static_cast<int32_t>((static_cast<uint32_t>(elements) + kGroup - 1) / kGroup);
+}
+
+// How many elements are missing to whole groups.
+inline int32_t MissingTo(int32_t elements) { return -elements & (kGroup - 1); }
+
 inline uint32_t LoadWord(const int8_t* address) {
   uint32_t word;
   memcpy(&word, address, sizeof word);

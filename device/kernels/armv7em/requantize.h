@@ -10,6 +10,10 @@
 //    word, and SMMLAR with x = the zero point adds that for nothing.
 //
 // Taking 1 off never wraps: |round(a * b / 2^31)| < 2^31 for b < 2^31.
+//
+// 3. A factor f that is raised to f * (1 + 2^-20) takes the place of taking 1 off where e <= 12. What v * f misses to the
+//    next whole result is a multiple of f, so that |v| < 2^20 changes nothing but halves, and those away from zero. Any
+//    larger |v| ends at least 2^20 / 2^12 = 256 from the zero point, beyond the range of int8, raised or not.
 
 #ifndef REDS_KERNELS_ARMV7EM_REQUANTIZE_H
 #define REDS_KERNELS_ARMV7EM_REQUANTIZE_H
@@ -28,14 +32,24 @@ struct Scale {
   int32_t shift_factor;        // 2^(32 - e)
 };
 
+// Longest shift to the right for which a factor may be raised, and what it is shifted to the left from.
+constexpr int32_t kLongestRaisedShift = 12;
+constexpr int32_t kRaisedUnit = (1 << (32 - kLongestRaisedShift)) + 1;
+
 inline bool HasScale(int32_t multiplier, int32_t shift) { return multiplier >= 1 << 30 && shift <= -2; }
 
+// 2^(32 - e).
+inline int32_t ShiftFactor(int32_t shift) { return 1 << (32 + shift); }
+
+// The same, raised, for shifts that are not too long for that.
+inline int32_t RaisedFactor(int32_t shift) { return kRaisedUnit << (kLongestRaisedShift + shift); }
+
 inline Scale MakeScale(int32_t multiplier, int32_t shift) {
-  return {WrappingShiftLeft(multiplier, 1), 1 << (32 + shift)};
+  return {WrappingShiftLeft(multiplier, 1), ShiftFactor(shift)};
 }
 
 // Whether every channel has a Scale, as those of all models with scales of common size do.
-inline bool HaveScales(const OutputStage<int8_t>& stage, int32_t channels) {
+inline __attribute__((noinline)) bool HaveScales(const OutputStage<int8_t>& stage, int32_t channels) {
   for (int32_t channel = 0; channel < channels; ++channel) {
     if (!HasScale(stage.multiplier[channel], stage.shift[channel])) return false;
   }
@@ -71,6 +85,16 @@ inline __attribute__((noinline, noclone)) void ClampElements(const Clamp<int32_t
         : [elements] "+&r"(elements), [word] "=&r"(word), [difference] "=&r"(difference)
         : [minimum] "r"(minimum), [maximum] "r"(maximum)
         : "cc", "memory");
+  }
+}
+
+// Narrows all of a map that was clamped to all of int8.
+inline __attribute__((noinline)) void ClampMap(const Clamp<int32_t>& clamp, int8_t* elements, int32_t count) {
+  if (IsWholeRange(clamp)) return;
+  const int32_t fours = count & -4;
+  ClampElements(clamp, elements, fours);
+  for (int32_t i = fours; i < count; ++i) {
+    elements[i] = static_cast<int8_t>(Clamped<int32_t>(elements[i], clamp.minimum, clamp.maximum));
   }
 }
 

@@ -21,32 +21,37 @@ int32_t ShiftLeftSaturated(int32_t value, int exponent) {
   return WrappingShiftLeft(value, exponent);
 }
 
+// MultiplyHigh of words that are not both the least one, in line wherever small code is asked for.
+inline __attribute__((always_inline)) int32_t Product(int32_t a, int32_t b) {
+  return static_cast<int32_t>((int64_t{a} * b + (int64_t{1} << 30)) >> 31);
+}
+
 // e^value for a Q0 value in [-1/4, 0), by its Taylor series around -1/8.
 int32_t ExpOfSmall(int32_t value) {
   constexpr int32_t kExpOfMinusOneEighth = 1895147668;
   constexpr int32_t kOneThird = 715827883;
   constexpr int32_t kOneEighth = 1 << 28;
   const int32_t x = value + kOneEighth;
-  const int32_t x2 = MultiplyHigh(x, x);
-  const int32_t x3 = MultiplyHigh(x2, x);
-  const int32_t x4_over_4 = DivideByPowerOfTwo(MultiplyHigh(x2, x2), 2);
-  const int32_t higher_terms = DivideByPowerOfTwo(MultiplyHigh(x4_over_4 + x3, kOneThird) + x2, 1);
-  return kExpOfMinusOneEighth + MultiplyHigh(kExpOfMinusOneEighth, x + higher_terms);
+  const int32_t x2 = Product(x, x);
+  const int32_t x3 = Product(x2, x);
+  const int32_t x4_over_4 = DivideByPowerOfTwo(Product(x2, x2), 2);
+  const int32_t higher_terms = DivideByPowerOfTwo(Product(x4_over_4 + x3, kOneThird) + x2, 1);
+  return kExpOfMinusOneEighth + Product(kExpOfMinusOneEighth, x + higher_terms);
 }
+
+// e^-(2^i / 4) in Q0.
+constexpr int32_t kExpOfMinusPowers[] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
 
 // e^value for a Q5 value that is not positive; the result is Q0.
 int32_t Exp(int32_t value) {
   constexpr int kFractionalBits = 31 - kDifferenceIntegerBits;
   constexpr int32_t kQuarter = 1 << (kFractionalBits - 2);
-  // e^-(2^i / 4) in Q0.
-  constexpr int32_t kExpOfMinusPowers[] = {1672461947, 1302514674, 790015084, 290630308,
-                                           39332535,   720401,     242};
   if (value == 0) return INT32_MAX;
   const int32_t small = (value & (kQuarter - 1)) - kQuarter;
-  int32_t result = ExpOfSmall(ShiftLeftSaturated(small, kDifferenceIntegerBits));
+  int32_t result = ExpOfSmall(WrappingShiftLeft(small, kDifferenceIntegerBits));
   const int32_t* factor = kExpOfMinusPowers;
   for (int32_t quarters = (small - value) / kQuarter; quarters != 0; quarters >>= 1) {
-    if ((quarters & 1) != 0) result = MultiplyHigh(result, *factor);
+    if ((quarters & 1) != 0) result = Product(result, *factor);
     ++factor;
   }
   return result;
