@@ -248,7 +248,8 @@ def _families(run: Run, plots: Sequence[Plot]) -> str:
             "without exits; an exit behind every block at full width, trained with the network; of all exits and "
             "widths within a budget the most accurate. Without distillation they are trained on the labels alone. "
             "Their subnetworks cost something else than the run's, so all are in the order of their "
-            "multiply-accumulates. Accuracies are those of libreds on the test split."
+            "multiply-accumulates; in the plot the labelled points are the run's. Accuracies are those of libreds on "
+            "the test split."
         ),
         _grid(plots),
         table("All subnetworks by their cost", columns, [cells for _, cells in sorted(placed, key=lambda one: one[0])]),

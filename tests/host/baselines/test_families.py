@@ -172,6 +172,23 @@ def test_seeds_share_the_widths_and_are_averaged(run: Path, dataset: Dataset) ->
     assert any(len(set(row["accuracies"])) == 2 for row in table["subnetworks"])
 
 
+def test_seeds_that_meet_a_budget_through_other_exits_share_its_row(run: Path, dataset: Dataset) -> None:
+    folder = run / "baselines" / "joint"
+    other = Path(shutil.copytree(folder / "seed-0", folder / "seed-1"))
+    settings = json.loads((other / "settings.json").read_text())
+    (other / "settings.json").write_text(json.dumps({**settings, "seed": 1}, indent=2) + "\n")
+    table = json.loads((other / "table.json").read_text())
+    last = table["subnetworks"][-1]
+    budget = last["name"].partition("@")[0]
+    (other / "table.json").write_text(
+        json.dumps(table | {"subnetworks": [*table["subnetworks"][:-1], last | {"name": f"{budget}@x", "exit": "x"}]})
+    )
+    rows = measure_baseline("joint", run, dataset, seeds=(0, 1)).table["subnetworks"]
+    assert len(rows) == len(table["subnetworks"])
+    assert (rows[-1]["name"], rows[-1]["exit"]) == (budget, f"{last['exit']}, x")
+    assert len(rows[-1]["accuracies"]) == 2
+
+
 # ---- Bad input ----------------------------------------------------------------------------------------------------
 
 
