@@ -246,7 +246,8 @@ def _families(run: Run, plots: Sequence[Plot]) -> str:
         paragraph(
             "Families with subnetworks of their own, from the run's trained network, for its budgets: narrower ones "
             "without exits; an exit behind every block at full width, trained with the network; of all exits and "
-            "widths within a budget the most accurate. Without distillation they are trained on the labels alone. "
+            "widths within a budget the most accurate, for which all candidates are trained before and those that are "
+            "left for as many epochs again. Without distillation they are trained on the labels alone. "
             "Their subnetworks cost something else than the run's, so all are in the order of their "
             "multiply-accumulates; in the plot the labelled points are the run's. Accuracies are those of libreds on "
             "the test split."
