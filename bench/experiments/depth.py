@@ -2,11 +2,11 @@
 
 For every architecture and seed it trains a network and makes of it what each kind stands for, on real data (REDS_DATA):
 
-- width: the widths that meet each budget, no exits.
-- depth: an exit with an auxiliary head behind every block, on the frozen network; depth_dense and depth_compact with
-  another head, depth_unfrozen and depth_compact_unfrozen with the network trained too.
-- joint: the most accurate exit and widths of each budget; joint_compact with another head.
-- width_labels, depth_unfrozen_labels, joint_labels: the same without distillation.
+- width, joint, width_labels, joint_labels: as `reds baseline` makes them; joint_compact with another head.
+- depth: an exit behind every block too, but on the frozen network, as published; depth_dense and depth_compact with
+  another head.
+- depth_unfrozen, depth_unfrozen_labels: what `reds baseline` calls depth and depth_labels, with the network trained
+  too; depth_compact_unfrozen with another head.
 
 It records what libreds measures of every subnetwork on the test split and its instructions on a Cortex-M4, and means
 and deviations over the seeds. What the record holds is not made again, and what an interruption left of the rest is in
@@ -19,49 +19,50 @@ import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from comparison import Task, complete, reds, tasks
 
-from reds.cli import options
+from reds.baselines.families import family_settings
+from reds.baselines.table import budget_of
+from reds.cli import options, output
 from reds.cli.demo import EPOCHS, FINETUNE_EPOCHS
+from reds.graph import Graph
+from reds.heads import HeadKind
 from reds.inspecting import inspect
+from reds.pruning import PruneSettings, prune
+from reds.run_folder import BASELINE_FILE, CANDIDATES_TABLE_FILE
+from reds.tracing import trace
 
 CORE = "cortex-m4"
 BOARD = f"qemu:{CORE}"
-
-NO_BUDGET = "1"
-"""Only the full network meets it, so nothing is narrowed."""
-
-UNFROZEN = ("--exit-training", "joint")
-LABELS_ONLY = ("--loss", "weighted")
 
 
 @dataclass(frozen=True)
 class Kind:
     """How a kind is made of a trained network."""
 
-    exits: str | None
-    """"blocks": one behind every block; "auto": those worth training; None: no exits."""
-    narrows: bool
-    """Whether the budgets are searched for."""
-    options: tuple[str, ...] = ()
+    family: str
+    """A kind of `reds baseline`."""
+    head: HeadKind = "auxiliary"
+    frozen: bool = False
+    """Whether its exits are trained behind the frozen network."""
 
 
 KINDS = {
-    "width": Kind(None, narrows=True),
-    "depth": Kind("blocks", narrows=False),
-    "depth_dense": Kind("blocks", narrows=False, options=("--head", "dense")),
-    "depth_compact": Kind("blocks", narrows=False, options=("--head", "compact")),
-    "depth_unfrozen": Kind("blocks", narrows=False, options=UNFROZEN),
-    "depth_compact_unfrozen": Kind("blocks", narrows=False, options=("--head", "compact", *UNFROZEN)),
-    "joint": Kind("auto", narrows=True, options=("--joint",)),
-    "joint_compact": Kind("auto", narrows=True, options=("--joint", "--head", "compact")),
-    "width_labels": Kind(None, narrows=True, options=LABELS_ONLY),
-    "depth_unfrozen_labels": Kind("blocks", narrows=False, options=(*UNFROZEN, *LABELS_ONLY)),
-    "joint_labels": Kind("auto", narrows=True, options=("--joint", *LABELS_ONLY)),
+    "width": Kind("width"),
+    "depth": Kind("depth", frozen=True),
+    "depth_dense": Kind("depth", "dense", frozen=True),
+    "depth_compact": Kind("depth", "compact", frozen=True),
+    "depth_unfrozen": Kind("depth"),
+    "depth_compact_unfrozen": Kind("depth", "compact"),
+    "joint": Kind("joint"),
+    "joint_compact": Kind("joint", "compact"),
+    "width_labels": Kind("width_labels"),
+    "depth_unfrozen_labels": Kind("depth_labels"),
+    "joint_labels": Kind("joint_labels"),
 }
 
 
@@ -122,37 +123,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _measured(task: Task, request: Request) -> dict[str, Any]:
     base = request.folder / f"{task.architecture}-{request.training_epochs}" / f"seed-{task.seed}"
-    model, folder = base / "model.keras", base / f"{task.kind}-{request.finetuning_epochs}"
-    common = ("--data", request.data, "--seed", str(task.seed))
+    model, folder = base / BASELINE_FILE, base / f"{task.kind}-{request.finetuning_epochs}"
     if not model.exists():
-        reds("train", task.architecture, *common, "--epochs", request.training_epochs, "--out", base)
-    emitted = folder / "model.tflite"
-    reds(*_prune(task, request, model), *common, "--out", folder)
+        epochs = ("--epochs", request.training_epochs)
+        reds("train", task.architecture, "--data", request.data, "--seed", task.seed, *epochs, "--out", base)
+    network = options.load_keras_model(model)
+    dataset = options.load_dataset(request.data, None, task.seed)
+    emitted = prune(network, dataset, folder, _settings(task, request, trace(network)), output.Stages()).model
     reds("bench", emitted, "--board", BOARD, "--record")
-    candidates = folder / "candidates.json"
+    candidates = folder / CANDIDATES_TABLE_FILE
     found = json.loads(candidates.read_text(encoding="utf-8")) if candidates.exists() else []
     return {"subnetworks": _rows(emitted), "candidates": found}
 
 
-def _prune(task: Task, request: Request, model: Path) -> tuple[object, ...]:
-    """The command that makes a kind."""
+def _settings(task: Task, request: Request, network: Graph) -> PruneSettings:
+    """How a kind is made."""
     kind = KINDS[task.kind]
-    exits: tuple[str, ...] = ()
-    if kind.exits is not None:
-        exits = ("--exits", _blocks(task.architecture) if kind.exits == "blocks" else kind.exits)
-    budgets = request.budgets if kind.narrows else NO_BUDGET
-    epochs = ("--epochs", request.finetuning_epochs, "--exit-epochs", request.exit_epochs)
-    return ("prune", model, "--budgets", budgets, "--metric", request.metric, *epochs, *exits, *kind.options)
-
-
-def _blocks(architecture: str) -> str:
-    """The names of the layers that end a block."""
-    from reds import zoo
-    from reds.exits import possible_taps
-    from reds.tracing import trace
-
-    taps = possible_taps(trace(zoo.build(architecture)))
-    return ",".join(tap for tap in taps if tap == "conv1" or tap.endswith("_pointwise"))
+    settings = PruneSettings(
+        budgets=options.budgets(request.budgets),
+        metric=request.metric,
+        head=kind.head,
+        epochs=request.finetuning_epochs,
+        exit_epochs=request.exit_epochs,
+        seed=task.seed,
+    )
+    family = family_settings(kind.family, settings, network)
+    return replace(family, exit_training="frozen") if kind.frozen else family
 
 
 def _rows(emitted: Path) -> list[dict[str, Any]]:
@@ -169,8 +165,7 @@ def _summary(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for result in results:
         for row in result["subnetworks"]:
-            budget = row["name"].partition("@")[0]
-            groups.setdefault((result["architecture"], result["kind"], budget), []).append(row)
+            groups.setdefault((result["architecture"], result["kind"], budget_of(row)), []).append(row)
     return [
         {
             **dict(zip(("architecture", "kind", "subnetwork"), key, strict=True)),

@@ -61,6 +61,28 @@ def possible_taps(graph: Graph) -> tuple[str, ...]:
     return tuple(layer.name for layer in _tappable_layers(graph))
 
 
+def block_ends(graph: Graph) -> tuple[str, ...]:
+    """Names of the layers that end a block and that everything behind them reads: wherever the network can be cut.
+
+    Args:
+        graph: the network.
+
+    Returns:
+        Names of layers in the network's order.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    _require_class_scores(graph)
+    ends = tuple(layer.name for layer in _block_ends(graph))
+    if not ends:
+        raise UsageError(
+            f"'{graph.name}' has no place for an exit: it needs a convolution, a dense layer, a sum or a concatenation "
+            "that all of its later layers depend on."
+        )
+    return ends
+
+
 def promising_taps(graph: Graph, head: Head = "auxiliary", most: int = 4) -> tuple[str, ...]:
     """Layers whose exits are worth training: none costs as much as a deeper one, or as the network itself.
 
@@ -81,14 +103,15 @@ def promising_taps(graph: Graph, head: Head = "auxiliary", most: int = 4) -> tup
     widths = full_widths(graph)
     least = macs(graph, widths)
     promising: list[tuple[str, int]] = []
-    for layer in reversed(_tappable_layers(graph)):
-        if isinstance(layer.operation, _ENDS_OF_BLOCKS) and _all_pass(graph, layer):
-            cost = int(macs(graph, widths, _exit(graph, layer, head, seed=0)))
-            if cost < least:
-                least = cost
-                promising.insert(0, (layer.name, cost))
+    for layer in reversed(_block_ends(graph)):
+        cost = int(macs(graph, widths, _exit(graph, layer, head, seed=0)))
+        if cost < least:
+            least = cost
+            promising.insert(0, (layer.name, cost))
     if not promising:
-        raise UsageError(f"No exit of '{graph.name}' costs less than the network itself: name the layers to tap.")
+        raise UsageError(
+            f"No exit of '{graph.name}' costs less than the network itself: name the layers to tap in `exits`."
+        )
     return _evenly(promising, most)
 
 
@@ -130,6 +153,15 @@ def _tappable_layers(graph: Graph) -> tuple[FusedLayer, ...]:
     return fused[:last_weighted]
 
 
+def _block_ends(graph: Graph) -> tuple[FusedLayer, ...]:
+    """Those of them that end a block, inside of no branch."""
+    return tuple(
+        layer
+        for layer in _tappable_layers(graph)
+        if isinstance(layer.operation, _ENDS_OF_BLOCKS) and _all_pass(graph, layer)
+    )
+
+
 def _tapped_layer(graph: Graph, tap: str) -> FusedLayer:
     for layer in _tappable_layers(graph):
         if tap in (graph.nodes[index].name for index in layer.nodes):
@@ -146,7 +178,7 @@ def _tap_nearest_to_half(graph: Graph) -> str:
     def distance_to_half(layer: FusedLayer) -> float:
         return abs(sum(work[index] for index in graph.ancestors(layer.last_node)) - sum(work) / 2)
 
-    return min([layer for layer in candidates if _all_pass(graph, layer)] or candidates, key=distance_to_half).name
+    return min(_block_ends(graph) or candidates, key=distance_to_half).name
 
 
 def _all_pass(graph: Graph, layer: FusedLayer) -> bool:

@@ -23,7 +23,14 @@ from reds_bench.scenario import Record
 WIDTH_COLOR, EXIT_COLOR, BUDGET_COLOR, WRONG_COLOR = "#1f6feb", "#d9730d", "#57606a", "#cf222e"
 GRID_COLOR, PAGE_COLOR = "#d0d7de", "#ffffff"
 SERIES_COLORS = (WIDTH_COLOR, EXIT_COLOR, "#1a7f37", "#8250df", WRONG_COLOR, "#9a6700", BUDGET_COLOR)
-RIVAL_LOOKS = (("^", "#1a7f37"), ("s", "#8250df"), ("v", "#9a6700"), ("D", BUDGET_COLOR), ("P", WRONG_COLOR))
+RIVAL_LOOKS = (
+    ("^", "#1a7f37"),
+    ("s", "#8250df"),
+    ("v", "#9a6700"),
+    ("D", BUDGET_COLOR),
+    ("P", WRONG_COLOR),
+    ("X", "#bf3989"),
+)
 """Marker and color."""
 SERIES_LINES = ("-", "--", "-.", ":")
 
@@ -69,6 +76,8 @@ class Rival:
     rows: tuple[SubnetworkReport, ...]
     deviations: tuple[float | None, ...]
     """Of each one's accuracy; None where it was measured once."""
+    one_line: bool = False
+    """Whether its exits are connected with its widths."""
 
 
 def macs_cost(report: ModelReport) -> Cost:
@@ -125,7 +134,7 @@ def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost, rivals: Sequence[
         axes: where to draw. The figure must have its other contents already, for labels are placed by what is there.
         report: the file's table; subnetworks without a measured accuracy are left out.
         cost: the horizontal axis.
-        rivals: subnetworks made in other ways; their exits are crosses.
+        rivals: subnetworks made in other ways; their exits are crosses, unless all are on one line.
     """
     own_exit = report.subnetworks[0].exit
     points = list(_points(report.subnetworks, cost))
@@ -150,12 +159,12 @@ def draw_accuracy(axes: Axes, report: ModelReport, cost: Cost, rivals: Sequence[
 
 
 def _draw_rival(axes: Axes, rival: Rival, cost: Cost, look: tuple[str, str]) -> None:
-    """Draws the widths of a rival connected and its exits as crosses, with bars where it has deviations."""
+    """Draws the widths of a rival connected and its exits as crosses, or all as one line, with bars for deviations."""
     marker, color = look
     own_exit = rival.rows[0].exit
     points = sorted(_points(rival.rows, cost), key=lambda point: point.row.macs)
     for inside, style, label in ((True, f"{marker}:", rival.name), (False, "x", None)):
-        chosen = [point for point in points if (point.row.exit == own_exit) == inside]
+        chosen = [point for point in points if (rival.one_line or point.row.exit == own_exit) == inside]
         if chosen:
             x, y = [one.x for one in chosen], [one.y for one in chosen]
             axes.plot(x, y, style, color=color, label=label, markersize=4, linewidth=1)

@@ -162,11 +162,28 @@ def prune(
     identity = _Identity(settings, _hash_of_weights(model), dataset.name, hash_of_labels(dataset))
     with claimed(folder, asdict(identity), "Name another folder with --out, or remove this one."):
         ranked = stage(folder / RANKED_FILE, Ranked, lambda: rank_channels(graph, dataset, settings, progress))
-        found = folder / (CANDIDATES_FILE if settings.compares_candidates else FAMILY_FILE)
-        family = stage(found, Family, lambda: search_family(ranked, settings, progress))
-    if settings.compares_candidates:
-        family = _keep_the_best(family, dataset, folder, settings, progress)
+        found = searched(ranked, folder, settings, progress)
+    family = settled(found, dataset, folder, settings, progress)
     return complete(family, dataset, folder, settings, progress)
+
+
+def searched(ranked: Ranked, folder: Path, settings: PruneSettings, progress: Callable[[str], None]) -> Family:
+    """What `search_family` finds, kept in a folder: the family, or the candidates that it is chosen from."""
+    path = folder / (CANDIDATES_FILE if settings.compares_candidates else FAMILY_FILE)
+    return stage(path, Family, lambda: search_family(ranked, settings, progress))
+
+
+def settled(
+    found: Family, dataset: Dataset, folder: Path, settings: PruneSettings, progress: Callable[[str], None]
+) -> Family:
+    """The family of what was found: all of it, or where candidates compete the most accurate of each budget.
+
+    Candidates are trained for that. The family and its trained form are kept in the folder, so `complete` trains it no
+    more.
+    """
+    if not settings.compares_candidates:
+        return found
+    return _keep_the_best(found, dataset, folder, settings, progress)
 
 
 def _keep_the_best(

@@ -25,5 +25,8 @@ REPORT_FILE = "report.html"
 BASELINES_FOLDER = "baselines"
 """Holds a folder for each kind of baseline."""
 BASELINE_KINDS = ("alone", "uniform", "magnitude", "random", "sparse", "from_scratch")
+"""Those that have for each subnetwork of the run one of their own."""
+FAMILY_KINDS = ("width", "depth", "joint", "width_labels", "depth_labels", "joint_labels")
+"""Baselines that are families with other subnetworks than the run's."""
 SEED_FOLDER = "seed-{seed}"
 """In the folder of a kind, what was made with one seed."""

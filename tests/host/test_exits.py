@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from keras import layers
 
+from reds import zoo
 from reds.errors import UsageError
-from reds.exits import attach_exits, check_narrowed_exits, possible_taps
+from reds.exits import attach_exits, block_ends, check_narrowed_exits, possible_taps
 from reds.forward import forward, predict
 from reds.graph import Exit, Family, Graph, Ranked, Subnetwork
 from reds.tracing import trace
@@ -125,6 +126,18 @@ def test_a_head_that_needs_all_channels_cannot_be_taken_by_a_narrowed_subnetwork
     family = replace(family, subnetworks=(*family.subnetworks, Subnetwork("both", narrow, 1)))
     with pytest.raises(UsageError, match=r"'both' cannot narrow the map of 'early': layer 'join'"):
         check_narrowed_exits(family)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "ends"),
+    [
+        ("ds_cnn_s", ["conv1", *(f"block{block}_pointwise" for block in range(1, 5))]),
+        ("mobilenet_v1_025_fashion_mnist", ["conv1", *(f"block{block}_pointwise" for block in range(1, 9))]),
+        ("resnet_8", ["conv1", "block1_add", "block2_add", "block3_add"]),
+    ],
+)
+def test_blocks_end_where_the_network_can_be_cut(architecture: str, ends: list[str]) -> None:
+    assert list(block_ends(trace(zoo.build(architecture)))) == ends
 
 
 def test_possible_taps_leave_a_weighted_layer_to_skip() -> None:

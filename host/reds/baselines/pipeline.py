@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from reds import cost
+from reds.baselines.families import family_settings
 from reds.baselines.networks import standalone, with_fresh_weights
 from reds.baselines.sparse import nonzero_parameters, sparsity_for, train_sparse
-from reds.baselines.table import mean_table, merged_table
+from reds.baselines.table import budget_of, mean_table, merged_table, name_of
 from reds.compiled import emitted_type
 from reds.cost import full_widths
 from reds.datasets import Data, Dataset, as_dataset
@@ -29,11 +30,14 @@ from reds.pruning import (
     rank_channels,
     read_identity,
     search_family,
+    searched,
+    settled,
 )
 from reds.run_folder import (
     BASELINE_KINDS,
     BASELINES_FOLDER,
     FAMILY_FILE,
+    FAMILY_KINDS,
     MODEL_FILE,
     RANKED_FILE,
     SEED_FOLDER,
@@ -66,7 +70,8 @@ class Baseline:
     """Where it is kept: a folder for each seed, and the table."""
     table: Mapping[str, Any]
     """As a run's table, with `kind`, `seeds` and `epochs`; accuracies and costs are means over the seeds, and each
-    subnetwork has the `accuracies` of the seeds and their `deviation`."""
+    subnetwork has the `accuracies` of the seeds and their `deviation`. Of a family each row is what it found for a
+    budget or an exit, with its own costs."""
 
 
 def measure_baseline(
@@ -77,12 +82,24 @@ def measure_baseline(
     training_epochs: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Baseline:
+    """Makes one baseline of a run: see `measure_baselines`."""
+    return next(measure_baselines((kind,), run, dataset, seeds, training_epochs, progress))
+
+
+def measure_baselines(
+    kinds: Sequence[str],
+    run: Path | str,
+    dataset: Data,
+    seeds: Sequence[int] | None = None,
+    training_epochs: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[Baseline]:
     """Makes what a run is compared with, or what an interruption left of it to do, and measures it with libreds.
 
     Instructions are counted on the emulated boards that those of the run were counted on, as far as there are any here.
 
     All baselines have the run's budgets, limits, data, type and, where they start from its trained network, its epochs
-    of fine-tuning:
+    of fine-tuning. These have for each subnetwork of the run one of their own:
 
     - "uniform": the same fraction of channels in every layer, the largest whose true cost keeps each budget
       (slimmable networks), in the run's order of channels, tuned jointly.
@@ -99,30 +116,36 @@ def measure_baseline(
       exit's head.
     - "from_scratch": the run's subnetworks share weights and are trained jointly.
 
+    These start from the run's trained network, in its order of channels, and are families with other subnetworks than
+    the run's, each with its own costs (see `family_settings`):
+
+    - "width", "depth", "joint": narrower subnetworks without exits; an exit behind every block at full width; the most
+      accurate exit and widths of each budget, after a training of all candidates for as many epochs again.
+    - "width_labels", "depth_labels", "joint_labels": the same without distillation.
+
     Args:
-        kind: one of the above.
-        run: folder of a finished run; the baseline is kept in its folder `baselines/KIND`.
+        kinds: one or several of the above.
+        run: folder of a finished run; a baseline is kept in its folder `baselines/KIND`.
         dataset: the run's data.
         seeds: of order, random weights, batches and augmentation, one result each; the run's own where None.
         training_epochs: epochs that the run's network was trained for; read from the run's folder where None.
         progress: called with a line for people.
 
     Returns:
-        The baseline. A call that is repeated reads what is done.
+        The baselines in their order, each when it is made. A call that is repeated reads what is done.
 
     Raises:
-        UsageError: if the folder is no finished run, holds a baseline of another one, or the data are not the run's.
+        UsageError: before anything is made, if the folder is no finished run, the data are not the run's, or its
+            network has no place for an exit that a kind needs; later, if the folder holds a baseline of another run.
     """
-    source = _read_source(Path(run), kind, training_epochs)
-    dataset = _data_of(source, dataset)
-    seeds = (source.settings.seed,) if seeds is None else tuple(dict.fromkeys(seeds))
-    if not seeds:
+    sources = [_read_source(Path(run), kind, training_epochs) for kind in kinds]
+    if not sources:
+        raise UsageError("`kinds` must hold at least one kind. Received: none.")
+    own = _data_of(sources[0], dataset)
+    chosen = (sources[0].settings.seed,) if seeds is None else tuple(dict.fromkeys(seeds))
+    if not chosen:
         raise UsageError("`seeds` must hold at least one seed. Received: none.")
-    folder = Path(run) / BASELINES_FOLDER / kind
-    tables = [_table_of_seed(source, seed, dataset, folder / SEED_FOLDER.format(seed=seed), progress) for seed in seeds]
-    table = {"kind": kind, "seeds": list(seeds), "epochs": source.epochs, **mean_table(tables)}
-    _write_table(folder / TABLE_FILE, table)
-    return Baseline(kind, folder, table)
+    return (_baseline(source, Path(run), own, chosen, progress) for source in sources)
 
 
 @dataclass(frozen=True)
@@ -132,7 +155,7 @@ class _Source:
     kind: str
     identity: Mapping[str, Any]
     settings: PruneSettings
-    """With the epochs and the learning rate of the baseline."""
+    """As the baseline has them."""
     ranked: Ranked
     family: Family
     boards: tuple[str, ...]
@@ -144,18 +167,21 @@ class _Source:
 
 
 def _read_source(run: Path, kind: str, training_epochs: int | None) -> _Source:
-    if kind not in BASELINE_KINDS:
-        raise UsageError(f"`kind` must be one of {', '.join(BASELINE_KINDS)}. Received: kind={kind!r}")
+    known = BASELINE_KINDS + FAMILY_KINDS
+    if kind not in known:
+        raise UsageError(f"`kind` must be one of {', '.join(known)}. Received: kind={kind!r}")
     identity = read_identity(run)
     if not (run / MODEL_FILE).is_file():
         raise UsageError(f"'{run}' is not a finished run: it holds no {MODEL_FILE}. Finish it with `reds prune`.")
     settings = _settings(identity["settings"])
+    ranked, family = load(run / RANKED_FILE, Ranked), load(run / FAMILY_FILE, Family)
+    if kind in FAMILY_KINDS:
+        settings = family_settings(kind, settings, ranked.graph)
     if kind in FROM_RANDOM_WEIGHTS:
         settings = _with_all_epochs(run, settings, training_epochs)
     targets = inspect(run / MODEL_FILE).subnetworks[0].targets
     measured = {name for name, counted in targets.items() if counted.measured}
     boards = tuple(board for board, target in COUNTING_TARGETS.items() if target in measured)
-    ranked, family = load(run / RANKED_FILE, Ranked), load(run / FAMILY_FILE, Family)
     return _Source(kind, identity, settings, ranked, family, boards)
 
 
@@ -184,6 +210,18 @@ def _with_all_epochs(run: Path, settings: PruneSettings, training_epochs: int | 
             f"'{run}' does not hold the training of its network: say with --training-epochs how many epochs it had."
         )
     return replace(settings, epochs=before + settings.epochs, learning_rate=DEFAULT_LEARNING_RATE)
+
+
+def _baseline(
+    source: _Source, run: Path, dataset: Dataset, seeds: Sequence[int], progress: Callable[[str], None]
+) -> Baseline:
+    folder = run / BASELINES_FOLDER / source.kind
+    tables = [_table_of_seed(source, seed, dataset, folder / SEED_FOLDER.format(seed=seed), progress) for seed in seeds]
+    # In a joint family each seed may meet a budget through another exit.
+    means = mean_table(tables, budget_of if source.kind in FAMILY_KINDS else name_of)
+    table = {"kind": source.kind, "seeds": list(seeds), "epochs": source.epochs, **means}
+    _write_table(folder / TABLE_FILE, table)
+    return Baseline(source.kind, folder, table)
 
 
 def _table_of_seed(
@@ -232,6 +270,12 @@ def _with_names_of(family: Family, found: Family) -> Family:
     return with_taken_exits(replace(found, subnetworks=tuple(one for one in found.subnetworks if one.name in names)))
 
 
+def _family_table(source: _Source, dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    found = searched(source.ranked, folder, source.settings, progress)
+    family = settled(found, dataset, folder, source.settings, progress)
+    return _measured(source, family, dataset, folder, progress).as_dict()
+
+
 def _alone_table(source: _Source, dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     reports = []
     for index, family in enumerate(_families_alone(source)):
@@ -273,8 +317,8 @@ def _sparse_family(
     return stage(folder / SUPERNET_FILE, Supernet, train).family
 
 
-TABLES = {"alone": _alone_table, "sparse": _sparse_table}
-"""How the table of a kind is made whose rows are networks of their own."""
+TABLES = {"alone": _alone_table, "sparse": _sparse_table, **dict.fromkeys(FAMILY_KINDS, _family_table)}
+"""How the table of a kind is made that does not train the run's own subnetworks jointly."""
 
 
 def _measured(

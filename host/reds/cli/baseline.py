@@ -3,7 +3,10 @@
 alone: every subnetwork trained alone from random weights, of an exit the cut network from scratch; uniform: one
 fraction of channels in every layer (slimmable); magnitude, random: another order of channels; sparse: the full network
 with single weights at zero, as many left as a subnetwork has; from_scratch: the run's widths trained jointly from
-random weights.
+random weights. All six: all.
+width: narrower subnetworks without exits; depth: an exit behind every block, at full width; joint: the most accurate
+exit and widths of each budget; width_labels, depth_labels, joint_labels: the same without distillation. All six:
+families.
 An interrupted command goes on where it stopped.
 """
 
@@ -11,14 +14,16 @@ import argparse
 from pathlib import Path
 
 from reds.cli import options, output
-from reds.run_folder import BASELINE_KINDS
+from reds.run_folder import BASELINE_KINDS, FAMILY_KINDS
+
+GROUPS = {"all": BASELINE_KINDS, "families": FAMILY_KINDS}
+"""Names for several kinds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument(
-        "kind", choices=(*BASELINE_KINDS, "all"), metavar="KIND", help=f"{', '.join(BASELINE_KINDS)}, or all"
-    )
+    names = ", ".join((*BASELINE_KINDS, *FAMILY_KINDS))
+    parser.add_argument("kinds", type=_kinds, metavar="KIND,...", help=f"{names}; or all, or families")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run folder of `reds prune`")
     options.add_data(parser)
     parser.add_argument("--seeds", type=options.seeds, metavar="S,S,...", help="one result each; default the run's")
@@ -33,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures."""
-    from reds.baselines import measure_baseline
+    from reds.baselines import measure_baselines
     from reds.pruning import read_identity
 
     stages = output.Stages()
@@ -41,14 +46,22 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.data or identity["data"]
     seed = identity["settings"]["seed"]
     dataset = options.load_dataset(name, arguments.data_dir, seed, arguments.download)
-    kinds = BASELINE_KINDS if arguments.kind == "all" else (arguments.kind,)
+    training_epochs = arguments.training_epochs
     tables = []
-    for kind in kinds:
-        made = measure_baseline(kind, arguments.run, dataset, arguments.seeds, arguments.training_epochs, stages)
+    for made in measure_baselines(arguments.kinds, arguments.run, dataset, arguments.seeds, training_epochs, stages):
         tables.append(made.table)
         if not arguments.json:
             output.print_baseline(made.table)
     if arguments.json:
-        output.print_json(tables if arguments.kind == "all" else tables[0])
+        output.print_json(tables if len(tables) > 1 else tables[0])
     else:
         output.OUT.print(f"Next: reds report {arguments.run}     shows the run beside its baselines")
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    """A list of kinds, in which a group stands for its own."""
+    kinds = tuple(dict.fromkeys(kind for name in options.names(text) for kind in GROUPS.get(name, (name,))))
+    known = (*BASELINE_KINDS, *FAMILY_KINDS)
+    if not kinds or not set(kinds) <= set(known):
+        raise argparse.ArgumentTypeError(f"kinds are among {', '.join((*known, *GROUPS))}, not '{text}'")
+    return kinds

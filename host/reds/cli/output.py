@@ -88,6 +88,8 @@ def print_baseline(table: Mapping[str, Any]) -> None:
         accuracy = f"{row['accuracy']:.1%}"
         if row["deviation"] is not None:
             accuracy += f" \N{PLUS-MINUS SIGN} {row['deviation']:.1%}"
+        if len(row["accuracies"]) < len(table["seeds"]):
+            accuracy += f" ({len(row['accuracies'])} of {len(table['seeds'])} seeds)"
         costs = [f"{row[name]:,}" for name in ("macs", "parameters", "flash_bytes", "arena_bytes")]
         if "nonzero_parameters" in row:
             costs[1] += f", {row['nonzero_parameters']:,} not zero"

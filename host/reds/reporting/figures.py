@@ -18,7 +18,7 @@ from reds import plots
 from reds.plots import Rival
 from reds.reporting.run_folder import Phase, Run, active_groups
 
-SMALL, TALL, WIDE = (4.2, 3.3), (4.2, 4.4), (8.4, 3.9)
+SMALL, TALL, WIDE, LARGE = (4.2, 3.3), (4.2, 4.4), (8.4, 3.9), (8.4, 5.2)
 """Width and height in inches."""
 
 INK = "#24292f"
@@ -33,6 +33,7 @@ VARIABLES = {
     "#1a7f37": "--green",
     "#8250df": "--purple",
     "#9a6700": "--brown",
+    "#bf3989": "--pink",
 }
 """The style sheet's variable for each color of a plot, so that one drawing suits light and dark."""
 
@@ -57,6 +58,16 @@ RIVAL_NAMES = {
     "from_scratch": "jointly from scratch",
 }
 """What the page calls a kind of baseline."""
+
+FAMILY_NAMES = {
+    "width": "width",
+    "depth": "depth",
+    "joint": "width and depth",
+    "width_labels": "width, no distillation",
+    "depth_labels": "depth, no distillation",
+    "joint_labels": "width and depth, no distillation",
+}
+"""What the page calls a family."""
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
@@ -125,6 +136,15 @@ def cost_plots(run: Run) -> tuple[Plot, ...]:
     )
 
 
+def family_plots(run: Run) -> tuple[Plot, ...]:
+    """Accuracy of the run and of each family against multiply-accumulates; none where there is no family."""
+    if not run.families:
+        return ()
+    rivals = [Rival(FAMILY_NAMES[one.kind], one.subnetworks, one.deviations, one_line=True) for one in run.families]
+    draw = partial(plots.draw_accuracy, report=run.model, cost=plots.macs_cost(run.model), rivals=rivals)
+    return (_plot("accuracy-families", "Accuracy of the families against multiply-accumulates", draw, LARGE),)
+
+
 def importance_plots(run: Run) -> tuple[Plot, ...]:
     """One per channel group, with the widths that were chosen."""
     return tuple(_importance_plots(run))
@@ -177,7 +197,7 @@ def _plot(name: str, caption: str, draw: Callable[[Axes], None], size: tuple[flo
     with _own_style():
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
-    return Plot(name, caption, figure, wide=size == WIDE)
+    return Plot(name, caption, figure, wide=size in (WIDE, LARGE))
 
 
 def _file_name(text: str) -> str:

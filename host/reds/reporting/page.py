@@ -8,7 +8,16 @@ from typing import Any
 
 from reds.graph import Family, Solution
 from reds.inspecting import ModelReport, SubnetworkReport
-from reds.reporting.figures import RIVAL_NAMES, Plot, cost_plots, importance_plots, trace_plot, training_plots
+from reds.reporting.figures import (
+    FAMILY_NAMES,
+    RIVAL_NAMES,
+    Plot,
+    cost_plots,
+    family_plots,
+    importance_plots,
+    trace_plot,
+    training_plots,
+)
 from reds.reporting.markup import (
     Column,
     Content,
@@ -21,7 +30,7 @@ from reds.reporting.markup import (
     with_note,
     with_share,
 )
-from reds.reporting.run_folder import Check, Phase, Run, active_groups
+from reds.reporting.run_folder import Baseline, Check, Phase, Run, active_groups
 from reds.reporting.style import STYLE_SHEET
 
 PAGE = Template(
@@ -61,6 +70,7 @@ class _Plots:
     """All plots of a page, by section."""
 
     costs: tuple[Plot, ...]
+    families: tuple[Plot, ...]
     importance: tuple[Plot, ...]
     training: tuple[Plot, ...]
     trace: tuple[Plot, ...]
@@ -77,6 +87,7 @@ def make_page(run: Run) -> Page:
     """
     plots = _Plots(
         costs=cost_plots(run),
+        families=family_plots(run),
         importance=importance_plots(run),
         training=training_plots(run),
         trace=(trace_plot(run),) if run.trace else (),
@@ -86,6 +97,7 @@ def make_page(run: Run) -> Page:
         _subnetworks(run.model),
         _accuracy(run, plots.costs),
         _baselines(run),
+        _families(run, plots.families),
         _widths(run),
         _importance(run, plots.importance),
         _search(run),
@@ -96,7 +108,7 @@ def make_page(run: Run) -> Page:
     )
     title = escape(f"{run.model.name}: {len(run.model.subnetworks)} subnetworks in one file")
     html = PAGE.substitute(title=title, style=STYLE_SHEET, body="".join(sections))
-    return Page(html, (*plots.costs, *plots.importance, *plots.training, *plots.trace))
+    return Page(html, (*plots.costs, *plots.families, *plots.importance, *plots.training, *plots.trace))
 
 
 def _header(run: Run) -> str:
@@ -180,7 +192,6 @@ def _baselines(run: Run) -> str:
         *(Column(_title(RIVAL_NAMES[one.kind]), f"{one.epochs} epochs") for one in run.baselines),
     ]
     rows = [_beside_baselines(run, index) for index in range(len(run.model.subnetworks))]
-    seeds = sorted({seed for one in run.baselines for seed in one.seeds})
     return section(
         "Baselines",
         paragraph(
@@ -192,12 +203,15 @@ def _baselines(run: Run) -> str:
             "together."
         ),
         table("Accuracy of the run and its baselines", columns, rows),
-        paragraph(
-            f"Seed {seeds[0]}."
-            if len(seeds) == 1
-            else f"Means and sample standard deviations over the seeds {', '.join(str(seed) for seed in seeds)}."
-        ),
+        paragraph(_seeds(run.baselines)),
     )
+
+
+def _seeds(baselines: Sequence[Baseline]) -> str:
+    seeds = sorted({seed for one in baselines for seed in one.seeds})
+    if len(seeds) == 1:
+        return f"Seed {seeds[0]}."
+    return f"Means and sample standard deviations over the seeds {', '.join(str(seed) for seed in seeds)}."
 
 
 def _beside_baselines(run: Run, index: int) -> list[Content]:
@@ -209,14 +223,68 @@ def _beside_baselines(run: Run, index: int) -> list[Content]:
     return [row.name, _accuracy_at(row, None), *cells]
 
 
+def _families(run: Run, plots: Sequence[Plot]) -> str:
+    if not run.families:
+        return ""
+    columns = [
+        Column("Family", number=False),
+        Column("Subnetwork", number=False),
+        Column("Exit", number=False),
+        Column("MACs", "per inference"),
+        Column("MACs", "of the full network"),
+        Column("Accuracy", "test split"),
+    ]
+    full = run.model.subnetworks[0].macs
+    placed = [(row.macs, _placed("this run", row, full)) for row in run.model.subnetworks]
+    for family in run.families:
+        rows = zip(family.subnetworks, family.deviations, family.measured, strict=True)
+        for row, deviation, measured in rows:
+            note = "" if measured == len(family.seeds) else f"{measured} of {len(family.seeds)} seeds"
+            placed.append((row.macs, _placed(FAMILY_NAMES[family.kind], row, full, deviation, note)))
+    return section(
+        "Width, depth and both",
+        paragraph(
+            "Families with subnetworks of their own, from the run's trained network, for its budgets: narrower ones "
+            "without exits; an exit behind every block at full width, trained with the network; of all exits and "
+            "widths within a budget the most accurate, for which all candidates are trained before and those that are "
+            "left for as many epochs again. Without distillation they are trained on the labels alone. "
+            "Their subnetworks cost something else than the run's, so all are in the order of their "
+            "multiply-accumulates; in the plot the labelled points are the run's. Accuracies are those of libreds on "
+            "the test split."
+        ),
+        _grid(plots),
+        table("All subnetworks by their cost", columns, [cells for _, cells in sorted(placed, key=lambda one: one[0])]),
+        paragraph(_seeds(run.families)),
+    )
+
+
+def _placed(
+    family: str, row: SubnetworkReport, full_macs: int, deviation: float | None = None, note: str = ""
+) -> list[Content]:
+    """The cells of a row that is placed by its cost."""
+    accuracy = _accuracy_with(row, deviation)
+    return [
+        _title(family),
+        row.name,
+        row.exit,
+        f"{row.macs:,}",
+        _percent(row.macs / full_macs),
+        with_note(accuracy, note) if note else accuracy,
+    ]
+
+
 def _title(name: str) -> str:
     return name[0].upper() + name[1:]
 
 
 def _accuracy_at(row: SubnetworkReport, deviation: float | None) -> Content:
+    return with_note(_accuracy_with(row, deviation), f"{row.macs:,}")
+
+
+def _accuracy_with(row: SubnetworkReport, deviation: float | None) -> str:
     accuracy = UNKNOWN if row.accuracy is None else _percent(row.accuracy)
     spread = "" if deviation is None else f" \N{PLUS-MINUS SIGN} {_percent(deviation)}"
-    return with_note(f"{accuracy}{spread}", f"{row.macs:,}")
+    return f"{accuracy}{spread}"
 
 
 def _widths(run: Run) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from reds.run_folder import (
     BASELINES_FOLDER,
     EPOCHS_FILE,
     FAMILY_FILE,
+    FAMILY_KINDS,
     MODEL_FILE,
     RANKED_FILE,
     SEED_FOLDER,
@@ -78,6 +79,8 @@ class Baseline:
     subnetworks: tuple[SubnetworkReport, ...]
     deviations: tuple[float | None, ...]
     """Of each subnetwork's accuracy over the seeds; None for one seed."""
+    measured: tuple[int, ...]
+    """How many of the seeds have each subnetwork."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,9 @@ class Run:
     trace: tuple[Record, ...]
     checks: tuple[Check, ...]
     baselines: tuple[Baseline, ...]
+    """With subnetworks that stand for the run's, in their order."""
+    families: tuple[Baseline, ...]
+    """Baselines with subnetworks of their own."""
     settings: Mapping[str, Any]
     """As recorded, with groups of settings as mappings."""
     request: Mapping[str, Any]
@@ -133,7 +139,8 @@ def read_run(folder: Path) -> Run:
         counts=_parsed(folder / TABLE_FILE, dict, _counts, None) if played else None,
         trace=_parsed(folder / TRACE_FILE, list, _records, ()) if played else (),
         checks=_parsed(folder / TABLE_FILE, dict, _checks, ()) if played else (),
-        baselines=tuple(_baselines(folder)),
+        baselines=tuple(_baselines(folder, BASELINE_KINDS)),
+        families=tuple(_baselines(folder, FAMILY_KINDS)),
         settings=_read_json(folder / SETTINGS_FILE, dict) or {},
         request=table.get("request", {}),
     )
@@ -214,10 +221,10 @@ def _phase(name: str, epochs: list[dict[str, Any]]) -> Phase:
     )
 
 
-def _baselines(folder: Path) -> Iterator[Baseline]:
+def _baselines(folder: Path, kinds: Sequence[str]) -> Iterator[Baseline]:
     """Those of this run; what an earlier run in the folder was compared with is left out."""
     run = _read_json(folder / SETTINGS_FILE, dict)
-    for kind in BASELINE_KINDS:
+    for kind in kinds:
         place = folder / BASELINES_FOLDER / kind
         baseline = _parsed(place / TABLE_FILE, dict, _baseline, None)
         if baseline is None:
@@ -239,6 +246,7 @@ def _baseline(table: dict[str, Any]) -> Baseline:
         epochs=int(table["epochs"]),
         subnetworks=tuple(SubnetworkReport(**row) for row in values),
         deviations=tuple(row["deviation"] for row in rows),
+        measured=tuple(len(row["accuracies"]) for row in rows),
     )
 
 

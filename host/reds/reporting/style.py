@@ -5,11 +5,13 @@ STYLE_SHEET = """
   color-scheme: light dark;
   --page: #ffffff; --panel: #f6f8fa; --rule: #d0d7de; --ink: #24292f; --muted: #57606a;
   --blue: #1f6feb; --orange: #d9730d; --red: #cf222e; --green: #1a7f37; --purple: #8250df; --brown: #9a6700;
+  --pink: #bf3989;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --page: #0d1117; --panel: #161b22; --rule: #3d444d; --ink: #e6edf3; --muted: #9da7b3;
     --blue: #58a6ff; --orange: #f0883e; --red: #ff7b72; --green: #3fb950; --purple: #bc8cff; --brown: #d29922;
+    --pink: #f778ba;
   }
 }
 * { box-sizing: border-box; }

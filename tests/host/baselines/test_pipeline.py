@@ -11,7 +11,6 @@ from small_run import SETTINGS, small_dataset, small_model
 
 from reds import cost
 from reds.baselines import measure_baseline, pipeline
-from reds.baselines.table import mean_table
 from reds.datasets import Dataset
 from reds.errors import UsageError
 from reds.graph import Family, Ranked, Supernet
@@ -183,11 +182,6 @@ def test_seeds_are_averaged(run: Path, dataset: Dataset) -> None:
         assert row["accuracies"] == accuracies
         assert row["accuracy"] == pytest.approx(np.mean(accuracies))
         assert row["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
-
-
-def test_one_seed_has_no_deviation() -> None:
-    row = {"name": "a", "macs": 1, "parameters": 1, "flash_bytes": 1, "arena_bytes": 1, "targets": {}, "accuracy": 0.5}
-    assert mean_table([{"subnetworks": [row]}])["subnetworks"][0]["deviation"] is None
 
 
 def test_a_folder_keeps_the_baseline_of_one_run(run: Path, dataset: Dataset) -> None:

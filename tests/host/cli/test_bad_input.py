@@ -76,6 +76,8 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         ("prune absent.keras --data spoken_commands --learning-rate 0", "--learning-rate"),
         ("prune absent.keras --data spoken_commands --epochs -1", "--epochs"),
         ("baseline best --run absent", "best"),
+        ("baseline width,height --run absent", "width, depth, joint"),
+        ("baseline , --run absent", "kinds"),
         ("baseline alone --run absent", "absent"),
         ("baseline alone", "--run"),
         ("baseline alone --run absent --seeds 0,x", "--seeds"),

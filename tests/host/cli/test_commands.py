@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from converted_models import converted
 
+from reds.baselines import Baseline
+from reds.cli import output
 from reds.emitting import extract
 from reds.graph import Family
 from reds.runtime import Runtime
@@ -310,6 +313,51 @@ def test_a_baseline_is_printed_and_kept_in_the_run(reds: Any, run_folder: Path, 
     assert answer.json == json.loads((run / "baselines" / "uniform" / "table.json").read_text())
     shown = reds("baseline", "uniform", "--run", run, "--seeds", "0,1")
     assert all(row["name"] in shown.out for row in answer.json["subnetworks"])
+
+
+def test_families_are_made_by_one_command_and_shown_in_the_report(
+    reds: Any, run_folder: Path, pictures: str, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    answer = reds("baseline", "width,width_labels", "--run", run, "--json")
+    assert answer.code == 0, answer.err
+    assert [table["kind"] for table in answer.json] == ["width", "width_labels"]
+    assert all(f"{kind}, seed 0: 1 epochs" in answer.err for kind in ("width", "width_labels"))
+    assert reds("report", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Width, no distillation" in page
+    for table in answer.json:
+        assert all(f"{row['macs']:,}" in page for row in table["subnetworks"])
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        ("uniform", ["uniform"]),
+        ("all", ["alone", "uniform", "magnitude", "random", "sparse", "from_scratch"]),
+        ("families", ["width", "depth", "joint", "width_labels", "depth_labels", "joint_labels"]),
+        ("width,random,width", ["width", "random"]),
+    ],
+)
+def test_words_for_kinds_of_baselines(
+    reds: Any, run_folder: Path, pictures: str, monkeypatch: pytest.MonkeyPatch, words: str, kinds: list[str]
+) -> None:
+    def made(wanted: Sequence[str], *_: object) -> Iterator[Baseline]:
+        return (Baseline(kind, run_folder, {"kind": kind}) for kind in wanted)
+
+    monkeypatch.setattr("reds.baselines.measure_baselines", made)
+    printed = reds("baseline", words, "--run", run_folder, "--json").json
+    # One kind is a table, as ever; several are a list.
+    assert printed == ([{"kind": kind} for kind in kinds] if len(kinds) > 1 else {"kind": kinds[0]})
+
+
+def test_seeds_without_a_subnetwork_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"id": 0, "name": "50%", "macs": 1, "parameters": 1, "flash_bytes": 1, "arena_bytes": 1, "accuracy": 0.5}
+    rows = [{**row, "accuracies": [0.4, 0.6], "deviation": 0.14}, {**row, "accuracies": [0.5], "deviation": None}]
+    output.print_baseline({"kind": "joint", "epochs": 1, "seeds": [0, 1], "subnetworks": rows})
+    lines = [line for line in capsys.readouterr().out.splitlines() if "50%" in line]
+    assert [" of " in line for line in lines] == [False, True]
+    assert "1 of 2 seeds" in lines[1]
 
 
 def test_help_and_version(reds: Any) -> None:

@@ -23,6 +23,7 @@ from reds.inspecting import ModelReport, SubnetworkReport, TargetReport, inspect
 from reds.reporting import report
 from reds.reporting.page import make_page
 from reds.reporting.run_folder import read_run
+from reds.run_folder import BASELINE_KINDS, FAMILY_KINDS
 from reds.store import load, save
 
 SECTIONS = (
@@ -356,12 +357,13 @@ def test_the_picture_of_a_demo(complete: Path, tmp_path: Path) -> None:
 def add_baseline(folder: Path, kind: str, deviation: float | None = None) -> list[dict]:
     """Writes the table of a baseline with accuracies a little below the run's; returns its subnetworks."""
     table = inspect(folder / "model.tflite").as_dict()
+    seeds = [0] if deviation is None else [0, 1]
     rows = [{**row, "accuracy": row["accuracy"] - 0.01, "deviation": deviation} for row in table["subnetworks"]]
+    rows = [{**row, "accuracies": [row["accuracy"]] * len(seeds)} for row in rows]
     place = folder / "baselines" / kind
     (place / "seed-0").mkdir(parents=True)
     settings = json.loads((folder / "settings.json").read_text())
     (place / "seed-0" / "settings.json").write_text(json.dumps({"kind": kind, "run": settings}))
-    seeds = [0] if deviation is None else [0, 1]
     content = {**table, "kind": kind, "seeds": seeds, "epochs": 7, "subnetworks": rows}
     (place / "table.json").write_text(json.dumps(content))
     return rows
@@ -403,6 +405,62 @@ def test_a_damaged_baseline_is_named(page: Callable[[], str], folder: Path, cont
     (folder / "baselines" / "uniform" / "table.json").write_text(content)
     with pytest.raises(UsageError, match=r"uniform.table\.json'.*damaged"):
         page()
+
+
+def add_family(folder: Path, kind: str, *rows: tuple[str, str, int, float], seeds: int = 2) -> None:
+    """Writes the table of a family of three seeds: name, exit, MACs and accuracy of each subnetwork, and how many seeds
+    have it."""
+    template = add_baseline(folder, kind, deviation=0.025)[0]
+    path = folder / "baselines" / kind / "table.json"
+    subnetworks = [
+        {**template, "id": id, "name": name, "exit": exit, "macs": macs, "accuracy": accuracy}
+        | {"accuracies": [accuracy] * seeds}
+        for id, (name, exit, macs, accuracy) in enumerate(rows)
+    ]
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps({**table, "seeds": [0, 1, 2], "subnetworks": subnetworks}))
+
+
+def test_families_are_placed_by_their_cost(page: Callable[[], str], folder: Path) -> None:
+    full = inspect(folder / "model.tflite").subnetworks[0]
+    add_family(folder, "joint", ("100%", "output", full.macs, 0.9), ("30%", "exit_conv, output", 7, 0.625))
+    add_family(folder, "depth_labels", ("100%", "output", full.macs, 0.9), ("exit_conv", "exit_conv", 10**7, 0.5))
+    html = page()
+    read = Reader(html)
+    assert read.headings == [*SECTIONS[:2], "Width, depth and both", *SECTIONS[2:]]
+    table = read.table("Family")
+    macs = [int(cell.replace(",", "")) for cell in table.column("MACs per inference")]
+    assert macs == sorted(macs)
+    assert len(macs) == len(inspect(folder / "model.tflite").subnetworks) + 4
+    assert table.rows[1][:4] == ["Width and depth", "30%", "exit_conv, output", "7"]
+    assert table.rows[1][5] == "62.5% \N{PLUS-MINUS SIGN} 2.5% 2 of 3 seeds"
+    assert table.rows[-1][:3] == ["Depth, no distillation", "exit_conv", "exit_conv"]
+    assert {"This run", "Width and depth", "Depth, no distillation"} == set(table.column("Family"))
+    assert "over the seeds 0, 1, 2." in html
+    plot = html[html.index('aria-label="Accuracy of the families') :].split("</svg>")[0]
+    assert all(f">{name}<" in plot for name in ("width and depth", "depth, no distillation"))
+
+
+def test_families_stand_in_no_table_of_the_runs_subnetworks(page: Callable[[], str], folder: Path) -> None:
+    add_baseline(folder, "uniform")
+    add_family(folder, "width", ("100%", "output", 5, 0.9))
+    read = Reader(page())
+    assert read.headings == [*SECTIONS[:2], "Baselines", "Width, depth and both", *SECTIONS[2:]]
+    assert read.tables[1].rows[0] == ["Subnetwork", "This run accuracy", "Uniform widths 7 epochs"]
+
+
+def test_exits_of_a_family_are_on_its_line(complete: Path) -> None:
+    model = inspect(complete / "model.tflite")
+    rival = plots.Rival("other", model.subnetworks, (None,) * len(model.subnetworks), one_line=True)
+    axes = Figure().subplots()
+    plots.draw_accuracy(axes, model, plots.macs_cost(model), [rival])
+    line = next(line for line in axes.get_lines() if line.get_label() == "other")
+    assert len(line.get_xdata()) == len(model.subnetworks)
+
+
+def test_every_baseline_has_a_look_of_its_own() -> None:
+    assert len(plots.RIVAL_LOOKS) >= max(len(BASELINE_KINDS), len(FAMILY_KINDS))
+    assert len(set(plots.RIVAL_LOOKS)) == len(plots.RIVAL_LOOKS)
 
 
 def test_a_rival_without_a_cost_is_not_drawn_against_it(complete: Path) -> None:
