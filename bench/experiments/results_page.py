@@ -375,6 +375,7 @@ SKIPPING = {
     "width": "*Width*: widths for each budget of multiply-accumulates.",
     "blocks": "*Blocks*: all channels, and one block less each time, from the last to the first.",
     "both": "*Both*: of all widths and numbers of blocks within a budget those with the best validation accuracy.",
+    "chosen": "*Chosen*: the subnetworks of *both*, trained again without the rest, so as often as those of *width*.",
 }
 """The kinds of `skipping.py`, and what they are."""
 
@@ -406,7 +407,7 @@ def _skipping(record: dict) -> str:
         f"{'one seed' if seeds == 1 else f'means over {seeds} seeds, or over as many as are in brackets'}.",
         "With so many images one result has a sampling error of 0.3 points.",
         *(SKIPPING[kind] for kind in kinds),
-        _chosen_among_all(record["results"]),
+        *([_chosen_among_all(record["results"])] if "both" in kinds else []),
         link("skipping.json"),
     )
     header = ("kind", "subnetwork", "blocks skipped", "MACs", "of full", "instructions", "arena", "accuracy")
@@ -422,19 +423,17 @@ def _skipping(record: dict) -> str:
 
 
 def _chosen_among_all(results: Sequence[dict]) -> str:
-    """What skipping gains where all candidates are trained together; empty where they were not."""
+    """What skipping gains where all candidates are trained together."""
     gains: dict[str, list[float]] = {}
     for result in (one for one in results if one["kind"] == "both"):
         by_name = {row["name"]: row["accuracy"] for row in result["subnetworks"]}
         for row in (one for one in result["subnetworks"] if one["kept"] and one["skips"]):
             budget = row["name"].partition("-")[0]
             gains.setdefault(budget, []).append(100 * (row["accuracy"] - by_name[budget]))
-    if not gains:
-        return ""
-    named = ", ".join(f"{mean(points):+.1f} at {budget}" for budget, points in gains.items())
+    named = ", ".join(f"{mean(points):+.1f} points at {budget}" for budget, points in gains.items())
     return (
-        "It trains all candidates together, each of them so less often than *width* its few. Against the candidate of "
-        f"the budget that has all blocks, trained alike, those chosen without some have these points: {named}."
+        "*Both* trains all candidates together, and so each of them less often. Against the candidate of the same "
+        f"budget that has all blocks, trained alike, those chosen without some differ by {named}."
     )
 
 

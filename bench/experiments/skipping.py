@@ -6,6 +6,7 @@ A residual network with three blocks in each of three stages, as ResNet-20 has, 
 - width: the widths that meet each budget.
 - blocks: all channels, and one block less each time, from the last to the first.
 - both: of all widths and of all numbers of blocks within each budget those with the best validation accuracy.
+- chosen: the same, trained again without the rest.
 
 All are trained for as many epochs. It records what libreds measures of every subnetwork on the test split, its
 instructions on a Cortex-M4, what those that may be chosen reach on the validation split, and means and deviations over
@@ -26,12 +27,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from comparison import Task, complete, reds, tasks
 
-from reds import datasets
+from reds import datasets, pruning
 from reds.cli import options
+from reds.graph import Family
 from reds.inspecting import inspect
-from reds.pruning import PrunedRun, PruneSettings, prune
-from reds.run_folder import CANDIDATES_TABLE_FILE
+from reds.pruning import PrunedRun, PruneSettings
+from reds.run_folder import CANDIDATES_FILE, CANDIDATES_TABLE_FILE
 from reds.skipping import AUTO
+from reds.store import load
 from reds.training import train
 from reds.zoo import FASHION_MNIST_SHAPE, IMAGE_CLASSES
 
@@ -75,6 +78,8 @@ class Kind:
 
     narrows: bool
     skips: bool
+    alone: bool = False
+    """Whether what was chosen among all that was found is trained again, without the rest, from the same network."""
 
     @property
     def chooses(self) -> bool:
@@ -96,6 +101,7 @@ KINDS = {
     "width": Kind(narrows=True, skips=False),
     "blocks": Kind(narrows=False, skips=True),
     "both": Kind(narrows=True, skips=True),
+    "chosen": Kind(narrows=True, skips=True, alone=True),
 }
 
 
@@ -170,11 +176,28 @@ def _measured(task: Task, request: Request) -> dict[str, Any]:
     dataset = _dataset(request.training_samples, task.seed)
     model = residual_network(task.seed)
     train(model, dataset, request.training_epochs, seed=task.seed, run_dir=base, on_epoch=_say)
-    folder = base / f"{task.kind}-{request.finetuning_epochs}"
     kind = KINDS[task.kind]
-    run = prune(model, dataset, folder, kind.settings(request, task.seed), _say)
+    settings = kind.settings(request, task.seed)
+    folder = base / f"{task.kind}-{request.finetuning_epochs}"
+    if kind.alone:
+        searched = base / f"both-{request.finetuning_epochs}"
+        run = _trained_alone(model, dataset, searched, folder, settings)
+    else:
+        run = pruning.prune(model, dataset, folder, settings, _say)
     reds("bench", run.model, "--board", BOARD, "--record")
     return {"subnetworks": _rows(run, kind)}
+
+
+def _trained_alone(
+    model: "keras.Model", dataset: datasets.Dataset, searched: Path, folder: Path, settings: PruneSettings
+) -> PrunedRun:
+    """Trains what was chosen in a search without the rest."""
+    if not (searched / CANDIDATES_TABLE_FILE).exists():
+        pruning.prune(model, dataset, searched, settings, _say)
+    family = load(searched / CANDIDATES_FILE, Family)
+    found = json.loads((searched / CANDIDATES_TABLE_FILE).read_text(encoding="utf-8"))
+    kept = tuple(subnetwork for subnetwork, one in zip(family.subnetworks, found, strict=True) if one["kept"])
+    return pruning.complete(replace(family, subnetworks=kept), dataset, folder, settings, _say)
 
 
 def _dataset(training_samples: int, seed: int) -> datasets.Dataset:
@@ -198,7 +221,7 @@ def _rows(run: PrunedRun, kind: Kind) -> list[dict[str, Any]]:
         }
         for row, subnetwork in zip(inspect(run.model).subnetworks, run.family.subnetworks, strict=True)
     ]
-    if not kind.skips:
+    if kind.alone or not kind.skips:
         return rows
     found = json.loads((run.folder / CANDIDATES_TABLE_FILE).read_text(encoding="utf-8"))
     return [
