@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from reds.solving import pareto_front
+
 
 @dataclass(frozen=True)
 class Lead:
@@ -31,8 +33,7 @@ class Lead:
 def leads(results: Sequence[Mapping[str, Any]], kind: str, other: str, metric: str) -> list[Lead]:
     """Of each subnetwork on the other kind's front in at least half of the seeds, the cheapest first.
 
-    The front of a seed are the subnetworks than which no cheaper or equally costly one is more accurate. A subnetwork
-    that costs less than all of `kind` has no lead.
+    The front of a seed is that of `pareto_front`. A subnetwork that costs less than all of `kind` has no lead.
     """
     compared: dict[str, list[tuple[float, float, float]]] = {}
     seeds = sorted({result["seed"] for result in results})
@@ -54,16 +55,8 @@ def _rows(results: Sequence[Mapping[str, Any]], kind: str, seed: int) -> list[Ma
 
 
 def _front(rows: Sequence[Mapping[str, Any]], metric: str) -> list[Mapping[str, Any]]:
-    return [
-        row
-        for row in rows
-        if not any(
-            one[metric] <= row[metric]
-            and one["accuracy"] >= row["accuracy"]
-            and (one[metric], one["accuracy"]) != (row[metric], row["accuracy"])
-            for one in rows
-        )
-    ]
+    found = pareto_front([row[metric] for row in rows], [row["accuracy"] for row in rows])
+    return [rows[index] for index in found]
 
 
 def _lead(name: str, rows: Sequence[tuple[float, float, float]]) -> Lead:

@@ -398,6 +398,98 @@ def _leads(results: Sequence[dict]) -> str:
     return f"{text}\n\n{table(('cost', 'against', 'its cost', 'its accuracy', 'both, points'), rows)}"
 
 
+SKIPPING = {
+    "width": "*Width*: widths for each budget of multiply-accumulates.",
+    "blocks": "*Blocks*: all channels, and one block less each time, from the last to the first.",
+    "both": "*Both*: of all widths and numbers of blocks within a budget those with the best validation accuracy.",
+    "chosen": "*Chosen*: the subnetworks of *both*, trained again without the rest, so as often as those of *width*.",
+}
+"""The kinds of `skipping.py`, and what they are."""
+
+
+def _skipping(record: dict) -> str:
+    settings = record["settings"]
+    kinds = [kind for kind in SKIPPING if any(result["kind"] == kind for result in record["results"])]
+    seeds = len({result["seed"] for result in record["results"]})
+    summary = sorted(record["summary"], key=lambda row: (kinds.index(row["kind"]), row["macs"]))
+    full = max(row["macs"] for row in summary)
+    rows = [
+        (
+            row["kind"],
+            row["subnetwork"].partition("-")[0],
+            " or ".join(str(count) for count in row["skipped"]),
+            f"{row['macs']:,}",
+            f"{row['macs'] / full:.0%}",
+            f"{row['instructions']:,}",
+            f"{row['arena_bytes']:,}",
+            _mean_and_deviation(row, seeds),
+        )
+        for row in summary
+    ]
+    text = paragraph(
+        "A residual network with three blocks in each of three stages of 8, 16 and 32 channels, as ResNet-20 has with",
+        f"twice as many, for grey images. Trained on {settings['training_samples']:,} of the 55,000 training images of",
+        f"Fashion-MNIST, {settings['training_epochs']} epochs of the network, {settings['finetuning_epochs']} of its",
+        "subnetworks, whatever the kind. Test accuracy of int8 by libreds on all 10,000 test images, in percent;",
+        f"{'one seed' if seeds == 1 else f'means over {seeds} seeds, or over as many as are in brackets'}.",
+        "With so many images one result has a sampling error of 0.3 points.",
+        *(SKIPPING[kind] for kind in kinds),
+        *([_chosen_among_all(record["results"])] if "both" in kinds else []),
+        link("skipping.json"),
+    )
+    header = ("kind", "subnetwork", "blocks skipped", "MACs", "of full", "instructions", "arena", "accuracy")
+    command = (
+        "REDS_DATA=DATA python bench/experiments/skipping.py bench/experiments/skipping.json \\\n        "
+        f"--kinds {','.join(kinds)} --seeds {','.join(str(seed) for seed in range(seeds))} "
+        f"--training-samples {settings['training_samples']} \\\n        "
+        f"--training-epochs {settings['training_epochs']} --finetuning-epochs {settings['finetuning_epochs']}"
+    )
+    title = "## Width and skipped blocks: fashion_mnist"
+    leading = _skipping_leads(record["results"], kinds)
+    return f"{title}\n\n    {command}\n\n{text}\n\n{table(header, rows)}\n\n{leading}"
+
+
+def _chosen_among_all(results: Sequence[dict]) -> str:
+    """What skipping gains where all candidates are trained together."""
+    gains: dict[str, list[float]] = {}
+    for result in (one for one in results if one["kind"] == "both"):
+        by_name = {row["name"]: row["accuracy"] for row in result["subnetworks"]}
+        for row in (one for one in result["subnetworks"] if one["kept"] and one["skips"]):
+            budget = row["name"].partition("-")[0]
+            gains.setdefault(budget, []).append(100 * (row["accuracy"] - by_name[budget]))
+    named = ", ".join(f"{mean(points):+.1f} points at {budget}" for budget, points in gains.items())
+    return (
+        "*Both* trains all candidates together, and so each of them less often. Against the candidate of the same "
+        f"budget that has all blocks, trained alike, those chosen without some differ by {named}."
+    )
+
+
+def _skipping_leads(results: Sequence[dict], kinds: Sequence[str]) -> str:
+    compared = [
+        {**result, "subnetworks": [row for row in result["subnetworks"] if row.get("kept", True)]} for result in results
+    ]
+    rows = [
+        (
+            COSTS[metric],
+            kind,
+            one.name,
+            f"{one.cost:,.0f}",
+            f"{100 * one.accuracy:.1f}",
+            f"{one.difference:+.1f}" + ("" if one.deviation is None else f" ± {one.deviation:.1f}"),
+        )
+        for metric in ("macs", "instructions")
+        for kind in kinds
+        if kind != "width"
+        for one in leads(compared, kind, "width", metric)
+    ]
+    text = paragraph(
+        "How many points more accurate the best subnetwork of a kind is than one of *width*, at no more of a cost. A",
+        "narrower map has as many positions, and kernels have work at each whatever its channels, so that instructions",
+        "fall by less than multiply-accumulates; without a block all of it is saved.",
+    )
+    return f"{text}\n\n{table(('cost', 'kind', 'against', 'its cost', 'its accuracy', 'points'), rows)}"
+
+
 BASELINES = {
     "reds": "REDS",
     "alone": "alone",
@@ -465,11 +557,11 @@ def _differences(results: Sequence[dict], kinds: Sequence[str]) -> str:
     return table(header, rows)
 
 
-def _mean_and_deviation(row: dict | None) -> str:
+def _mean_and_deviation(row: dict | None, seeds: int = 3) -> str:
     if row is None:
         return ""
     deviation = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.1f}"
-    return f"{100 * row['accuracy']:.1f}{deviation}" + (f" ({row['seeds']})" if row["seeds"] != 3 else "")
+    return f"{100 * row['accuracy']:.1f}{deviation}" + (f" ({row['seeds']})" if row["seeds"] != seeds else "")
 
 
 FOUND = {
@@ -719,7 +811,9 @@ def _cuts(record: dict) -> str:
         "model without one (`reds extract`), in thousands of bytes; *published* was read off a figure, to about 1 kB.",
         f"{smaller} files and {plain} plain models are at or below it. A plan takes 9 bytes for each output channel",
         "and about 0.8 kB, and the published files have none: that is what the smallest cuts with a dense head are",
-        "above. Nothing is trained.",
+        "above. It cannot be saved: of the smallest cut's plan, 1.3 kB are the constants, layers, steps and tensors",
+        "that a device reads, and its plain model is 1.0 kB below; names are what other tools tell tensors apart by.",
+        "Nothing is trained.",
         link("cuts.json"),
     )
     header = ("cut", *(cell for head in CUT_HEADS for cell in _cut_columns(head)))
@@ -799,6 +893,7 @@ SECTIONS = (
     Section("fashion_mnist.json", _fashion_mnist),
     Section("baselines.json", _baselines),
     *(Section(f"depth_{data}.json", _width_and_depth) for data in REAL_DATA),
+    Section("skipping.json", _skipping),
     Section("without_data.json", _without_training),
 )
 

@@ -4,22 +4,20 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle, product
+from itertools import product
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import layers
 from numpy.typing import NDArray
 
+from reds.calibration_networks import fixed_networks, narrowable_networks
 from reds.compiled import CompiledLayer, CompiledNetwork
 from reds.cost import full_widths
-from reds.emitting import emit
+from reds.emitting import emit, encode
 from reds.files import write_atomically
 from reds.graph import Family, Graph, Subnetwork, Supernet
 from reds.model_file import decode, read_model_file
 from reds.targets import QUANTITIES, Costs, Target, is_dense, kind_of, quantities, run_of, window_of
-from reds.tracing import trace
 from reds_bench.client import Bench
 from reds_bench.emulator import boot, counting_target
 
@@ -98,7 +96,9 @@ def calibrate(board: str, path: Path | str, progress: Callable[[str], None] = la
         DeviceError: if the board fails.
     """
     name = counting_target(board)
-    counts = [measure(board, graph, progress, seed) for graph in networks() for seed in range(ROUNDS)]
+    counts = [measure(board, graph, progress, seed) for graph in narrowable_networks() for seed in range(ROUNDS)]
+    fixed = (network for seed in range(ROUNDS) for network in fixed_networks(seed))
+    counts += [measure_fixed(board, network, progress) for network in fixed]
     operations = [one for each in counts for one in each.operations]
     overheads = [overhead for each in counts for overhead in each.overheads]
     target = Target(name, max(0.0, float(np.mean(overheads))), fit(operations))
@@ -141,118 +141,29 @@ def measure(board: str, graph: Graph, progress: Callable[[str], None] = lambda _
     progress(f"counting the operations of {graph.name} on {board}")
     with tempfile.TemporaryDirectory() as folder:
         path = emit(_at_random_widths(graph, seed), Path(folder) / "model.tflite", "int8", _inputs(graph, seed))
-        network = decode(read_model_file(path))
-        with boot(board, path) as url, Bench(url) as bench:
-            bench.upload(np.random.default_rng(seed).integers(-128, 128, network.input_shape, np.int8).tobytes())
-            return _count(bench, network)
+        return _counted(board, path, seed)
 
 
-def networks() -> Iterator[Graph]:
-    """Small networks that hold every kind of operation with several windows and sizes of maps."""
-    stacks = {
-        "separable": [
-            layers.Input((12, 9, 3)),
-            layers.Conv2D(24, 3, padding="same"),
-            layers.DepthwiseConv2D(3, padding="same"),
-            layers.Conv2D(32, 1),
-            layers.DepthwiseConv2D(3, 2, padding="same"),
-            layers.Conv2D(20, 1),
-            layers.DepthwiseConv2D((5, 3)),
-            layers.Conv2D(28, 1),
-            layers.AveragePooling2D(2),
-            layers.Flatten(),
-            layers.Dense(10),
-            layers.Softmax(),
-        ],
-        "convolutional": [
-            layers.Input((20, 10, 2)),
-            layers.ReLU(),
-            layers.Conv2D(16, (10, 4), 2, padding="same"),
-            layers.Conv2D(20, 3),
-            layers.MaxPooling2D(2, padding="same"),
-            layers.Conv2D(24, 3, padding="same"),
-            layers.AveragePooling2D(3, 1, padding="same"),
-            layers.Conv2D(12, 1, 2),
-            layers.Flatten(),
-            layers.Dense(40),
-            layers.Dense(12),
-            layers.Softmax(),
-        ],
-        "large_maps": [
-            layers.Input((32, 24, 1)),
-            layers.Conv2D(12, 3, 2, padding="same"),
-            layers.MaxPooling2D(2),
-            layers.DepthwiseConv2D(3, padding="same"),
-            layers.Conv2D(16, 1),
-            layers.Conv2D(10, 5),
-            layers.DepthwiseConv2D((2, 2)),
-            layers.Conv2D(12, 1),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(3),
-        ],
-        "large_windows": [
-            layers.Input((26, 10, 1)),
-            layers.Conv2D(28, (10, 4)),
-            layers.Conv2D(30, (10, 4), (2, 1)),
-            layers.Conv2D(24, 3, padding="same"),
-            layers.Flatten(),
-            layers.Dense(16),
-        ],
-        "many_channels": [
-            layers.Input((8, 8, 8)),
-            layers.Conv2D(48, 3, padding="same"),
-            layers.Conv2D(64, 3, 2, padding="same"),
-            layers.Conv2D(48, 3, padding="same"),
-            layers.Conv2D(40, 3),
-            layers.Conv2D(64, 1, 2),
-            layers.Flatten(),
-            layers.Dense(10),
-        ],
-        "functions": [
-            layers.Input((14, 11, 3)),
-            layers.Conv2D(20, 3),
-            layers.LeakyReLU(),
-            layers.DepthwiseConv2D((2, 3), padding="same"),
-            layers.ZeroPadding2D(((2, 1), (0, 3))),
-            layers.Conv2D(24, 3, 2, activation="tanh"),
-            layers.ZeroPadding2D(2),
-            layers.Conv2D(12, 5, activation="sigmoid"),
-            layers.DepthwiseConv2D(3, padding="same"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(30, activation="hard_swish"),
-            layers.Dense(5),
-        ],
-        "grouped": [layers.Input((14, 21, 12)), *_grouped_convolutions(), layers.Flatten(), layers.Dense(5)],
-        "dense": [layers.Input((250,)), layers.Dense(120), layers.Dense(64), layers.Dense(33), layers.Dense(4)],
-    }
-    for name, stack in stacks.items():
-        keras.utils.set_random_seed(0)
-        yield trace(keras.Sequential(stack, name=name))
-    yield trace(_branched())
+def measure_fixed(board: str, network: CompiledNetwork, progress: Callable[[str], None] = lambda _: None) -> Counts:
+    """Counts the instructions of every operation of a network that is compiled already.
 
+    Args:
+        board: an emulated board that counts instructions.
+        network: an int8 network; its subnetworks are measured as they are.
+        progress: called with a line.
 
-def _grouped_convolutions() -> Iterator[layers.Conv2D]:
-    """As many sizes as one network can have, since the channels of grouped convolutions are never narrowed."""
-    filters = cycle((24, 12, 36))
-    for groups in (3, 12, 2, 6, 4, 12, 3, 6):
-        for window, padding in ((1, "same"), (3, "same"), ((2, 3), "valid"), ((5, 1), "same")):
-            yield layers.Conv2D(next(filters), window, padding=padding, groups=groups)
+    Returns:
+        The counts.
 
-
-def _branched() -> keras.Model:
-    """Sums and concatenations; what they join has a fixed number of channels or one width."""
-    keras.utils.set_random_seed(0)
-    source = layers.Input((10, 7, 3))
-    stem = layers.Conv2D(24, 3, padding="same")(source)
-    total = layers.Add()([stem, layers.Conv2D(24, 3, padding="same")(stem)])
-    total = layers.Add()([total, layers.DepthwiseConv2D(3, padding="same")(total)])
-    narrow, wide = layers.Conv2D(7, 1)(total), layers.Conv2D(16, 3, 2, padding="same")(total)
-    pooled = layers.AveragePooling2D(2, padding="same")(narrow)
-    joined = layers.Concatenate()([pooled, wide, layers.MaxPooling2D(2, padding="same")(narrow)])
-    last = layers.Conv2D(20, 1)(joined)
-    again = layers.Add()([last, layers.Conv2D(20, 1)(last)])
-    scores = layers.Dense(5)(layers.GlobalAveragePooling2D()(again))
-    return keras.Model(source, scores, name="branched")
+    Raises:
+        UsageError: if the board is unknown.
+        DeviceError: if the board fails.
+    """
+    progress(f"counting the operations of {network.name} on {board}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(encode(network))
+        return _counted(board, path, seed=0)
 
 
 def _at_random_widths(graph: Graph, seed: int) -> Supernet:
@@ -267,6 +178,20 @@ def _at_random_widths(graph: Graph, seed: int) -> Supernet:
 def _inputs(graph: Graph, seed: int) -> NDArray[np.float32]:
     shape = (_CALIBRATION_SAMPLES, *graph.input_shape)
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _counted(board: str, path: Path, seed: int) -> Counts:
+    network = decode(read_model_file(path))
+    with boot(board, path) as url, Bench(url) as bench:
+        bench.upload(_input(network, seed).tobytes())
+        return _count(bench, network)
+
+
+def _input(network: CompiledNetwork, seed: int) -> NDArray:
+    generator = np.random.default_rng(seed)
+    if network.input_dtype == np.float32:
+        return generator.normal(size=network.input_shape).astype(np.float32)
+    return generator.integers(-128, 128, network.input_shape, np.int8)
 
 
 def _count(bench: Bench, network: CompiledNetwork) -> Counts:

@@ -25,3 +25,11 @@ def test_leads_are_over_the_front_at_no_more_cost() -> None:
     assert found[2].deviation is not None
     assert round(found[2].deviation, 6) == round(50**0.5, 6)
     assert found[0].deviation is None
+
+
+def test_of_equal_subnetworks_the_first_is_on_the_front() -> None:
+    results = [
+        result("joint", 0, ("full", 10, 0.9)),
+        result("depth", 0, ("full", 10, 0.8), ("last", 10, 0.8), ("worse", 10, 0.7)),
+    ]
+    assert [one.name for one in leads(results, "joint", "depth", "macs")] == ["full"]

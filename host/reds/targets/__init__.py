@@ -24,9 +24,11 @@ channels, and the instructions of the operation are the sum of coefficient times
 | `odd_outputs` | `outputs` where a run is no multiple of four, otherwise 0 |
 
 A run is what lies together in the weights: i / g, and T i of a convolution in one group that leaves out no input
-channel. Kernels take its weights, output channels and positions several at a time. `lanes` says how many: a run, the o
-of a group and P count as rounded up to multiples of the three. Kernels whose buffer is too small gather windows again
-for every `block` of output channels: `window`, `odd_window`, `odd_taps` and `outside` count for each.
+channel. Of a product of matrices, i is what each output sums. A transposed convolution multiplies at each position of
+its input, so `macs` count those. Kernels take weights, output channels and positions several at a time. `lanes`
+says how many: a run, the o of a group and P count as rounded up to multiples of the three. Kernels whose buffer is too
+small gather windows again for every `block` of output channels: `window`, `odd_window`, `odd_taps` and `outside` count
+for each.
 
 Kernels have other ways for short runs and for large windows, so a kind has several rows of coefficients. The first
 counts whose `most_run` is not below the run and whose `most_window` is not below T i / g. A convolution in one run
@@ -193,12 +195,16 @@ def kind_of(layer: Layer) -> str:
             return "grouped_conv2d"
         case Conv2D(kernel_size=(1, 1), strides=(1, 1)):
             return "pointwise"
-        case Conv2D() | Conv2DTranspose():
+        case Conv2D():
             return "conv2d"
+        case Conv2DTranspose():
+            return "transpose_conv2d"
         case DepthwiseConv2D():
             return "depthwise_conv2d"
-        case Dense() | BatchMatMul():
+        case Dense():
             return "fully_connected"
+        case BatchMatMul():
+            return "batch_matmul"
         case Pool2D(kind=kind):
             return f"{kind}_pool2d"
         case Activation(function="softmax"):
@@ -208,21 +214,39 @@ def kind_of(layer: Layer) -> str:
         case Activation():
             return "relu"
         case Mean():
-            return "average_pool2d"
+            return "mean"
         case PRelu():
-            return "add"
+            return "prelu"
+        case Quantize(source="float32"):
+            return "quantize"
+        case Dequantize(target="float32"):
+            return "dequantize"
         case Requantize() | Quantize() | Dequantize():
             return "lookup"
-        case Add() | Subtract() | Multiply():
-            return "add"
+        case Add(spread=spread):
+            return "spread_add" if spread else "add"
+        case Subtract(spread=spread):
+            return "spread_subtract" if spread else "subtract"
+        case Multiply(spread=spread):
+            return "spread_multiply" if spread else "multiply"
         case Concatenate():
             return "concatenate"
-        case Pad() | Upsample() | Resize() | Crop() | Slice() | Transpose():
+        case Pad():
             return "pad"
+        case Upsample():
+            return "upsample"
+        case Resize():
+            return "resize"
+        case Crop() | Slice():
+            return "slice"
+        case Transpose():
+            return "transpose"
 
 
 def run_of(layer: Layer, inputs: Any) -> Any:
     """How many weights lie together at these input channels, a number or an array."""
+    if isinstance(layer.operation, BatchMatMul):
+        return np.full(np.shape(inputs), layer.operation.depth(layer.input_shape))
     if not isinstance(layer.operation, Conv2D):
         return np.asarray(inputs)
     if layer.operation.groups > 1:
@@ -264,10 +288,11 @@ def quantities(
     groups = _groups(layer)
     left = groups * (np.asarray(outputs) // groups % LEFT_BEHIND)
     blocks = 1 if block is None else _rounded_up(np.asarray(outputs) // groups, block) // block
-    mixes = isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose)
+    mixes = isinstance(layer.operation, Conv2D | Dense | Conv2DTranspose | BatchMatMul)
     gathered = positions * blocks if isinstance(layer.operation, Conv2D) else 0
     run = run_of(layer, inputs)
-    inputs = np.asarray(inputs) // groups
+    reads = np.asarray(inputs)
+    inputs = run if isinstance(layer.operation, BatchMatMul) else reads // groups
     outputs = groups * _rounded_up(np.asarray(outputs) // groups, lanes[1])
     runs = taps * inputs // run if mixes else taps
     fan_in = runs * _rounded_up(run, lanes[0]) if mixes else taps
@@ -280,7 +305,7 @@ def quantities(
         "positions": positions,
         "weights": fan_in * outputs,
         "outputs": positions * outputs,
-        "reads": layer.input_shape[0] * layer.input_shape[1] * (groups * inputs if mixes else outputs),
+        "reads": layer.input_shape[0] * layer.input_shape[1] * (reads if mixes else outputs),
         "window": gathered * taps * inputs,
         "odd_window": gathered * taps * inputs * odd,
         "odd_taps": gathered * taps * (odd & (run == inputs)),

@@ -11,7 +11,7 @@ from reds import cost
 from reds.compiled import CompiledLayer
 from reds.errors import UsageError
 from reds.fold import fuse
-from reds.graph import Conv2D
+from reds.graph import BatchMatMul, Conv2D
 from reds.targets import Costs, Target, kind_of, load_target, quantities, target_names
 
 _TWO_KINDS = {"fully_connected": 2.0, "conv2d": 3.0}
@@ -75,6 +75,15 @@ def test_lanes_round_runs_outputs_and_positions_and_blocks_gather_again() -> Non
     np.testing.assert_array_equal(amounts["runs"], [10 * 9 * 10, 10 * 10])
     np.testing.assert_array_equal(amounts["window"], [3 * 10 * 9 * 5, 3 * 10 * 9 * 6])
     np.testing.assert_array_equal(amounts["odd_taps"], [3 * 10 * 9, 0])
+
+
+@pytest.mark.parametrize("transpose_first", [False, True])
+def test_a_product_of_matrices_counts_what_each_output_sums(transpose_first: bool) -> None:
+    size = 3 if transpose_first else 5
+    product = BatchMatMul(transpose_first, not transpose_first)
+    layer = CompiledLayer("product", product, "none", (0, 0), (2, 5, 3), (2, size, size), 0, None)
+    amounts = quantities(layer, 3, size, (1, 1, 1))
+    assert (amounts["macs"], amounts["reads"]) == (layer.macs(3, size), 2 * 5 * 3)
 
 
 def test_a_table_without_an_operation_names_the_layer() -> None:
