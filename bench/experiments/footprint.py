@@ -24,7 +24,7 @@ import numpy as np
 
 from reds.errors import RedsError, UsageError, VerificationError
 from reds.files import write_atomically
-from reds.graph import Family, Graph, Subnetwork, Supernet
+from reds.graph import Graph, Subnetwork
 from reds_bench.client import Bench
 from reds_bench.emulator import boot
 
@@ -215,9 +215,9 @@ def _said_by(*command: str) -> str:
 
 def write_network(path: Path) -> None:
     """Emits the architecture with fresh weights, whole and narrowed."""
+    from untrained import narrowed_network
+
     from reds.emitting import emit
-    from reds.finetuning.statistics import estimate_batch_norms
-    from reds.finetuning.weights import weights_of
     from reds.tracing import trace
     from reds.zoo import build as build_architecture
 
@@ -225,9 +225,7 @@ def write_network(path: Path) -> None:
     samples = np.random.default_rng(0).standard_normal((CALIBRATION_SAMPLES, *graph.input_shape), np.float32)
     whole = tuple(group.size for group in graph.groups)
     subnetworks = (Subnetwork("100%", whole), Subnetwork("25%", quarter(graph)))
-    family = Family(graph, tuple(np.ones(size) for size in whole), (), subnetworks)
-    batch_norms = (estimate_batch_norms(graph, [samples], weights_of(graph), one.widths) for one in subnetworks)
-    emit(Supernet(family, tuple(batch_norms)), path, "int8", samples)
+    emit(narrowed_network(graph, subnetworks, samples), path, "int8", samples)
 
 
 def quarter(graph: Graph) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Published networks with random weights and exits, to measure what does not depend on training: sizes and times."""
+"""Published networks with random weights, to measure what does not depend on training: sizes and times."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,6 +8,7 @@ import numpy as np
 from reds import zoo
 from reds.cost import full_widths
 from reds.exits import attach_exits
+from reds.finetuning.statistics import estimate_batch_norms
 from reds.finetuning.weights import weights_of
 from reds.graph import Array, BatchNormalization, Exit, Family, Graph, Ranked, Subnetwork, Supernet
 from reds.heads import HeadKind
@@ -41,6 +42,19 @@ def untrained_network(architecture: str, taps: Sequence[str], head: HeadKind = "
     shallow = tuple(Subnetwork(leave.name, full, exit=index) for index, leave in enumerate(exits, start=1))
     family = Family(graph, importance, exits, (Subnetwork("whole", full), *shallow))
     return Supernet(family, (_normalizations(graph), *(_normalizations_to(graph, leave) for leave in exits)))
+
+
+def narrowed_network(graph: Graph, subnetworks: Sequence[Subnetwork], samples: Array) -> Supernet:
+    """Subnetworks of a network with the weights that it has.
+
+    Args:
+        graph: the network.
+        subnetworks: those of the file, the whole network first.
+        samples: (samples, *input shape) inputs that the statistics of batch normalisations are taken from.
+    """
+    importance = tuple(np.ones(group.size) for group in graph.groups)
+    batch_norms = (estimate_batch_norms(graph, [samples], weights_of(graph), one.widths) for one in subnetworks)
+    return Supernet(Family(graph, importance, (), tuple(subnetworks)), tuple(batch_norms))
 
 
 def _drawn(graph: Graph, generator: np.random.Generator) -> Graph:
