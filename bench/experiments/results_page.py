@@ -15,6 +15,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from fronts import leads
+from rivals import CORE, GOALS, RIVALS, WIDTHS
 
 from reds.files import write_atomically
 
@@ -678,6 +679,126 @@ def _cost_table(record: dict) -> str:
     return f"## Cost table\n\n    python bench/experiments/cost_table.py\n\n{text}\n\n{table(header, rows)}"
 
 
+def _networks(record: dict) -> str:
+    rows = record["networks"]
+    whole = [row for row in rows if row["quarters"] == 4]
+    text = paragraph(
+        "Weights are random. TensorFlow Lite Micro (TFLM), with its reference kernels and with CMSIS-NN, was measured",
+        "on the same emulated core with the same compiler (`rivals.py` says how). Code is what firmware links of",
+        "libreds for the network; TFLM's is a whole firmware, with some 8 kB of C library and harness.",
+        link("networks.json"),
+    )
+    return "\n\n".join(
+        [
+            f"## Networks\n\n    python bench/experiments/networks.py\n\n{text}",
+            _beside_rivals(whole),
+            _goals(whole),
+            "DS-CNN S with fewer channels, all in one file, beside a model of its own for each width:",
+            _widths_beside_rivals([row for row in rows if (row["architecture"], row["type"]) == ("ds_cnn_s", "int8")]),
+            "All cores, instructions and instructions per multiply-accumulate; float32 where there is a unit for it:",
+            _networks_by_core(whole),
+        ]
+    )
+
+
+def _network_name(row: dict) -> str:
+    return f"{row['architecture']} {row['type']}"
+
+
+def _key(row: dict) -> tuple[str, str]:
+    return row["architecture"], row["type"]
+
+
+def _beside_rivals(rows: Sequence[dict]) -> str:
+    header = (
+        "Cortex-M4",
+        "MACs",
+        "instructions",
+        "per MAC",
+        "TFLM",
+        "TFLM with CMSIS-NN",
+        "arena B",
+        "TFLM's",
+        "code B",
+        "TFLM's",
+        "model B",
+    )
+    cells = []
+    for row in rows:
+        rival, count = RIVALS[_key(row)], row["instructions"][CORE]
+        with_cmsis_nn = "" if rival.cmsis_nn is None else f"{rival.cmsis_nn:,} ({rival.cmsis_nn / count:.1f} times)"
+        cells.append(
+            (
+                _network_name(row),
+                f"{row['macs']:,}",
+                f"{count:,}",
+                f"{count / row['macs']:.2f}",
+                f"{rival.reference:,} ({rival.reference / count:.1f} times)",
+                with_cmsis_nn,
+                f"{row['arena_bytes']:,}",
+                f"{rival.arena_bytes:,}",
+                f"{row['code_bytes']:,}",
+                f"{rival.flash_bytes:,}",
+                f"{row['model_bytes']:,}",
+            )
+        )
+    return table(header, cells)
+
+
+def _goals(rows: Sequence[dict]) -> str:
+    """Which goals are met."""
+    counts = {_network_name(row): (row["instructions"][CORE], GOALS[_key(row)]) for row in rows if _key(row) in GOALS}
+    missed = [f"{name} by {count / aim.goal - 1:.1%}" for name, (count, aim) in counts.items() if count > aim.goal]
+    beyond = [
+        f"{name} ({aim.stretch / 1e6:g} M) by {count / aim.stretch - 1:.1%}"
+        for name, (count, aim) in counts.items()
+        if count > aim.stretch
+    ]
+    goals = ", ".join(f"{name} {aim.goal / 1e6:g} M" for name, (_, aim) in counts.items())
+    return paragraph(
+        f"Goals on the Cortex-M4: {goals}. Missed: {', '.join(missed) if missed else 'none'}. Of the further ones,",
+        f"missed: {', '.join(beyond) if beyond else 'none'}. What holds the fully connected networks back is that each",
+        "weight is used once: every four of them take a load and two instructions to widen them, beside the two that",
+        "multiply. MobileNet's depthwise layers of stride 2 had an unrolled loop that was 4 to 15 % faster, and was",
+        "given up for smaller code.",
+    )
+
+
+def _widths_beside_rivals(rows: Sequence[dict]) -> str:
+    full = rows[0]["instructions"][CORE]
+    cells = [
+        (
+            f"{row['quarters']}/4",
+            f"{row['macs']:,}",
+            f"{row['instructions'][CORE]:,}",
+            f"{row['instructions'][CORE] / full:.1%}",
+            f"{row['instructions'][CORE] / row['macs']:.2f}",
+            f"{WIDTHS[row['quarters']]:,}",
+            f"{row['instructions'][CORE] / WIDTHS[row['quarters']]:.1%}",
+            f"{row['arena_bytes']:,}",
+        )
+        for row in rows
+    ]
+    header = ("channels", "MACs", "instructions", "of all", "per MAC", "TFLM with CMSIS-NN", "of TFLM's", "arena B")
+    return table(header, cells)
+
+
+def _networks_by_core(rows: Sequence[dict]) -> str:
+    boards = list(rows[0]["instructions"])
+    header = ("", *(board.removeprefix("qemu:") for board in boards))
+    cells = [
+        (
+            _network_name(row),
+            *(
+                f"{count:,} ({count / row['macs']:.2f})" if (count := row["instructions"].get(board)) else ""
+                for board in boards
+            ),
+        )
+        for row in rows
+    ]
+    return table(header, cells)
+
+
 def _kernels(record: dict) -> str:
     command = "python bench/experiments/kernel_instructions.py runs/demo/model.tflite --board BOARD --subnetwork 0"
     text = paragraph(
@@ -883,6 +1004,7 @@ SECTIONS = (
     Section("change_in_flight.json", _changes),
     *(Section(f"early_exit_{data}.json", _asked_in_turn) for data in REAL_DATA),
     Section("bit_exact.json", _bit_exact),
+    Section("networks.json", _networks),
     Section("kernels.json", _kernels),
     Section("cuts.json", _cuts),
     Section("pico.json", _pico),
