@@ -701,6 +701,28 @@ def _networks(record: dict) -> str:
     )
 
 
+def _overhead(record: dict) -> str:
+    text = paragraph(
+        "Instructions of an inference on the Cortex-M4 by whose they are: of kernels, which would run them as well if",
+        "they are called directly, and of all else, which walks the run list and makes arguments from the plan. The",
+        "firmware links all operations, and an operation in float32 stands late in their list; one that lists its own",
+        "finds them at once.",
+        link("overhead.json"),
+    )
+    rows = [
+        (
+            _network_name(row),
+            f"{row['quarters']}/4",
+            f"{row['kernels']:,}",
+            f"{row['others']:,}",
+            f"{row['others'] / row['kernels']:.2%}",
+        )
+        for row in record["networks"]
+    ]
+    header = ("", "channels", "kernels", "plan", "of the kernels")
+    return f"## Price of the plan\n\n    python bench/experiments/overhead.py\n\n{text}\n\n{table(header, rows)}"
+
+
 def _network_name(row: dict) -> str:
     return f"{row['architecture']} {row['type']}"
 
@@ -1005,6 +1027,7 @@ SECTIONS = (
     *(Section(f"early_exit_{data}.json", _asked_in_turn) for data in REAL_DATA),
     Section("bit_exact.json", _bit_exact),
     Section("networks.json", _networks),
+    Section("overhead.json", _overhead),
     Section("kernels.json", _kernels),
     Section("cuts.json", _cuts),
     Section("pico.json", _pico),

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +78,16 @@ def counting_target(board: str) -> str:
 
 
 @contextmanager
-def boot(board: str, model_path: str | Path, model_name: str = "reds") -> Iterator[str]:
+def boot(
+    board: str, model_path: str | Path, model_name: str = "reds", emulator_options: Sequence[str] = ()
+) -> Iterator[str]:
     """Starts a board with a model; leaving the context ends it.
 
     Args:
         board: one of `boards()`.
         model_path: a .tflite file.
         model_name: what the board says its model is, such as `kws01`; at most 12 ASCII characters.
+        emulator_options: further arguments of the emulator's command.
 
     Yields:
         The URL of the board's serial port, for `Bench`.
@@ -103,7 +106,7 @@ def boot(board: str, model_path: str | Path, model_name: str = "reds") -> Iterat
     else:
         with tempfile.TemporaryDirectory(prefix="reds-") as folder:
             command = _command(board, path, model_name, Path(folder) / "memory")
-            with _run(board, command) as url:
+            with _run(board, [*command, *emulator_options]) as url:
                 yield url
 
 
