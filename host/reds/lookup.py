@@ -165,7 +165,7 @@ def _hard_swish(differences: Words, scale: np.float32, target: Quantization) -> 
     fine_bits = 7
     fine_scale = scale * np.float32(2.0**-fine_bits)
     fine = differences << fine_bits
-    multiplier, exponent = _int16_multiplier(fine_scale / target.scale)
+    multiplier, exponent = _int16_multiplier(float(fine_scale) / float(target.scale))
     product = _multiply_high_int16(fine, multiplier)
     output = _multiply_high_truncated(_gate(fine, fine_scale), product)
     return _divide_int16_by_power_of_two(output, -exponent) + target.zero_point
@@ -173,7 +173,7 @@ def _hard_swish(differences: Words, scale: np.float32, target: Quantization) -> 
 
 def _gate(fine: Words, fine_scale: np.float32) -> Words:
     """relu6(x + 3) / 6 on a scale of 1 / 32768."""
-    multiplier, exponent = _int16_multiplier(fine_scale / np.float32(3 / 32768))
+    multiplier, exponent = _int16_multiplier(float(fine_scale) / float(np.float32(3 / 32768)))
     gate = fine
     if exponent > 0:
         gate = _clip_int16(gate << (exponent - 1))
@@ -182,9 +182,9 @@ def _gate(fine: Words, fine_scale: np.float32) -> Words:
     return (gate + (1 << 15)) >> 1
 
 
-def _int16_multiplier(factor: np.float32) -> tuple[int, int]:
+def _int16_multiplier(factor: float) -> tuple[int, int]:
     """Writes a factor as (multiplier, exponent) with factor = multiplier * 2**(exponent - 15)."""
-    multiplier, exponent = quantize_multiplier(float(factor))
+    multiplier, exponent = quantize_multiplier(factor)
     return min((multiplier + (1 << 15)) >> 16, _INT16_MAXIMUM), exponent
 
 

@@ -66,7 +66,6 @@ from reds.requantize import (
     Quantization,
     Requantization,
     as_int8,
-    difference_scaling,
     mean_factor,
     product_factor,
     quantize_multiplier,
@@ -671,8 +670,7 @@ def _pair_constants(layer: CompiledLayer, step: CompiledStep) -> NDArray[np.int3
         multiplier, shift = product_factor(first, second, output)
         _check_shift(layer, shift, LARGEST_PRODUCT_SHIFT, LARGEST_PRODUCT_SHIFT)
         return np.array([multiplier, shift], np.int32)
-    scaling_of = difference_scaling if isinstance(layer.operation, Subtract) else sum_scaling
-    scaling = scaling_of(first, second, output)
+    scaling = sum_scaling(first, second, output)
     _check_shift(layer, scaling.factors[-1][1], 0, conventions.SUM_LEFT_SHIFT - 1)
     return np.array([scaling.left_shift, *chain.from_iterable(scaling.factors)], np.int32)
 

@@ -175,7 +175,7 @@ def sum_scaling(
     *,
     left_shift: int = conventions.SUM_LEFT_SHIFT,
 ) -> SumScaling:
-    """Constants that bring two inputs to twice the larger of their scales and their sum to the output's.
+    """Constants that bring two inputs to twice the larger of their scales and their sum or difference to the output's.
 
     Args:
         first_scale: scale of the first input tensor.
@@ -189,24 +189,6 @@ def sum_scaling(
         float(second_scale) / common,
         common / ((1 << left_shift) * float(output_scale)),
     )
-    return _sum_scaling(factors, left_shift)
-
-
-def difference_scaling(first_scale: np.float32, second_scale: np.float32, output_scale: np.float32) -> SumScaling:
-    """As `sum_scaling`, for the difference of two tensors: TFLite Micro makes its factors in single precision.
-
-    Args:
-        first_scale: scale of the first input tensor.
-        second_scale: scale of the second.
-        output_scale: scale of the output tensor.
-    """
-    common = np.float32(2) * max(first_scale, second_scale)
-    unit = np.float32(1 << conventions.SUM_LEFT_SHIFT) * output_scale
-    factors = (float(first_scale / common), float(second_scale / common), float(common / unit))
-    return _sum_scaling(factors, conventions.SUM_LEFT_SHIFT)
-
-
-def _sum_scaling(factors: tuple[float, float, float], left_shift: int) -> SumScaling:
     first, second, output = (quantize_multiplier(factor) for factor in factors)
     return SumScaling(left_shift, (first, second, output))
 

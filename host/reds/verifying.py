@@ -203,10 +203,10 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
     """Largest difference of an output, in its units and before it is rounded, for the given ones of the inputs.
 
     A weighted layer multiplies it by at most the largest sum of the magnitudes of an output's weights, a softmax by
-    half; a ReLU by the ratio of its scales, and what keeps its input's quantisation passes the largest one on. A sum
-    adds the differences, and rounds each input twice before, which in its fixed point can move either by up to two. A
-    difference does so too, and TFLite Micro's factors, made in single precision, can move either by 16 more. A product
-    multiplies the difference of each input by the largest magnitude of the other; one of matrices sums such products.
+    half; a ReLU by the ratio of its scales, and what keeps its input's quantisation passes the largest one on. A sum or
+    a difference adds the differences, and rounds each input twice before, which in its fixed point can move either by
+    up to two. A product multiplies the difference of each input by the largest magnitude of the other; one of matrices
+    sums such products.
     """
     assert step.output_quantization is not None
     output_scale = float(step.output_quantization.scale)
@@ -217,15 +217,12 @@ def _units_passed_on(layer: CompiledLayer, step: CompiledStep, units: Sequence[i
         return units[0] * scales[0] / output_scale / 2
     if step.bias is not None:
         return units[0] * scales[0] / output_scale * _largest_weight_sum(layer, step)
-    if isinstance(layer.operation, Add):
+    if isinstance(layer.operation, Add | Subtract):
         fixed_point = 2 * max(scales) / (1 << left_shift)
         return (
             sum(unit * scale + 2 * fixed_point if unit else 0.0 for unit, scale in zip(units, scales, strict=True))
             / output_scale
         )
-    if isinstance(layer.operation, Subtract):
-        fixed_point = 2 * max(scales) / (1 << conventions.SUM_LEFT_SHIFT)
-        return sum(unit * scale + 18 * fixed_point for unit, scale in zip(units, scales, strict=True)) / output_scale
     if isinstance(layer.operation, PRelu):
         assert step.weight_scales is not None
         slopes = np.abs(layer.sliced_weights(step.input_channels, step.output_channels).astype(np.float64))

@@ -84,6 +84,12 @@ def test_hard_swish(exponent: float, zero_point: int, ratio: float, target: int)
     check(Activation("hard_swish"), Quantization(scale(exponent), zero_point), output)
 
 
+def test_the_factor_of_hard_swish_is_made_in_double_precision() -> None:
+    """In single precision it would be 25292 in 15 bits instead of 25291, and input 55 one unit more of the output."""
+    source = Quantization(np.float32(0.023109766), -21)
+    check(Activation("hard_swish"), source, Quantization(np.float32(0.029941317), 40))
+
+
 @examples
 @given(exponents, zero_points, st.floats(-20, 20), zero_points)
 @example(-5.0, 3, 0.0, -7)
