@@ -46,7 +46,7 @@ from reds_bench.batch import run_batch
 from reds_bench.client import Bench
 from reds_bench.emulator import QEMU, QEMU_BOARDS, boot
 
-BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus")
+BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus", "qemu:cortex-m55")
 """One for each instruction set that has kernels of its own."""
 SAMPLES = 1
 LOUD = 2.0**9

@@ -1,0 +1,254 @@
+// Four output channels of up to four positions at a time. The one tap of a pointwise convolution is read where it lies.
+// Other windows are gathered on the stack, as many at once as fit. Of windows that do not fit, the runs that lie side by
+// side in the map and in the weights are read where they lie.
+//
+// The windows of a group of positions are read again between its blocks of output channels. Once another group is
+// written they are not.
+
+#include <cstdint>
+
+#include "kernels/helium/copy.h"
+#include "kernels/helium/requantize.h"
+#include "kernels/helium/row_fours.h"
+#include "kernels/kernels.h"
+#include "kernels/taps.h"
+
+namespace reds {
+namespace {
+
+using helium::Copy;
+using helium::Fill;
+using helium::kLanes;
+using helium::Requantizer;
+using helium::RowFour;
+using helium::Sums;
+
+constexpr int32_t kMostPositions = kConvolutionLookbackPositions + 1;
+constexpr int32_t kBufferElements = 512;
+constexpr int32_t kVector = 16;  // elements that are multiplied at a time
+
+int32_t Smaller(int32_t a, int32_t b) { return a < b ? a : b; }
+
+int32_t VectorsOf(int32_t elements) { return (elements + kVector - 1) / kVector; }
+
+// How the elements of a window lie one behind the other in a column, and which of them are a run of the weights.
+struct Column {
+  // Where channels are left out, taps are runs, or as far apart in the column as they are in the weights with zeros
+  // between them, if that takes no longer.
+  __attribute__((noinline)) explicit Column(const Conv2D<int8_t>& conv)
+      : taps(conv.window.kernel_height * conv.window.kernel_width), tap_pitch(conv.input_channels) {
+    const bool is_contiguous = taps == 1 || conv.input_channels == conv.weights_pitch;
+    const int32_t spread = taps * conv.weights_pitch;
+    has_gaps = !is_contiguous && spread <= kBufferElements &&
+               VectorsOf(spread) <= taps * (VectorsOf(conv.input_channels) + 1);
+    if (has_gaps) tap_pitch = conv.weights_pitch;
+    elements = taps * tap_pitch;
+    run = is_contiguous || has_gaps ? elements : conv.input_channels;
+  }
+
+  int32_t taps;
+  int32_t tap_pitch;
+  int32_t elements;
+  int32_t run;
+  bool has_gaps;
+};
+
+class Convolution {
+ public:
+  explicit Convolution(const Conv2D<int8_t>& conv)
+      : conv_(conv),
+        row_pitch_(conv.window.kernel_height * conv.window.kernel_width * conv.weights_pitch),
+        column_(conv),
+        most_positions_(MostPositions()) {
+    if (IsParted()) {
+      Fill(conv.input_zero_point, kBufferElements, buffer_);
+    } else if (column_.has_gaps) {
+      Fill(0, kBufferElements, buffer_);
+    }
+  }
+
+  void Run() {
+    const int32_t positions = conv_.window.output_height * conv_.window.output_width;
+    const bool is_backward = IsBackward(conv_);
+    for (int32_t left = positions; left > 0; left -= most_positions_) {
+      const int32_t count = Smaller(left, most_positions_);
+      WritePositions(is_backward ? left - count : positions - left, count);
+    }
+  }
+
+ private:
+  bool IsInPlace() const { return column_.taps == 1; }
+
+  // Whether windows are too large to be gathered.
+  bool IsParted() const { return !IsInPlace() && column_.elements > kBufferElements; }
+
+  int32_t MostPositions() const {
+    if (IsInPlace()) return kMostPositions;
+    return IsParted() ? 1 : Smaller(kMostPositions, kBufferElements / column_.elements);
+  }
+
+  void WritePositions(int32_t first, int32_t count) {
+    for (int32_t position = 0; position < count; ++position) BeginPosition(first + position, position);
+    const int32_t outputs = conv_.output_channels;
+    int8_t* const to = conv_.output + first * outputs;
+    const int8_t* row = conv_.weights;
+    for (int32_t channel = 0; channel < outputs; channel += kLanes) {
+      WriteChannels(channel, RowFour(row, row_pitch_, outputs - channel), count, to + channel);
+      row += kLanes * row_pitch_;
+    }
+  }
+
+  // Of `count` positions.
+  __attribute__((always_inline)) void WriteChannels(int32_t channel, const RowFour& rows, int32_t count,
+                                                    int8_t* output) const {
+    Requantizer requantizer(conv_.stage, channel, conv_.output_channels);
+    for (int32_t position = 0; position < count; ++position) {
+      Sums sums;
+      if (IsParted()) {
+        AddParts(rows, sums);
+      } else {
+        AddColumn(columns_[position], rows, sums);
+      }
+      requantizer.Store(sums.Vector(), output);
+      output += conv_.output_channels;
+    }
+  }
+
+  __attribute__((always_inline)) void AddColumn(const int8_t* column, const RowFour& rows, Sums& sums) const {
+    const int8_t* const end = column + column_.elements;
+    int32_t offset = 0;
+    do {
+      sums.Add(column, rows, offset, column_.run);
+      column += column_.run;
+      offset += conv_.weights_pitch;
+    } while (column != end);
+  }
+
+  // The place of a position among those that are written together; `index` counts positions of the output by rows.
+  void BeginPosition(int32_t index, int32_t place) {
+    const Window& window = conv_.window;
+    taps_ = TapsAt(window, index / window.output_width, index % window.output_width);
+    if (IsInPlace()) {
+      columns_[place] = TapInMap(0, 0);
+    } else if (!IsParted()) {
+      int8_t* const column = buffer_ + place * column_.elements;
+      columns_[place] = column;
+      Gather(column);
+    }
+  }
+
+  // Where a tap of the window lies.
+  const int8_t* TapInMap(int32_t tap_y, int32_t tap_x) const {
+    const Window& window = conv_.window;
+    const int32_t y = taps_.rows.origin + tap_y * window.dilation_height;
+    const int32_t x = taps_.columns.origin + tap_x * window.dilation_width;
+    return conv_.input + (y * window.input_width + x) * conv_.input_channels;
+  }
+
+  bool IsRowInside(int32_t tap_y) const { return tap_y >= taps_.rows.first && tap_y < taps_.rows.end; }
+
+  bool IsInside(int32_t tap_y, int32_t tap_x) const {
+    return IsRowInside(tap_y) && tap_x >= taps_.columns.first && tap_x < taps_.columns.end;
+  }
+
+  __attribute__((noinline)) void Gather(int8_t* to) const {
+    const Window& window = conv_.window;
+    const int32_t channels = conv_.input_channels;
+    const bool is_by_row = window.dilation_width == 1 && !column_.has_gaps;
+    for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
+      if (!is_by_row) {
+        to = GatherTaps(tap_y, to);
+      } else if (!IsRowInside(tap_y)) {
+        to = Fill(conv_.input_zero_point, window.kernel_width * channels, to);
+      } else {
+        const int32_t first = taps_.columns.first;
+        const int32_t end = taps_.columns.end;
+        to = Fill(conv_.input_zero_point, first * channels, to);
+        to = Copy(TapInMap(tap_y, first), (end - first) * channels, to);
+        to = Fill(conv_.input_zero_point, (window.kernel_width - end) * channels, to);
+      }
+    }
+  }
+
+  // A row of taps that do not lie side by side.
+  __attribute__((noinline)) int8_t* GatherTaps(int32_t tap_y, int8_t* to) const {
+    const int32_t channels = conv_.input_channels;
+    for (int32_t tap_x = 0; tap_x < conv_.window.kernel_width; ++tap_x) {
+      if (IsInside(tap_y, tap_x)) {
+        Copy(TapInMap(tap_y, tap_x), channels, to);
+      } else {
+        Fill(conv_.input_zero_point, channels, to);
+      }
+      to += column_.tap_pitch;
+    }
+    return to;
+  }
+
+  // Adds the products of a window that is not gathered.
+  __attribute__((noinline)) void AddParts(const RowFour& rows, Sums& sums) const {
+    const Window& window = conv_.window;
+    const int32_t channels = conv_.input_channels;
+    const bool are_rows_runs = window.dilation_width == 1 && channels == conv_.weights_pitch &&
+                               taps_.columns.first == 0 && taps_.columns.end == window.kernel_width;
+    const int32_t taps_of_run = are_rows_runs ? window.kernel_width : 1;
+    int32_t offset = 0;
+    for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
+      for (int32_t tap_x = 0; tap_x < window.kernel_width; tap_x += taps_of_run) {
+        if (IsInside(tap_y, tap_x)) {
+          sums.Add(TapInMap(tap_y, tap_x), rows, offset, taps_of_run * channels);
+        } else {
+          AddPadding(rows, offset, taps_of_run * channels, sums);
+        }
+        offset += taps_of_run * conv_.weights_pitch;
+      }
+    }
+  }
+
+  // Adds the products of weights and the padding that fills the buffer.
+  __attribute__((noinline)) void AddPadding(const RowFour& rows, int32_t offset, int32_t count,
+                                            Sums& sums) const {
+    for (; count > 0; count -= kBufferElements) {
+      sums.Add(buffer_, rows, offset, Smaller(count, kBufferElements));
+      offset += kBufferElements;
+    }
+  }
+
+  const Conv2D<int8_t>& conv_;
+  const int32_t row_pitch_;  // elements of the weights from row to row
+  const Column column_;
+  const int32_t most_positions_;           // that are written together
+  TapsInMap taps_;                         // of the last position that was begun
+  const int8_t* columns_[kMostPositions];  // of the positions that are written together
+  int8_t buffer_[kBufferElements];         // columns, or padding where windows are parted
+};
+
+// Whether the window is the whole map, and what it covers one run of the weights.
+bool IsFullyConnected(const Conv2D<int8_t>& conv) {
+  const Window& window = conv.window;
+  return window.output_height == 1 && window.output_width == 1 && window.padding_top == 0 &&
+         window.padding_left == 0 && window.kernel_height == window.input_height &&
+         window.kernel_width == window.input_width && window.dilation_height == 1 &&
+         window.dilation_width == 1 &&
+         (conv.input_channels == conv.weights_pitch || window.kernel_height * window.kernel_width == 1);
+}
+
+// Functions of their own, so that their frames do not lie under each other.
+__attribute__((noinline)) void RunFullyConnected(const Conv2D<int8_t>& conv) {
+  const int32_t taps = conv.window.kernel_height * conv.window.kernel_width;
+  Run(FullyConnected<int8_t>{conv.input, conv.weights, conv.output, 1, taps * conv.input_channels,
+                             conv.output_channels, taps * conv.weights_pitch, conv.stage});
+}
+
+__attribute__((noinline)) void RunConvolution(const Conv2D<int8_t>& conv) { Convolution(conv).Run(); }
+
+}  // namespace
+
+void Run(const Conv2D<int8_t>& conv) {
+  if (IsFullyConnected(conv)) {
+    RunFullyConnected(conv);
+  } else {
+    RunConvolution(conv);
+  }
+}
+
+}  // namespace reds
