@@ -21,7 +21,6 @@ using helium::Fill;
 using helium::kLanes;
 using helium::Requantizer;
 using helium::RowFour;
-using helium::Sums;
 
 constexpr int32_t kMostPositions = kConvolutionLookbackPositions + 1;
 constexpr int32_t kBufferElements = 512;
@@ -93,35 +92,50 @@ class Convolution {
     int8_t* const to = conv_.output + first * outputs;
     const int8_t* row = conv_.weights;
     for (int32_t channel = 0; channel < outputs; channel += kLanes) {
-      WriteChannels(channel, RowFour(row, row_pitch_, outputs - channel), count, to + channel);
+      if (column_.run == column_.elements && !IsParted()) {
+        WriteChannels(channel, row, count, to + channel);
+      } else {
+        WriteChannelsByRuns(channel, row, count, to + channel);
+      }
       row += kLanes * row_pitch_;
     }
   }
 
-  // Of `count` positions.
-  __attribute__((always_inline)) void WriteChannels(int32_t channel, const RowFour& rows, int32_t count,
-                                                    int8_t* output) const {
-    Requantizer requantizer(conv_.stage, channel, conv_.output_channels);
-    for (int32_t position = 0; position < count; ++position) {
-      Sums sums;
-      if (IsParted()) {
-        AddParts(rows, sums);
-      } else {
-        AddColumn(columns_[position], rows, sums);
-      }
-      requantizer.Store(sums.Vector(), output);
-      output += conv_.output_channels;
+  // Of `count` positions, whose columns are one run.
+  __attribute__((noinline)) void WriteChannels(int32_t channel, const int8_t* row, int32_t count,
+                                               int8_t* output) const {
+    const int32_t outputs = conv_.output_channels;
+    Requantizer requantizer(conv_.stage, channel, outputs);
+    RowFour rows(row, row_pitch_, outputs - channel, requantizer.Biases());
+    const int32_t elements = column_.elements;
+    const int8_t* const* const end = columns_ + count;
+    for (const int8_t* const* column = columns_; column != end; ++column) {
+      requantizer.StoreBiased(rows.Sums(*column, elements), output);
+      output += outputs;
     }
   }
 
-  __attribute__((always_inline)) void AddColumn(const int8_t* column, const RowFour& rows, Sums& sums) const {
+  // The same for columns of any runs.
+  __attribute__((noinline)) void WriteChannelsByRuns(int32_t channel, const int8_t* row, int32_t count,
+                                                     int8_t* output) const {
+    const int32_t outputs = conv_.output_channels;
+    Requantizer requantizer(conv_.stage, channel, outputs);
+    for (int32_t position = 0; position < count; ++position) {
+      RowFour rows(row, row_pitch_, outputs - channel, requantizer.Biases());
+      if (IsParted()) {
+        AddParts(rows);
+      } else {
+        AddRuns(columns_[position], rows);
+      }
+      requantizer.StoreBiased(rows.SumsSoFar(), output);
+      output += outputs;
+    }
+  }
+
+  // Adds the products of a column.
+  __attribute__((noinline)) void AddRuns(const int8_t* column, RowFour& rows) const {
     const int8_t* const end = column + column_.elements;
-    int32_t offset = 0;
-    do {
-      sums.Add(column, rows, offset, column_.run);
-      column += column_.run;
-      offset += conv_.weights_pitch;
-    } while (column != end);
+    for (; column != end; column += column_.run) rows.Add(column, column_.run, conv_.weights_pitch);
   }
 
   // The place of a position among those that are written together; `index` counts positions of the output by rows.
@@ -153,21 +167,23 @@ class Convolution {
 
   __attribute__((noinline)) void Gather(int8_t* to) const {
     const Window& window = conv_.window;
-    const int32_t channels = conv_.input_channels;
     const bool is_by_row = window.dilation_width == 1 && !column_.has_gaps;
     for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
-      if (!is_by_row) {
-        to = GatherTaps(tap_y, to);
-      } else if (!IsRowInside(tap_y)) {
-        to = Fill(conv_.input_zero_point, window.kernel_width * channels, to);
-      } else {
-        const int32_t first = taps_.columns.first;
-        const int32_t end = taps_.columns.end;
-        to = Fill(conv_.input_zero_point, first * channels, to);
-        to = Copy(TapInMap(tap_y, first), (end - first) * channels, to);
-        to = Fill(conv_.input_zero_point, (window.kernel_width - end) * channels, to);
-      }
+      to = is_by_row ? GatherRow(tap_y, to) : GatherTaps(tap_y, to);
     }
+  }
+
+  // A row of taps that lie side by side.
+  __attribute__((always_inline)) int8_t* GatherRow(int32_t tap_y, int8_t* to) const {
+    const int32_t channels = conv_.input_channels;
+    const int32_t taps = conv_.window.kernel_width;
+    if (!IsRowInside(tap_y)) return Fill(conv_.input_zero_point, taps * channels, to);
+    const int32_t first = taps_.columns.first;
+    const int32_t end = taps_.columns.end;
+    if (first > 0) to = Fill(conv_.input_zero_point, first * channels, to);
+    to = Copy(TapInMap(tap_y, first), (end - first) * channels, to);
+    if (end < taps) to = Fill(conv_.input_zero_point, (taps - end) * channels, to);
+    return to;
   }
 
   // A row of taps that do not lie side by side.
@@ -185,32 +201,31 @@ class Convolution {
   }
 
   // Adds the products of a window that is not gathered.
-  __attribute__((noinline)) void AddParts(const RowFour& rows, Sums& sums) const {
+  __attribute__((noinline)) void AddParts(RowFour& rows) const {
     const Window& window = conv_.window;
     const int32_t channels = conv_.input_channels;
-    const bool are_rows_runs = window.dilation_width == 1 && channels == conv_.weights_pitch &&
-                               taps_.columns.first == 0 && taps_.columns.end == window.kernel_width;
+    const int32_t pitch = conv_.weights_pitch;
+    const bool are_rows_runs = window.dilation_width == 1 && channels == pitch && taps_.columns.first == 0 &&
+                               taps_.columns.end == window.kernel_width;
     const int32_t taps_of_run = are_rows_runs ? window.kernel_width : 1;
-    int32_t offset = 0;
     for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
       for (int32_t tap_x = 0; tap_x < window.kernel_width; tap_x += taps_of_run) {
         if (IsInside(tap_y, tap_x)) {
-          sums.Add(TapInMap(tap_y, tap_x), rows, offset, taps_of_run * channels);
+          rows.Add(TapInMap(tap_y, tap_x), taps_of_run * channels, taps_of_run * pitch);
         } else {
-          AddPadding(rows, offset, taps_of_run * channels, sums);
+          AddPadding(taps_of_run * channels, taps_of_run * pitch, rows);
         }
-        offset += taps_of_run * conv_.weights_pitch;
       }
     }
   }
 
-  // Adds the products of weights and the padding that fills the buffer.
-  __attribute__((noinline)) void AddPadding(const RowFour& rows, int32_t offset, int32_t count,
-                                            Sums& sums) const {
-    for (; count > 0; count -= kBufferElements) {
-      sums.Add(buffer_, rows, offset, Smaller(count, kBufferElements));
-      offset += kBufferElements;
+  // Adds the products of `count` elements of the padding that fills the buffer.
+  __attribute__((noinline)) void AddPadding(int32_t count, int32_t step, RowFour& rows) const {
+    for (; count > kBufferElements; count -= kBufferElements) {
+      rows.Add(buffer_, kBufferElements, kBufferElements);
+      step -= kBufferElements;
     }
+    rows.Add(buffer_, count, step);
   }
 
   const Conv2D<int8_t>& conv_;

@@ -13,13 +13,11 @@ void Run(const FullyConnected<int8_t>& layer) {
   const int8_t* row = layer.weights;
   for (int32_t channel = 0; channel < outputs; channel += helium::kLanes) {
     helium::Requantizer requantizer(layer.stage, channel, outputs);
-    helium::RowFour rows(row, layer.weights_pitch, outputs - channel);
+    helium::RowFour rows(row, layer.weights_pitch, outputs - channel, requantizer.Biases());
     const int8_t* input = layer.input;
     int8_t* output = layer.output + channel;
     for (int32_t sample = 0; sample < layer.samples; ++sample) {
-      helium::Sums sums;
-      sums.Add(input, rows, 0, layer.input_channels);
-      requantizer.Store(sums.Vector(), output);
+      requantizer.StoreBiased(rows.Sums(input, layer.input_channels), output);
       input += layer.input_channels;
       output += outputs;
     }

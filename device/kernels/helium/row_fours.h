@@ -15,63 +15,64 @@ namespace helium {
 
 static_assert(kLanes == 4, "a row for every lane");
 
-// Where four rows of weights begin. Where fewer are left, the last one takes the place of those that are missing.
-struct RowFour {
-  RowFour(const int8_t* row, int32_t pitch, int32_t left)
-      : first(row),
-        second(left > 1 ? first + pitch : first),
-        third(left > 2 ? second + pitch : second),
-        fourth(left > 3 ? third + pitch : third) {}
-
-  const int8_t* first;
-  const int8_t* second;
-  const int8_t* third;
-  const int8_t* fourth;
-};
-
-// The sums of the four rows.
-class Sums {
+// Four rows of weights. Where fewer are left, the last one takes the place of those that are missing.
+class RowFour {
  public:
-  // Adds the products of `count` > 0 elements and what the rows have from `offset` on.
-  __attribute__((always_inline)) void Add(const int8_t* elements, const RowFour& rows, int32_t offset,
-                                          int32_t count) {
-    const int8_t* row0 = rows.first + offset;
-    const int8_t* row1 = rows.second + offset;
-    const int8_t* row2 = rows.third + offset;
-    const int8_t* row3 = rows.fourth + offset;
-    // The last turn loads and adds only as many lanes as are left.
-    __asm__ volatile(
-        "dlstp.8       lr, %[count]\n"
-        "1:\n"
-        "vldrb.8       q0, [%[elements]], #16\n"
-        "vldrb.8       q1, [%[row0]], #16\n"
-        "vmladava.s8   %[sum0], q0, q1\n"
-        "vldrb.8       q2, [%[row1]], #16\n"
-        "vmladava.s8   %[sum1], q0, q2\n"
-        "vldrb.8       q1, [%[row2]], #16\n"
-        "vmladava.s8   %[sum2], q0, q1\n"
-        "vldrb.8       q2, [%[row3]], #16\n"
-        "vmladava.s8   %[sum3], q0, q2\n"
-        "letp          lr, 1b\n"
-        : [elements] "+r"(elements), [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2),
-          [row3] "+r"(row3), [sum0] "+Te"(sum0_), [sum1] "+Te"(sum1_), [sum2] "+Te"(sum2_),
-          [sum3] "+Te"(sum3_)
-        : [count] "r"(count)
-        : "q0", "q1", "q2", "lr", "cc", "memory");
+  // Sums begin with `biases`.
+  __attribute__((always_inline)) RowFour(const int8_t* first, int32_t pitch, int32_t left, int32x4_t biases) {
+    const uint32x4_t index = vminq_u32(vidupq_n_u32(0, 1), vdupq_n_u32(static_cast<uint32_t>(left - 1)));
+    const uint32x4_t offset = vmulq_n_u32(index, static_cast<uint32_t>(pitch));
+    Store(vreinterpretq_u32_s32(biases), vaddq_n_u32(offset, reinterpret_cast<uint32_t>(first)));
   }
 
-  __attribute__((always_inline)) int32x4_t Vector() const {
-    int32x4_t sums = vdupq_n_s32(sum0_);
-    sums = vsetq_lane_s32(sum1_, sums, 1);
-    sums = vsetq_lane_s32(sum2_, sums, 2);
-    return vsetq_lane_s32(sum3_, sums, 3);
+  // What the sums begin with and the products of `count` > 0 elements.
+  __attribute__((always_inline)) int32x4_t Sums(const int8_t* elements, int32_t count) const {
+    // With registers of its choice GCC 12 finds none that are left.
+    register const int8_t* element asm("r8") = elements;
+    register const uint32_t* begin asm("r9") = sums_and_rows_;
+    register int32_t left asm("r10") = count;
+    int32x4_t sums;
+    // The last turn loads and multiplies only as many lanes as are left.
+    __asm__ volatile(
+        "ldmia         %[begin], {r0-r7}\n"
+        "dlstp.8       lr, %[left]\n"
+        "1:\n"
+        "vldrb.8       %q[sums], [%[element]], #16\n"
+        "vldrb.8       q1, [r1], #16\n"
+        "vmladava.s8   r0, %q[sums], q1\n"
+        "vldrb.8       q2, [r3], #16\n"
+        "vmladava.s8   r2, %q[sums], q2\n"
+        "vldrb.8       q1, [r5], #16\n"
+        "vmladava.s8   r4, %q[sums], q1\n"
+        "vldrb.8       q2, [r7], #16\n"
+        "vmladava.s8   r6, %q[sums], q2\n"
+        "letp          lr, 1b\n"
+        "vmov          %q[sums][2], %q[sums][0], r0, r4\n"
+        "vmov          %q[sums][3], %q[sums][1], r2, r6\n"
+        : [sums] "=&w"(sums), [element] "+r"(element)
+        : [begin] "r"(begin), [left] "r"(left)
+        : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "q1", "q2", "lr", "cc", "memory");
+    return sums;
   }
+
+  // Adds the products of `count` > 0 elements to what the sums begin with, and goes on in the rows by `step`.
+  __attribute__((always_inline)) void Add(const int8_t* elements, int32_t count, int32_t step) {
+    const uint32x4_t sums = vreinterpretq_u32_s32(Sums(elements, count));
+    Store(sums, vaddq_n_u32(vld2q_u32(sums_and_rows_).val[1], static_cast<uint32_t>(step)));
+  }
+
+  int32x4_t SumsSoFar() const { return vreinterpretq_s32_u32(vld2q_u32(sums_and_rows_).val[0]); }
 
  private:
-  int32_t sum0_ = 0;
-  int32_t sum1_ = 0;
-  int32_t sum2_ = 0;
-  int32_t sum3_ = 0;
+  __attribute__((always_inline)) void Store(uint32x4_t sums, uint32x4_t rows) {
+    uint32x4x2_t both;
+    both.val[0] = sums;
+    both.val[1] = rows;
+    vst2q_u32(sums_and_rows_, both);
+  }
+
+  // What the sums begin with, each followed by its row's address.
+  uint32_t sums_and_rows_[2 * kLanes];
 };
 
 }  // namespace helium
