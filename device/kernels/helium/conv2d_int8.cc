@@ -115,21 +115,30 @@ class Convolution {
     }
   }
 
-  // The same for columns of any runs.
+  // The same for windows of several runs.
   __attribute__((noinline)) void WriteChannelsByRuns(int32_t channel, const int8_t* row, int32_t count,
                                                      int8_t* output) const {
-    const int32_t outputs = conv_.output_channels;
-    Requantizer requantizer(conv_.stage, channel, outputs);
     for (int32_t position = 0; position < count; ++position) {
-      RowFour rows(row, row_pitch_, outputs - channel, requantizer.Biases());
-      if (IsParted()) {
-        AddParts(rows);
-      } else {
-        AddRuns(columns_[position], rows);
-      }
-      requantizer.StoreBiased(rows.SumsSoFar(), output);
-      output += outputs;
+      WriteByRuns(channel, row, columns_[position], output);
+      output += conv_.output_channels;
     }
+  }
+
+  // Functions of their own for one position, so that the frame under the products stays small.
+  __attribute__((noinline)) void WriteByRuns(int32_t channel, const int8_t* row, const int8_t* column,
+                                             int8_t* output) const {
+    RowFour rows(row, row_pitch_, conv_.output_channels - channel, vdupq_n_s32(0));
+    if (IsParted()) {
+      AddParts(rows);
+    } else {
+      AddRuns(column, rows);
+    }
+    Finish(channel, rows, output);
+  }
+
+  __attribute__((noinline)) void Finish(int32_t channel, const RowFour& rows, int8_t* output) const {
+    Requantizer requantizer(conv_.stage, channel, conv_.output_channels);
+    requantizer.Store(rows.SumsSoFar(), output);
   }
 
   // Adds the products of a column.
@@ -203,29 +212,22 @@ class Convolution {
   // Adds the products of a window that is not gathered.
   __attribute__((noinline)) void AddParts(RowFour& rows) const {
     const Window& window = conv_.window;
-    const int32_t channels = conv_.input_channels;
-    const int32_t pitch = conv_.weights_pitch;
-    const bool are_rows_runs = window.dilation_width == 1 && channels == pitch && taps_.columns.first == 0 &&
+    const int32_t gap = conv_.weights_pitch - conv_.input_channels;
+    const bool are_rows_runs = window.dilation_width == 1 && gap == 0 && taps_.columns.first == 0 &&
                                taps_.columns.end == window.kernel_width;
     const int32_t taps_of_run = are_rows_runs ? window.kernel_width : 1;
+    const int32_t run = taps_of_run * conv_.input_channels;
     for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
       for (int32_t tap_x = 0; tap_x < window.kernel_width; tap_x += taps_of_run) {
-        if (IsInside(tap_y, tap_x)) {
-          rows.Add(TapInMap(tap_y, tap_x), taps_of_run * channels, taps_of_run * pitch);
-        } else {
-          AddPadding(taps_of_run * channels, taps_of_run * pitch, rows);
+        const bool is_inside = IsInside(tap_y, tap_x);
+        const int8_t* const from = is_inside ? TapInMap(tap_y, tap_x) : buffer_;
+        // The padding in the buffer may be shorter than the run.
+        const int32_t most = is_inside ? run : kBufferElements;
+        for (int32_t left = run; left > 0; left -= most) {
+          rows.Add(from, Smaller(left, most), left > most ? most : left + gap);
         }
       }
     }
-  }
-
-  // Adds the products of `count` elements of the padding that fills the buffer.
-  __attribute__((noinline)) void AddPadding(int32_t count, int32_t step, RowFour& rows) const {
-    for (; count > kBufferElements; count -= kBufferElements) {
-      rows.Add(buffer_, kBufferElements, kBufferElements);
-      step -= kBufferElements;
-    }
-    rows.Add(buffer_, count, step);
   }
 
   const Conv2D<int8_t>& conv_;
