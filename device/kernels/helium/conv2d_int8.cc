@@ -174,25 +174,29 @@ class Convolution {
     return IsRowInside(tap_y) && tap_x >= taps_.columns.first && tap_x < taps_.columns.end;
   }
 
-  __attribute__((noinline)) void Gather(int8_t* to) const {
-    const Window& window = conv_.window;
-    const bool is_by_row = window.dilation_width == 1 && !column_.has_gaps;
-    for (int32_t tap_y = 0; tap_y < window.kernel_height; ++tap_y) {
-      to = is_by_row ? GatherRow(tap_y, to) : GatherTaps(tap_y, to);
-    }
+  void Gather(int8_t* to) const {
+    if (conv_.window.dilation_width == 1 && !column_.has_gaps) return GatherRows(to);
+    for (int32_t tap_y = 0; tap_y < conv_.window.kernel_height; ++tap_y) to = GatherTaps(tap_y, to);
   }
 
-  // A row of taps that lie side by side.
-  __attribute__((always_inline)) int8_t* GatherRow(int32_t tap_y, int8_t* to) const {
+  // Rows of taps that lie side by side.
+  __attribute__((noinline)) void GatherRows(int8_t* to) const {
+    const Window& window = conv_.window;
+    const TapRange& rows = taps_.rows;
     const int32_t channels = conv_.input_channels;
-    const int32_t taps = conv_.window.kernel_width;
-    if (!IsRowInside(tap_y)) return Fill(conv_.input_zero_point, taps * channels, to);
-    const int32_t first = taps_.columns.first;
-    const int32_t end = taps_.columns.end;
-    if (first > 0) to = Fill(conv_.input_zero_point, first * channels, to);
-    to = Copy(TapInMap(tap_y, first), (end - first) * channels, to);
-    if (end < taps) to = Fill(conv_.input_zero_point, (taps - end) * channels, to);
-    return to;
+    const int32_t row = window.kernel_width * channels;
+    const int32_t before = taps_.columns.first * channels;
+    const int32_t end = taps_.columns.end * channels;
+    const int32_t row_step = window.dilation_height * window.input_width * channels;
+    const int8_t* from = TapInMap(rows.first, taps_.columns.first);
+    to = Fill(conv_.input_zero_point, rows.first * row, to);
+    for (int32_t tap_y = rows.first; tap_y < rows.end; ++tap_y) {
+      if (before > 0) to = Fill(conv_.input_zero_point, before, to);
+      to = Copy(from, end - before, to);
+      if (end < row) to = Fill(conv_.input_zero_point, row - end, to);
+      from += row_step;
+    }
+    Fill(conv_.input_zero_point, (window.kernel_height - rows.end) * row, to);
   }
 
   // A row of taps that do not lie side by side.
