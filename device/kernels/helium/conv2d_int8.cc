@@ -124,7 +124,7 @@ class Convolution {
     }
   }
 
-  // Functions of their own for one position, so that the frame under the products stays small.
+  // One position. Functions of their own, so that the frame under the products stays small.
   __attribute__((noinline)) void WriteByRuns(int32_t channel, const int8_t* row, const int8_t* column,
                                              int8_t* output) const {
     RowFour rows(row, row_pitch_, conv_.output_channels - channel, vdupq_n_s32(0));
@@ -153,11 +153,11 @@ class Convolution {
     taps_ = TapsAt(window, index / window.output_width, index % window.output_width);
     if (IsInPlace()) {
       columns_[place] = TapInMap(0, 0);
-    } else if (!IsParted()) {
-      int8_t* const column = buffer_ + place * column_.elements;
-      columns_[place] = column;
-      Gather(column);
+      return;
     }
+    int8_t* const column = buffer_ + place * column_.elements;
+    columns_[place] = column;
+    if (!IsParted()) Gather(column);
   }
 
   // Where a tap of the window lies.
