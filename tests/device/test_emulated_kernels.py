@@ -46,7 +46,7 @@ from reds_bench.batch import run_batch
 from reds_bench.client import Bench
 from reds_bench.emulator import QEMU, QEMU_BOARDS, boot
 
-BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus")
+BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus", "qemu:cortex-m55")
 """One for each instruction set that has kernels of its own."""
 SAMPLES = 1
 LOUD = 2.0**9
@@ -266,7 +266,8 @@ def test_fully_connected_layers_of_every_alignment(
     folder: Path, inputs: int, channels: tuple[int, ...], loudness: float
 ) -> None:
     specs = [LayerSpec(Dense(), width, "relu6" if width % 2 else "none") for width in (*channels, 3)]
-    check(folder / "model", (1, 1, inputs), specs, narrow(Draw(9), specs), 9, loudness, ("qemu:cortex-m4",))
+    boards = ("qemu:cortex-m4", "qemu:cortex-m55")
+    check(folder / "model", (1, 1, inputs), specs, narrow(Draw(9), specs), 9, loudness, boards)
 
 
 @pytest.mark.parametrize(
@@ -292,6 +293,23 @@ def test_fully_connected_layers_of_every_alignment(
         pytest.param(
             [LayerSpec(Conv2D((1, 1)), 40), LayerSpec(Conv2D((3, 2), (1, 1), "same", dilation=(1, 2)), 9)],
             id="dilated parts",
+        ),
+        pytest.param(
+            [LayerSpec(Conv2D((1, 1)), 32), LayerSpec(Conv2D((2, 2)), 33), LayerSpec(Conv2D((2, 2)), 6)],
+            id="128 and 132 bytes of a window",
+        ),
+        pytest.param([LayerSpec(Conv2D((1, 1)), 128), LayerSpec(Conv2D((2, 2)), 5)], id="512 bytes of a window"),
+        pytest.param(
+            [LayerSpec(Conv2D((1, 1)), 129), LayerSpec(Conv2D((2, 2), (1, 1), "same"), 6)],
+            id="516 bytes of a window",
+        ),
+        pytest.param(
+            [LayerSpec(Conv2D((1, 1)), 180), LayerSpec(Conv2D((3, 3), (2, 1), "same"), 2)],
+            id="rows of a window with more than 512 bytes",
+        ),
+        pytest.param(
+            [LayerSpec(Conv2D((1, 1)), 65), LayerSpec(Conv2D((3, 3), (1, 1), "same", dilation=(1, 2)), 7)],
+            id="dilated windows with more than 512 bytes",
         ),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((5, 5), (1, 1), "same"))], id="5 x 5"),
         pytest.param([LayerSpec(Conv2D((1, 1)), 9), LayerSpec(DepthwiseConv2D((7, 7), (1, 1), "same"))], id="7 x 7"),

@@ -75,6 +75,14 @@ def armv6m(value: int, multiplier: int, right_shift: int, zero_point: int) -> in
     return (quotient >> shift) + zero_point + carry
 
 
+def helium(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
+    """`helium::Requantizer` without a left shift and a clamp, one lane of each instruction."""
+    product = clamped((2 * value * multiplier + (1 << 31)) >> 32, LOWEST, HIGHEST)
+    correction = (product & -right_shift) >> 31
+    corrected = clamped(product + correction, LOWEST, HIGHEST)
+    return ((corrected + (1 << right_shift >> 1)) >> right_shift) + zero_point
+
+
 def rounded_twice(value: int, multiplier: int, right_shift: int, zero_point: int) -> int:
     """The definition: half up after the product, half away from zero after the shift."""
     product = (value * multiplier + (1 << 30)) >> 31
@@ -138,6 +146,30 @@ def test_armv7em_sums_round_twice(value: int, multiplier: int, right_shift: int,
 @given(st.integers(-255, 255))
 def test_armv7em_halves_without_a_product(value: int) -> None:
     assert armv7em_sum(value << 20, 0, 1, 0) == value << 19
+
+
+@settings(max_examples=5000, deadline=None, derandomize=True)
+@given(sums, st.integers(0, HIGHEST), st.integers(1, 31), zero_points)
+@example(LOWEST, HIGHEST, 1, -128)
+@example(LOWEST, HIGHEST, 31, 0)
+@example(LOWEST, 1 << 30, 31, 0)
+@example(HIGHEST, HIGHEST, 1, 127)
+@example(HIGHEST, HIGHEST, 31, 0)
+@example(-1, HIGHEST, 1, 0)
+@example(-3, HIGHEST, 1, 0)
+@example(-1, 1 << 30, 1, 0)
+@example(-6, HIGHEST, 2, 0)
+def test_helium_rounds_twice(value: int, multiplier: int, right_shift: int, zero_point: int) -> None:
+    assert helium(value, multiplier, right_shift, zero_point) == rounded_twice(
+        value, multiplier, right_shift, zero_point
+    )
+
+
+@given(sums, st.integers(0, HIGHEST))
+@example(-1, HIGHEST)
+@example(LOWEST, HIGHEST)
+def test_helium_rounds_once_where_nothing_is_shifted(value: int, multiplier: int) -> None:
+    assert helium(value, multiplier, 0, 0) == (value * multiplier + (1 << 30)) >> 31
 
 
 @settings(max_examples=5000, deadline=None, derandomize=True)
