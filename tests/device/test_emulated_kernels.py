@@ -46,7 +46,7 @@ from reds_bench.batch import run_batch
 from reds_bench.client import Bench
 from reds_bench.emulator import QEMU, QEMU_BOARDS, boot
 
-BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus")
+BOARDS = ("qemu:cortex-m4", "qemu:cortex-m0plus", "qemu:cortex-m55")
 """One for each instruction set that has kernels of its own."""
 SAMPLES = 1
 LOUD = 2.0**9
@@ -375,6 +375,24 @@ def test_depthwise_convolutions_that_overlap_large_maps(folder: Path, convolutio
     specs = [LayerSpec(Conv2D((1, 1)), 9), LayerSpec(convolution), LayerSpec(Conv2D((1, 1)), 3)]
     builder = NetworkBuilder(ElementType.INT8, (21, 83, 2), 7)
     compare(folder / "model", builder.build(specs, [[5, 5, 3]]), builder.input(SAMPLES), side="before")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 2), (3, 5), (4, 3), (5, 6), (6, 9), (7, 8)])
+def test_depthwise_convolutions_of_small_maps(folder: Path, size: tuple[int, int]) -> None:
+    """Positions are computed 2 x 2 or 2 x 4 at a time, of which some are not there."""
+    paddings = ("same", "same", "valid") if min(size) >= 3 else ("same", "same")
+    specs = [LayerSpec(Conv2D((1, 1)), 7)]
+    specs += [LayerSpec(DepthwiseConv2D((3, 3), (1, 1), padding), activation="relu6") for padding in paddings]
+    specs += [LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (*size, 2), specs, narrow(Draw(5), specs), 5, boards=("qemu:cortex-m55",))
+
+
+@pytest.mark.parametrize("channels", [310, 313])
+def test_depthwise_convolutions_of_long_rows(folder: Path, channels: int) -> None:
+    """Three rows and an element are as far apart as fits a halfword, or farther."""
+    specs = [LayerSpec(Conv2D((1, 1)), channels), LayerSpec(DepthwiseConv2D((3, 3), (1, 1), "same"))]
+    specs += [LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (3, 70, 1), specs, [], 5, boards=("qemu:cortex-m55",))
 
 
 @pytest.mark.parametrize("side", ["before", "behind"])
