@@ -1,5 +1,5 @@
-// Windows of 3 x 3 with stride 1 go channel by channel (depthwise_blocks.h). Others go position by position over the
-// map where it lies, four channels at a time. Of these a position is written when all of it has been read.
+// Windows of 3 x 3 with stride 1 go channel by channel (depthwise_blocks.h). Others go over the map where it
+// lies, four channels after the other. Of these a position is written when all of its window has been read.
 
 #include "kernels/depthwise_conv2d_int8.h"
 
@@ -19,30 +19,43 @@ using depthwise_conv2d_int8::MakePosition;
 using depthwise_conv2d_int8::Position;
 using helium::DepthwiseBlocks;
 
-// The sums of all taps, where all lie in the map, for channels that begin at `channel`.
-int32x4_t SumInside(const Position& position, int32_t channel, mve_pred16_t lanes) {
-  const DepthwiseConv2D<int8_t>& conv = position.conv;
+// The sums of all taps, where all lie in the map, for channels that begin at `row` and `weights`.
+inline int32x4_t SumInside(const DepthwiseConv2D<int8_t>& conv, const int8_t* row, const int8_t* weights,
+                           mve_pred16_t lanes) {
   const Window& window = conv.window;
   const int32_t step = window.dilation_width * conv.input_channels;
   const int32_t row_step = window.dilation_height * window.input_width * conv.input_channels;
-  const int8_t* weights = conv.weights + channel;
-  const int8_t* row = position.Tap(0, 0) + channel;
+  const int32_t pitch = conv.weights_pitch;
   int32x4_t sums = vdupq_n_s32(0);
   for (int32_t rows = window.kernel_height; rows > 0; --rows) {
     const int8_t* input = row;
-    for (int32_t columns = window.kernel_width; columns > 0; --columns) {
-      const int32x4_t products = vmulq_s32(vldrbq_z_s32(input, lanes), vldrbq_z_s32(weights, lanes));
-      sums = vaddq_s32(sums, products);
-      input += step;
-      weights += conv.weights_pitch;
-    }
+    int32_t columns = window.kernel_width;
+    int32x4_t elements, taps;
+    // One predicate for both loads.
+    __asm__ volatile(
+        "vmsr       p0, %[lanes]\n"
+        "1:\n"
+        "vpstt\n"
+        "vldrbt.s32 %q[elements], [%[input]]\n"
+        "vldrbt.s32 %q[taps], [%[weights]]\n"
+        "add        %[input], %[step]\n"
+        "add        %[weights], %[pitch]\n"
+        "vmul.i32   %q[elements], %q[elements], %q[taps]\n"
+        "subs       %[columns], #1\n"
+        "vadd.i32   %q[sums], %q[sums], %q[elements]\n"
+        "bne        1b\n"
+        : [sums] "+&w"(sums), [elements] "=&w"(elements), [taps] "=&w"(taps), [input] "+&r"(input),
+          [weights] "+&r"(weights), [columns] "+&r"(columns)
+        : [step] "r"(step), [pitch] "r"(pitch), [lanes] "r"(lanes)
+        : "cc", "memory");
     row += row_step;
   }
   return sums;
 }
 
-// The same where some taps lie in the padding.
-int32x4_t SumClipped(const Position& position, int32_t channel, mve_pred16_t lanes) {
+// The same where some taps lie in the padding. A function of its own, so that its frame does not lie under the walk.
+__attribute__((noinline)) int32x4_t SumClipped(const Position& position, int32_t channel,
+                                               mve_pred16_t lanes) {
   const DepthwiseConv2D<int8_t>& conv = position.conv;
   const int32x4_t padding = vdupq_n_s32(conv.input_zero_point);
   const int8_t* weights = conv.weights + channel;
@@ -59,22 +72,28 @@ int32x4_t SumClipped(const Position& position, int32_t channel, mve_pred16_t lan
   return sums;
 }
 
-void WritePosition(const Position& position, int8_t* output) {
-  const int32_t channels = position.conv.input_channels;
-  for (int32_t channel = 0; channel < channels; channel += helium::kLanes) {
-    const mve_pred16_t lanes = vctp32q(static_cast<uint32_t>(channels - channel));
-    const int32x4_t sums =
-        position.is_clipped ? SumClipped(position, channel, lanes) : SumInside(position, channel, lanes);
-    helium::Requantizer(position.conv.stage, channel, channels).Store(sums, output + channel);
-  }
-}
-
-void WalkPositions(const DepthwiseConv2D<int8_t>& conv) {
-  int8_t* output = conv.output;
-  for (int32_t y = 0; y < conv.window.output_height; ++y) {
-    for (int32_t x = 0; x < conv.window.output_width; ++x) {
-      WritePosition(MakePosition(conv, y, x), output);
-      output += conv.input_channels;
+// Four channels of the whole map, or those that are left.
+__attribute__((noinline)) void RunFour(const DepthwiseConv2D<int8_t>& conv, int32_t channel) {
+  const Window& window = conv.window;
+  const int32_t channels = conv.input_channels;
+  const mve_pred16_t lanes = vctp32q(static_cast<uint32_t>(channels - channel));
+  helium::Requantizer requantizer(conv.stage, channel, channels);
+  const int32_t last_row = window.input_height - 1 - (window.kernel_height - 1) * window.dilation_height;
+  const int32_t last_column = window.input_width - 1 - (window.kernel_width - 1) * window.dilation_width;
+  const int8_t* const weights = conv.weights + channel;
+  int8_t* output = conv.output + channel;
+  for (int32_t y = 0; y < window.output_height; ++y) {
+    const int32_t input_y = y * window.stride_height - window.padding_top;
+    const bool row_inside = input_y >= 0 && input_y <= last_row;
+    const int8_t* const row = conv.input + input_y * window.input_width * channels + channel;
+    int32_t input_x = -window.padding_left;
+    for (int32_t x = 0; x < window.output_width; ++x) {
+      const bool inside = row_inside && input_x >= 0 && input_x <= last_column;
+      const int32x4_t sums = inside ? SumInside(conv, row + input_x * channels, weights, lanes)
+                                    : SumClipped(MakePosition(conv, y, x), channel, lanes);
+      requantizer.Store(sums, output);
+      input_x += window.stride_width;
+      output += channels;
     }
   }
 }
@@ -96,7 +115,7 @@ __attribute__((noinline)) void RunBlocks(const DepthwiseConv2D<int8_t>& conv) {
 void Run(const DepthwiseConv2D<int8_t>& conv) {
   if (conv.multiplier != 1) return depthwise_conv2d_int8::Walk<1>(conv);
   if (IsPlainThreeByThree(conv.window) && DepthwiseBlocks::Supports(conv)) return RunBlocks(conv);
-  WalkPositions(conv);
+  for (int32_t channel = 0; channel < conv.input_channels; channel += helium::kLanes) RunFour(conv, channel);
 }
 
 }  // namespace reds
