@@ -1,4 +1,5 @@
-// Depthwise convolutions of 3 x 3 with stride 1: one channel after the other, 2 x 2 positions at a time.
+// Depthwise convolutions of 3 x 3 with stride 1: one channel after the other, 2 x 2 positions at a time. Where columns
+// have a stride of 2, a block has one position.
 //
 // The windows of such a block cover 4 x 4 of the map, which are the 16 lanes of one vector. VMLADAV sums their products
 // with the taps, which lie in a vector for each of the four positions, among zeros for what its window does not cover.
@@ -28,7 +29,7 @@ static_assert(kDepthwiseLookbackRows >= 1, "rows are computed in pairs");
 
 class DepthwiseBlocks {
  public:
-  // Of a window of 3 x 3 with stride and dilation 1, and a multiplier of 1.
+  // Of a window of 3 x 3 with dilation 1 and IsStride, and a multiplier of 1.
   static bool Supports(const DepthwiseConv2D<int8_t>& conv) {
     const Window& window = conv.window;
     const int64_t channels = conv.input_channels;
@@ -38,21 +39,29 @@ class DepthwiseBlocks {
            (kTaps * (kRows - 1) + 1) * int64_t{conv.weights_pitch} <= UINT16_MAX && AreShiftedRight(conv);
   }
 
+  static bool IsStride(const Window& window) {
+    return (window.stride_height == 1 && window.stride_width == 1) || window.stride_width == kBlock;
+  }
+
   explicit DepthwiseBlocks(const DepthwiseConv2D<int8_t>& conv)
       : conv_(conv),
         input_row_(conv.window.input_width * conv.input_channels),
         output_row_(conv.window.output_width * conv.input_channels),
+        is_dense_(conv.window.stride_width == 1),
+        rows_(is_dense_ ? kBlock : 1),
+        input_rows_(is_dense_ ? kBlock : conv.window.stride_height),
         tap_lanes_(LanesOfColumns(kTaps * conv.weights_pitch, conv.weights_pitch)) {
     vectors_.input_lanes = LanesOfColumns(input_row_, conv.input_channels);
-    vectors_.output_lanes = LanesOfBlocks(output_row_, conv.input_channels);
+    vectors_.output_lanes =
+        is_dense_ ? LanesOfBlocks(output_row_, conv.input_channels) : LanesOfRow(conv.input_channels);
     scalars_.one = 1;
     scalars_.zero_point = conv.stage.zero_point;
     const int32_t width = conv.window.output_width;
-    const int32_t read = (width + kBlock - 1) / kBlock * kBlock;
     const int32_t written = (width + kColumns - 1) / kColumns * kColumns;
+    const int32_t read = is_dense_ ? (width + kBlock - 1) / kBlock * kBlock : written * kBlock;
     scalars_.columns = width;
-    scalars_.to_next_input = kBlock * input_row_ - read * conv.input_channels;
-    scalars_.to_next_output = kBlock * output_row_ - written * conv.input_channels;
+    scalars_.to_next_input = input_rows_ * input_row_ - read * conv.input_channels;
+    scalars_.to_next_output = rows_ * output_row_ - written * conv.input_channels;
   }
 
   void Run() {
@@ -122,6 +131,11 @@ class DepthwiseBlocks {
     return vaddq_u16(rows, vmulq_n_u16(columns, static_cast<uint16_t>(column)));
   }
 
+  // Offsets of four positions side by side, in words.
+  static uint16x8_t LanesOfRow(int32_t column) {
+    return vreinterpretq_u16_u32(vmulq_n_u32(vidupq_n_u32(0, 1), static_cast<uint32_t>(column)));
+  }
+
   // Two columns of taps for the upper row of a block.
   int16x8_t TapColumns(const int8_t* taps, uint32_t columns) const {
     mve_pred16_t wanted = static_cast<mve_pred16_t>(columns & kUpperThree);
@@ -158,13 +172,17 @@ class DepthwiseBlocks {
         conv_.input - window.padding_top * input_row_ - window.padding_left * conv_.input_channels + channel;
     int8_t* output = conv_.output + channel;
     for (int32_t y = 0; y < window.output_height;) {
-      const int32_t pairs = PairsAlike(y);
-      PlaceRows(y - window.padding_top);
+      const int32_t steps = StepsAlike(y);
+      PlaceRows(y * window.stride_height - window.padding_top);
       if (y + 1 == window.output_height) vectors_.written = vreinterpretq_s16_u16(LanesOfBlocks(kNowhere, 1));
-      WriteRows(pairs, from, output);
-      y += pairs * kBlock;
-      from += pairs * kBlock * input_row_;
-      output += pairs * kBlock * output_row_;
+      if (is_dense_) {
+        WritePairs(steps, from, output);
+      } else {
+        WriteRows(steps, from, output);
+      }
+      y += steps * rows_;
+      from += steps * input_rows_ * input_row_;
+      output += steps * rows_ * output_row_;
     }
   }
 
@@ -179,7 +197,8 @@ class DepthwiseBlocks {
     const mve_pred16_t in_map =
         vcmpltq_m_n_s16(rows, static_cast<int16_t>(rows_left < kRows ? rows_left : kRows), from_top);
     const int16x8_t nowhere = vdupq_n_s16(kNowhere);
-    const int32_t of_middle = kBlock - window.padding_left + window.output_width - window.input_width;
+    const int32_t of_middle =
+        kBlock - window.padding_left + window.stride_width * window.output_width - window.input_width;
     vectors_.middle = vpselq_s16(vaddq_n_s16(columns, static_cast<int16_t>(of_middle)), nowhere, in_map);
     vectors_.right =
         vpselq_s16(vaddq_n_s16(columns, static_cast<int16_t>(of_middle + kBlock)), nowhere, in_map);
@@ -189,18 +208,18 @@ class DepthwiseBlocks {
         vcmpltq_m_n_s16(columns, static_cast<int16_t>(window.padding_left + window.input_width), from_left);
   }
 
-  // How many pairs of rows from row `y` of the output on have windows of which the same lies in the map.
-  int32_t PairsAlike(int32_t y) const {
+  // How many steps from row `y` of the output on have windows of which the same lies in the map.
+  int32_t StepsAlike(int32_t y) const {
     const Window& window = conv_.window;
-    const int32_t input_y = y - window.padding_top;
-    const int32_t in_input = input_y < 0 ? 0 : (window.input_height - input_y) / kBlock - 1;
-    const int32_t in_output = (window.output_height - y) / kBlock;
+    const int32_t input_y = y * window.stride_height - window.padding_top;
+    const int32_t in_input = input_y < 0 ? 0 : (window.input_height - input_y - kRows) / input_rows_ + 1;
+    const int32_t in_output = (window.output_height - y) / rows_;
     const int32_t whole = in_input < in_output ? in_input : in_output;
     return whole > 1 ? whole : 1;
   }
 
   // All blocks of some pairs of rows.
-  __attribute__((noinline)) void WriteRows(int32_t pairs, const int8_t* from, int8_t* output) const {
+  __attribute__((noinline)) void WritePairs(int32_t pairs, const int8_t* from, int8_t* output) const {
     int8x16_t left;
     int32_t columns;
     const Vectors* const vectors = &vectors_;
@@ -280,9 +299,78 @@ class DepthwiseBlocks {
 #undef REDS_GATHER
   }
 
+  // Some rows with a stride of two columns: the first position of a block alone, four blocks at a time.
+  __attribute__((noinline)) void WriteRows(int32_t rows, const int8_t* from, int8_t* output) const {
+    const Vectors* const vectors = &vectors_;
+    const Scalars* const scalars = &scalars_;
+    int8x16_t left;
+    int32_t columns;
+    // Registers: `left` and q1 in turn the first two columns of a block and the last two; q2 the sums; q4 the last two
+    // columns' lanes that are wanted where they are less than the number of the input's columns that are left; q5 the
+    // taps; q6 and q7 lanes.
+    // clang-format off
+#define REDS_ADD_BLOCK(first, last, sum)               \
+  "add         %[from], %[step]\n"                     \
+  "vpte.s16    lt, q4, %[columns]\n"                   \
+  "vldrbt.s16  " last ", [%[from], q6]\n"              \
+  "vdupe.16    " last ", %[padding]\n"                 \
+  "vmovnt.i16  " first ", " last "\n"                  \
+  "sub         %[columns], #2\n"                       \
+  "vmladav.s8  " sum ", " first ", q5\n"
+    __asm__ volatile(
+        "vldrw.32    q4, [%[vectors], #16]\n"
+        "vldrw.32    q5, [%[vectors], #80]\n"
+        "vldrw.32    q6, [%[vectors]]\n"
+        "vldrw.32    q7, [%[vectors], #48]\n"
+        "1:\n"
+        "ldrd        r0, %[columns], [%[scalars], #20]\n"
+        "lsl         %[columns], #1\n"
+        "vmsr        p0, r0\n"
+        "vpste\n"
+        "vldrbt.s16  %q[left], [%[from], q6]\n"
+        "vdupe.16    %q[left], %[padding]\n"
+        "2:\n"
+        REDS_ADD_BLOCK("%q[left]", "q1", "r0")
+        REDS_ADD_BLOCK("q1", "%q[left]", "r2")
+        REDS_ADD_BLOCK("%q[left]", "q1", "r4")
+        REDS_ADD_BLOCK("q1", "%q[left]", "r6")
+        "vmov        q2[2], q2[0], r0, r4\n"
+        "vmov        q2[3], q2[1], r2, r6\n"
+        "ldm         %[scalars], {r0, r2, r4, r6, r8}\n"
+        "vadd.i32    q2, q2, r0\n"
+        "vqrdmulh.s32 q2, q2, r2\n"
+        "vqdmlah.s32 q2, q2, r4\n"
+        "vqrdmulh.s32 q2, q2, r6\n"
+        "vqmovnb.s32 q2, q2\n"
+        "vqadd.s16   q2, q2, r8\n"
+        "vqmovnb.s16 q2, q2\n"
+        "add         r0, %[columns], #8\n"
+        "lsr         r0, #1\n"
+        "vctp.32     r0\n"
+        "vpst\n"
+        "vstrbt.32   q2, [%[output], q7]\n"
+        "add         %[output], %[output], %[step], lsl #1\n"
+        "cmp         %[columns], #0\n"
+        "bgt         2b\n"
+        "ldrd        r0, r2, [%[scalars], #28]\n"
+        "add         %[from], r0\n"
+        "add         %[output], r2\n"
+        "subs        %[rows], #1\n"
+        "bne         1b\n"
+        : [from] "+&r"(from), [output] "+&r"(output), [rows] "+&r"(rows), [columns] "=&r"(columns), [left] "=&w"(left)
+        : [step] "r"(kBlock * conv_.input_channels), [padding] "r"(conv_.input_zero_point),
+          [vectors] "r"(vectors), [scalars] "r"(scalars)
+        : "r0", "r2", "r4", "r6", "r8", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");
+    // clang-format on
+#undef REDS_ADD_BLOCK
+  }
+
   const DepthwiseConv2D<int8_t>& conv_;
   const int32_t input_row_;
   const int32_t output_row_;
+  const bool is_dense_;       // whether the stride is 1
+  const int32_t rows_;        // of the output, that a step computes
+  const int32_t input_rows_;  // from step to step
   const uint16x8_t tap_lanes_;
   Vectors vectors_;
   Scalars scalars_;

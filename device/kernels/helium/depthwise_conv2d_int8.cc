@@ -1,4 +1,4 @@
-// Windows of 3 x 3 with stride 1 go channel by channel (depthwise_blocks.h). Others go over the map where it
+// Windows of 3 x 3 with strides of 1 or two columns go channel by channel (depthwise_blocks.h). Others go over the map where it
 // lies, four channels after the other. Of these a position is written when all of its window has been read.
 
 #include "kernels/depthwise_conv2d_int8.h"
@@ -98,9 +98,9 @@ __attribute__((noinline)) void RunFour(const DepthwiseConv2D<int8_t>& conv, int3
   }
 }
 
-bool IsPlainThreeByThree(const Window& window) {
-  return window.kernel_height == 3 && window.kernel_width == 3 && window.stride_height == 1 &&
-         window.stride_width == 1 && window.dilation_height == 1 && window.dilation_width == 1;
+bool IsThreeByThree(const Window& window) {
+  return window.kernel_height == 3 && window.kernel_width == 3 && window.dilation_height == 1 &&
+         window.dilation_width == 1;
 }
 
 // Functions of their own, so that their frames do not lie under each other.
@@ -114,7 +114,9 @@ __attribute__((noinline)) void RunBlocks(const DepthwiseConv2D<int8_t>& conv) {
 
 void Run(const DepthwiseConv2D<int8_t>& conv) {
   if (conv.multiplier != 1) return depthwise_conv2d_int8::Walk<1>(conv);
-  if (IsPlainThreeByThree(conv.window) && DepthwiseBlocks::Supports(conv)) return RunBlocks(conv);
+  if (IsThreeByThree(conv.window) && DepthwiseBlocks::IsStride(conv.window) &&
+      DepthwiseBlocks::Supports(conv))
+    return RunBlocks(conv);
   for (int32_t channel = 0; channel < conv.input_channels; channel += helium::kLanes) RunFour(conv, channel);
 }
 
