@@ -19,6 +19,30 @@ using depthwise_conv2d_int8::MakePosition;
 using depthwise_conv2d_int8::Position;
 using helium::DepthwiseBlocks;
 
+// Adds the products of some taps of a row, which lie `step` and `pitch` elements apart.
+inline void AddTaps(const int8_t* input, int32_t step, const int8_t* weights, int32_t pitch, int32_t count,
+                    mve_pred16_t lanes, int32x4_t& sums) {
+  if (count <= 0) return;
+  int32x4_t elements, taps;
+  // One predicate for both loads.
+  __asm__ volatile(
+      "vmsr       p0, %[lanes]\n"
+      "dls        lr, %[count]\n"
+      "1:\n"
+      "vpstt\n"
+      "vldrbt.s32 %q[elements], [%[input]]\n"
+      "vldrbt.s32 %q[taps], [%[weights]]\n"
+      "add        %[input], %[step]\n"
+      "vmul.i32   %q[elements], %q[elements], %q[taps]\n"
+      "add        %[weights], %[pitch]\n"
+      "vadd.i32   %q[sums], %q[sums], %q[elements]\n"
+      "le         lr, 1b\n"
+      : [sums] "+&w"(sums), [elements] "=&w"(elements), [taps] "=&w"(taps), [input] "+&l"(input),
+        [weights] "+&l"(weights)
+      : [step] "r"(step), [pitch] "r"(pitch), [count] "r"(count), [lanes] "r"(lanes)
+      : "lr", "cc", "memory");
+}
+
 // The sums of all taps, where all lie in the map, for channels that begin at `row` and `weights`.
 inline int32x4_t SumInside(const DepthwiseConv2D<int8_t>& conv, const int8_t* row, const int8_t* weights,
                            mve_pred16_t lanes) {
@@ -28,27 +52,9 @@ inline int32x4_t SumInside(const DepthwiseConv2D<int8_t>& conv, const int8_t* ro
   const int32_t pitch = conv.weights_pitch;
   int32x4_t sums = vdupq_n_s32(0);
   for (int32_t rows = window.kernel_height; rows > 0; --rows) {
-    const int8_t* input = row;
-    int32_t columns = window.kernel_width;
-    int32x4_t elements, taps;
-    // One predicate for both loads.
-    __asm__ volatile(
-        "vmsr       p0, %[lanes]\n"
-        "1:\n"
-        "vpstt\n"
-        "vldrbt.s32 %q[elements], [%[input]]\n"
-        "vldrbt.s32 %q[taps], [%[weights]]\n"
-        "add        %[input], %[step]\n"
-        "add        %[weights], %[pitch]\n"
-        "vmul.i32   %q[elements], %q[elements], %q[taps]\n"
-        "subs       %[columns], #1\n"
-        "vadd.i32   %q[sums], %q[sums], %q[elements]\n"
-        "bne        1b\n"
-        : [sums] "+&w"(sums), [elements] "=&w"(elements), [taps] "=&w"(taps), [input] "+&r"(input),
-          [weights] "+&r"(weights), [columns] "+&r"(columns)
-        : [step] "r"(step), [pitch] "r"(pitch), [lanes] "r"(lanes)
-        : "cc", "memory");
+    AddTaps(row, step, weights, pitch, window.kernel_width, lanes, sums);
     row += row_step;
+    weights += window.kernel_width * pitch;
   }
   return sums;
 }
@@ -57,17 +63,24 @@ inline int32x4_t SumInside(const DepthwiseConv2D<int8_t>& conv, const int8_t* ro
 __attribute__((noinline)) int32x4_t SumClipped(const Position& position, int32_t channel,
                                                mve_pred16_t lanes) {
   const DepthwiseConv2D<int8_t>& conv = position.conv;
-  const int32x4_t padding = vdupq_n_s32(conv.input_zero_point);
+  const int32_t width = conv.window.kernel_width;
+  const int32_t pitch = conv.weights_pitch;
+  const int32_t step = conv.window.dilation_width * conv.input_channels;
+  int8_t padding[helium::kLanes];
+  for (int8_t& element : padding) element = static_cast<int8_t>(conv.input_zero_point);
   const int8_t* weights = conv.weights + channel;
   int32x4_t sums = vdupq_n_s32(0);
   for (int32_t tap_y = 0; tap_y < conv.window.kernel_height; ++tap_y) {
     const bool row_inside = tap_y >= position.rows.first && tap_y < position.rows.end;
-    for (int32_t tap_x = 0; tap_x < conv.window.kernel_width; ++tap_x) {
-      const bool inside = row_inside && tap_x >= position.columns.first && tap_x < position.columns.end;
-      const int32x4_t elements = inside ? vldrbq_z_s32(position.Tap(tap_y, tap_x) + channel, lanes) : padding;
-      sums = vaddq_s32(sums, vmulq_s32(elements, vldrbq_z_s32(weights, lanes)));
-      weights += conv.weights_pitch;
+    const int32_t first = row_inside ? position.columns.first : width;
+    const int32_t end = row_inside ? position.columns.end : width;
+    AddTaps(padding, 0, weights, pitch, first, lanes, sums);
+    if (first < end) {
+      AddTaps(position.Tap(tap_y, first) + channel, step, weights + first * pitch, pitch, end - first, lanes,
+              sums);
     }
+    AddTaps(padding, 0, weights + end * pitch, pitch, width - end, lanes, sums);
+    weights += width * pitch;
   }
   return sums;
 }
