@@ -383,16 +383,36 @@ def test_depthwise_convolutions_of_large_maps(folder: Path, convolution: Depthwi
     [
         DepthwiseConv2D((3, 3), (1, 1), "same"),
         DepthwiseConv2D((3, 3), (2, 1), "same"),
+        DepthwiseConv2D((3, 3), (2, 2), "same"),
         DepthwiseConv2D((5, 3), (1, 2), "same"),
         DepthwiseConv2D((1, 1)),
     ],
-    ids=["3 x 3", "unequal strides", "5 x 3", "one tap"],
+    ids=["3 x 3", "unequal strides", "stride 2", "5 x 3", "one tap"],
 )
 def test_depthwise_convolutions_that_overlap_large_maps(folder: Path, convolution: DepthwiseConv2D) -> None:
     """They are computed tile by tile, and the last group of channels is not full."""
     specs = [LayerSpec(Conv2D((1, 1)), 9), LayerSpec(convolution), LayerSpec(Conv2D((1, 1)), 3)]
     builder = NetworkBuilder(ElementType.INT8, (21, 83, 2), 7)
     compare(folder / "model", builder.build(specs, [[5, 5, 3]]), builder.input(SAMPLES), side="before")
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 5), (4, 3), (5, 6), (6, 9), (7, 8)])
+def test_depthwise_convolutions_of_small_maps(folder: Path, size: tuple[int, int], strides: tuple[int, int]) -> None:
+    """Positions are computed 2 x 2, 2 x 4 or 1 x 4 at a time, of which some are not there."""
+    specs = [LayerSpec(Conv2D((1, 1)), 7)]
+    if min(size) >= 3:
+        specs += [LayerSpec(DepthwiseConv2D((3, 3), (1, 1), "same")), LayerSpec(DepthwiseConv2D((3, 3), strides))]
+    specs += [LayerSpec(DepthwiseConv2D((3, 3), strides, "same"), activation="relu6"), LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (*size, 2), specs, narrow(Draw(5), specs), 5, boards=("qemu:cortex-m55",))
+
+
+@pytest.mark.parametrize("channels", [310, 313])
+def test_depthwise_convolutions_of_long_rows(folder: Path, channels: int) -> None:
+    """Three rows and an element are as far apart as fits a halfword, or farther."""
+    specs = [LayerSpec(Conv2D((1, 1)), channels), LayerSpec(DepthwiseConv2D((3, 3), (1, 1), "same"))]
+    specs += [LayerSpec(Conv2D((1, 1)), 3)]
+    check(folder / "model", (3, 70, 1), specs, [], 5, boards=("qemu:cortex-m55",))
 
 
 @pytest.mark.parametrize("side", ["before", "behind"])
