@@ -695,7 +695,10 @@ def _networks(record: dict) -> str:
             _goals(whole),
             "DS-CNN S with fewer channels, all in one file, beside a model of its own for each width:",
             _widths_beside_rivals([row for row in rows if (row["architecture"], row["type"]) == ("ds_cnn_s", "int8")]),
-            "All cores, instructions and instructions per multiply-accumulate; float32 where there is a unit for it:",
+            paragraph(
+                "All cores, instructions and instructions per multiply-accumulate; float32 where there is a unit.",
+                "A Helium instruction of the Cortex-M55 works on 16 bytes and takes two cycles or more:",
+            ),
             _networks_by_core(whole),
         ]
     )
