@@ -1,6 +1,7 @@
 """One result for every architecture, seed and kind of network, in a record that is written after each."""
 
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -61,6 +62,16 @@ def _recorded(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         sys.exit(f"{path} holds results of other settings, {record['settings']}: name another record.")
     results: list[dict[str, Any]] = record["results"]
     return results
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean costs and accuracy of rows of several seeds, and the accuracy's sample standard deviation."""
+    accuracies = [row["accuracy"] for row in rows]
+    return {
+        **{name: round(statistics.mean(row[name] for row in rows)) for name in ("macs", "instructions", "arena_bytes")},
+        "accuracy": statistics.mean(accuracies),
+        "deviation": statistics.stdev(accuracies) if len(rows) > 1 else None,
+    }
 
 
 def reds(*command: object) -> str:

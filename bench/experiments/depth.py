@@ -16,14 +16,13 @@ DIR. The record is written after every result.
 import argparse
 import json
 import os
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from comparison import Task, complete, reds, tasks
+from comparison import Task, complete, means, reds, tasks
 
 from reds.baselines.families import family_settings
 from reds.baselines.table import budget_of
@@ -171,11 +170,7 @@ def _summary(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             **dict(zip(("architecture", "kind", "subnetwork"), key, strict=True)),
             "seeds": len(rows),
             "exits": sorted({row["exit"] for row in rows}),
-            "macs": round(statistics.mean(row["macs"] for row in rows)),
-            "instructions": round(statistics.mean(row["instructions"] for row in rows)),
-            "arena_bytes": round(statistics.mean(row["arena_bytes"] for row in rows)),
-            "accuracy": statistics.mean(row["accuracy"] for row in rows),
-            "deviation": statistics.stdev(row["accuracy"] for row in rows) if len(rows) > 1 else None,
+            **means(rows),
         }
         for key, rows in sorted(groups.items())
     ]

@@ -17,7 +17,6 @@ written after every result.
 import argparse
 import json
 import os
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from comparison import Task, complete, reds, tasks
+from comparison import Task, complete, means, reds, tasks
 
 from reds import datasets, pruning
 from reds.cli import options
@@ -243,11 +242,7 @@ def _summary(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             **dict(zip(("kind", "subnetwork"), key, strict=True)),
             "seeds": len(rows),
             "skipped": sorted({len(row["skips"]) for row in rows}),
-            "macs": round(statistics.mean(row["macs"] for row in rows)),
-            "instructions": round(statistics.mean(row["instructions"] for row in rows)),
-            "arena_bytes": round(statistics.mean(row["arena_bytes"] for row in rows)),
-            "accuracy": statistics.mean(row["accuracy"] for row in rows),
-            "deviation": statistics.stdev(row["accuracy"] for row in rows) if len(rows) > 1 else None,
+            **means(rows),
         }
         for key, rows in sorted(groups.items())
     ]

@@ -11,6 +11,28 @@
 #include "kernels/fixed_point.h"
 #include "kernels/kernels.h"
 
+// Adds the products of a group of two rows and two columns. Registers: r0 to r3 the sums, those of a row side by side; r4
+// a word of a row and then its odd bytes, r5 its even bytes; r6, r7 the rows; r8 to r11 a group of the columns; r12 where
+// to go on in them.
+// clang-format off
+#define REDS_ADD_GROUP_OF_PAIRS      \
+  "ldr    r4, [r6], #4\n"            \
+  "ldmia  r12!, {r8-r11}\n"          \
+  "sxtb16 r5, r4\n"                  \
+  "sxtb16 r4, r4, ror #8\n"          \
+  "smlad  r0, r5, r8, r0\n"          \
+  "smlad  r1, r5, r10, r1\n"         \
+  "smlad  r0, r4, r9, r0\n"          \
+  "smlad  r1, r4, r11, r1\n"         \
+  "ldr    r4, [r7], #4\n"            \
+  "sxtb16 r5, r4\n"                  \
+  "sxtb16 r4, r4, ror #8\n"          \
+  "smlad  r2, r5, r8, r2\n"          \
+  "smlad  r3, r5, r10, r3\n"         \
+  "smlad  r2, r4, r9, r2\n"          \
+  "smlad  r3, r4, r11, r3\n"
+// clang-format on
+
 namespace reds {
 namespace armv7em {
 
@@ -130,22 +152,6 @@ inline __attribute__((noinline)) void RowPart::AddPairs(const int8_t* row, int32
   // its instructions are words, so that adding to the program counter, which reads as the address two bytes behind
   // label 5, skips whole groups.
   // clang-format off
-#define REDS_ADD_GROUP               \
-  "ldr    r4, [r6], #4\n"            \
-  "ldmia  r12!, {r8-r11}\n"          \
-  "sxtb16 r5, r4\n"                  \
-  "sxtb16 r4, r4, ror #8\n"          \
-  "smlad  r0, r5, r8, r0\n"          \
-  "smlad  r1, r5, r10, r1\n"         \
-  "smlad  r0, r4, r9, r0\n"          \
-  "smlad  r1, r4, r11, r1\n"         \
-  "ldr    r4, [r7], #4\n"            \
-  "sxtb16 r5, r4\n"                  \
-  "sxtb16 r4, r4, ror #8\n"          \
-  "smlad  r2, r5, r8, r2\n"          \
-  "smlad  r3, r5, r10, r3\n"         \
-  "smlad  r2, r4, r9, r2\n"          \
-  "smlad  r3, r4, r11, r3\n"
   __asm__ volatile(
       "ldr    r6, %[row0]\n"
       "ldr    r7, %[row1]\n"
@@ -164,7 +170,7 @@ inline __attribute__((noinline)) void RowPart::AddPairs(const int8_t* row, int32
       "ldmia.w r4, {r0-r3}\n"
       "b.n    2b\n"
       "3:\n"
-      REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP
+      REDS_ADD_GROUP_OF_PAIRS REDS_ADD_GROUP_OF_PAIRS REDS_ADD_GROUP_OF_PAIRS REDS_ADD_GROUP_OF_PAIRS
       "subs   lr, #4\n"
       "bne    3b\n"
       "ldrd   r4, r5, %[end]\n"
@@ -188,7 +194,6 @@ inline __attribute__((noinline)) void RowPart::AddPairs(const int8_t* row, int32
       : [row0] "m"(row0), [row1] "m"(row1), [run] "m"(run), [end] "m"(end), [to_next_run] "m"(to_next_run)
       : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
   // clang-format on
-#undef REDS_ADD_GROUP
 }
 
 // Writes the elements of the output channels from `channel` up to `end` of two positions, from the sums that

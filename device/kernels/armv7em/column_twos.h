@@ -130,22 +130,6 @@ class ColumnTwos {
     // Registers as in RowPart::AddPairs up to the end of a row. Then r4, r5 pointers, in turn; r8, r9 the factors; r10,
     // r11 the doubled multipliers. The flags tell whether a shift is too long for a raised factor.
     // clang-format off
-#define REDS_ADD_GROUP               \
-  "ldr    r4, [r6], #4\n"            \
-  "ldmia  r12!, {r8-r11}\n"          \
-  "sxtb16 r5, r4\n"                  \
-  "sxtb16 r4, r4, ror #8\n"          \
-  "smlad  r0, r5, r8, r0\n"          \
-  "smlad  r1, r5, r10, r1\n"         \
-  "smlad  r0, r4, r9, r0\n"          \
-  "smlad  r1, r4, r11, r1\n"         \
-  "ldr    r4, [r7], #4\n"            \
-  "sxtb16 r5, r4\n"                  \
-  "sxtb16 r4, r4, ror #8\n"          \
-  "smlad  r2, r5, r8, r2\n"          \
-  "smlad  r3, r5, r10, r3\n"         \
-  "smlad  r2, r4, r9, r2\n"          \
-  "smlad  r3, r4, r11, r3\n"
 #define REDS_OF_FOUR(act) act("r0", "r10", "r8") act("r1", "r10", "r8") act("r2", "r11", "r9") act("r3", "r11", "r9")
 #define REDS_MULTIPLY(value, multiplier, factor) "smmlar " value ", " value ", " multiplier ", " value "\n"
 #define REDS_BELOW_ZERO(value, multiplier, factor) "add    " value ", " value ", " value ", asr #31\n"
@@ -165,7 +149,7 @@ class ColumnTwos {
         "add    pc, r4\n"
         "nop\n"
         "3:\n"
-        REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP REDS_ADD_GROUP
+        REDS_ADD_GROUP_OF_PAIRS REDS_ADD_GROUP_OF_PAIRS REDS_ADD_GROUP_OF_PAIRS REDS_ADD_GROUP_OF_PAIRS
         "subs   lr, #4\n"
         "bne    3b\n"
         "ldrd   r4, r5, %[end]\n"
@@ -223,7 +207,6 @@ class ColumnTwos {
           [last] "m"(last), [to_next_run] "m"(to_next_run), [longest] "i"(kLongestRaisedShift)
         : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
     // clang-format on
-#undef REDS_ADD_GROUP
 #undef REDS_OF_FOUR
 #undef REDS_MULTIPLY
 #undef REDS_BELOW_ZERO
